@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Config: everything that dotproxy.conf says, checked, with every default filled in. Plain and
+// immutable once loaded; it reaches the workers by fork.
+
+#pragma once
+
+#include "base/address.hh"
+#include "base/clock.hh"
+#include "base/log.hh"
+
+#include <array>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dotproxy {
+
+/// SHA-256 of a SubjectPublicKeyInfo (RFC 7858, section 4.2).
+using SpkiPin = std::array<std::uint8_t, 32>;
+
+struct ListenConfig {
+    Address address; // with port
+    bool udp{true};
+    bool tcp{true};
+};
+
+/// One resolver that speaks DNS over TLS. It has a name, or pins, or both.
+struct UpstreamConfig {
+    std::string name; // DNS name in lower case without trailing dot, or an IP literal; may be empty
+                      // where there are pins
+    std::vector<Address> addresses; // with port; at least one
+    std::vector<SpkiPin> pins;
+};
+
+struct Config {
+    unsigned workers{0}; // resolved: at least 1
+    std::string user;
+    std::string group;
+    std::string pid_file; // empty: none
+    std::vector<ListenConfig> listen;
+    std::vector<UpstreamConfig> upstreams; // at least one
+    bool local_zones{true};
+    std::string ca_file;
+    struct {
+        Milliseconds query;
+        Milliseconds connect;
+        Milliseconds client_idle;
+        Milliseconds upstream_idle;
+        Milliseconds drain;
+    } timeouts{};
+    struct {
+        std::uint32_t queries;
+        std::uint32_t tcp_clients;
+        std::uint32_t queries_per_client;
+    } limits{};
+    struct {
+        log::Level level;
+        log::Target target;
+    } log{};
+};
+
+/// What is wrong with a configuration, for the administrator: "FILE:LINE: KEY: what is wrong; what
+/// would be right". The line is left out where there is none.
+class ConfigError : public std::runtime_error {
+  public:
+    using std::runtime_error::runtime_error;
+};
+
+/// Reads and checks a configuration file. Throws ConfigError.
+[[nodiscard]] Config load_config(const std::string& path);
+
+/// The same for a text; `name` stands for the file in messages.
+[[nodiscard]] Config parse_config(const std::string& text, const std::string& name);
+
+} // namespace dotproxy

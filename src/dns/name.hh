@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Domain names on the wire (RFC 1035, sections 3.1 and 4.1.4), and the client's own spelling of
+// one. Case is folded for ASCII letters only (RFC 4343).
+
+#pragma once
+
+#include "dns/wire.hh"
+
+#include <array>
+#include <optional>
+
+namespace dotproxy::dns {
+
+/// An uncompressed name, the root label included; at least one octet once it has been set.
+struct Name {
+    std::uint8_t size{0};
+    std::array<std::uint8_t, max_name_size> octets; // [0, size) is meaningful
+
+    [[nodiscard]] Octets view() const noexcept { return Octets{octets}.first(size); }
+};
+
+/// The octets that a name takes up at `at` (compressed or not), after checking it whole: labels of
+/// at most 63 octets, pointers strictly backwards and a bounded number of them (L5), at most 255
+/// octets once expanded. nullopt when it is malformed or runs past the end of `message`.
+[[nodiscard]] std::optional<std::size_t> name_extent(Octets message, std::size_t at) noexcept;
+
+/// Expands the name at `at`, which name_extent() accepted, folded to lower case.
+void read_name(Octets message, std::size_t at, Name& out) noexcept;
+
+/// Whether the name at `at` (which name_extent() accepted) equals `name` (uncompressed), case
+/// ignored.
+[[nodiscard]] bool name_equals(Octets message, std::size_t at, Octets name) noexcept;
+
+/// Whether two uncompressed names are equal, case ignored.
+[[nodiscard]] bool same_name(Octets a, Octets b) noexcept;
+
+/// Whether uncompressed `name` is `zone` or below it, case ignored.
+[[nodiscard]] bool within(Octets name, Octets zone) noexcept;
+
+/// Copies `name` to `out`, folded to lower case.
+void fold(Octets name, MutableOctets out) noexcept;
+
+/// Which letters of a name the client wrote in upper case (C31: its spelling comes back bit for
+/// bit, and resolvers that vary it at random rely on that). One bit an octet.
+class Spelling {
+  public:
+    Spelling() noexcept = default;
+    /// Takes the spelling of an uncompressed name.
+    explicit Spelling(Octets name) noexcept;
+    /// Writes the spelling onto the same name in lower case.
+    void apply(MutableOctets folded) const noexcept;
+
+  private:
+    std::array<std::uint64_t, 4> upper_{};
+};
+
+} // namespace dotproxy::dns

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Responses from upstream: the acceptance algorithm (RFC 5452, RFC 7766 section 7; C8, L82).
+
+#pragma once
+
+#include "dns/query.hh"
+#include "dns/wire.hh"
+
+#include <array>
+#include <optional>
+
+namespace dotproxy::dns {
+
+/// One Extended DNS Error (RFC 8914).
+struct ExtendedError {
+    enum Code : std::uint16_t {
+        other = 0,
+        stale_answer = 3,
+        not_ready = 14,
+        prohibited = 18,
+        stale_nxdomain = 19,
+        not_supported = 21,
+        no_reachable_authority = 22,
+        network_error = 23,
+        invalid_data = 24,
+    };
+    std::uint16_t code{0};
+    Octets text; // UTF-8, may be empty; borrowed
+};
+
+/// What is to be done with a message that came from upstream.
+enum class ResponseVerdict : std::uint8_t {
+    accepted,
+    ignored,   // not a response to a QUERY: counted, nothing else
+    foreign,   // answers another question: the stream cannot be trusted, close it (7.1 step 4)
+    malformed, // not to be passed on: SERVFAIL to the client; the stream goes on
+    truncated, // TC over a stream (C39): as malformed
+    unrelated, // records that do not answer the question (L82): as malformed
+};
+
+/// An accepted response, as offsets into the message it was read from.
+struct Response {
+    std::uint16_t rcode{0};         // with the upper bits from its OPT
+    std::uint16_t flags{0};
+    std::size_t question_end{0};    // header_size when it carries no question
+    std::size_t body_end{0};        // end of the records to pass on: OPT and what follows cut off
+    std::uint16_t answers{0};
+    std::uint16_t authorities{0};
+    std::uint16_t additionals{0};   // those before the OPT
+    bool edns{false};
+    std::optional<std::uint16_t> keepalive; // in units of 100 ms (RFC 7828)
+    std::array<ExtendedError, 4> errors{};  // the first few it carried
+    std::size_t error_count{0};
+};
+
+/// Reads a response to `asked` whole. The ID has been matched before. Work is bounded by the size
+/// of the message, whatever it holds (L5). `out` is meaningful when accepted.
+[[nodiscard]] ResponseVerdict parse_response(Octets message, const Question& asked,
+                                             Response& out) noexcept;
+
+/// The keepalive time-out that a response to a sealed query carries is of no interest, and its
+/// records are not ours to judge: checks header, question and that the records add up.
+[[nodiscard]] ResponseVerdict parse_sealed_response(Octets message, const Question& asked) noexcept;
+
+} // namespace dotproxy::dns
