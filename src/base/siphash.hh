@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// SipHash-1-3 (Aumasson and Bernstein, 2012): a short keyed hash, for tables whose keys come from
+// the network. Without the key nobody can choose what collides (L19).
+
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace dotproxy {
+
+/// Hashes octets under a key that is drawn at random where the table is made.
+class SipHash {
+  public:
+    struct Key {
+        std::uint64_t k0;
+        std::uint64_t k1;
+    };
+
+    explicit SipHash(const Key& key) noexcept
+        : v0_{key.k0 ^ 0x736f6d6570736575U}, v1_{key.k1 ^ 0x646f72616e646f6dU},
+          v2_{key.k0 ^ 0x6c7967656e657261U}, v3_{key.k1 ^ 0x7465646279746573U} {}
+
+    /// The hash of `octets`.
+    [[nodiscard]] std::uint64_t operator()(std::span<const std::uint8_t> octets) const noexcept {
+        SipHash state{*this};
+        const std::size_t whole = octets.size() & ~std::size_t{7};
+        for (std::size_t i = 0; i < whole; i += 8) {
+            state.absorb(word(octets.subspan(i, 8)));
+        }
+        const std::uint64_t length = std::uint64_t{octets.size()} << 56U;
+        state.absorb(length | word(octets.subspan(whole)));
+        state.v2_ ^= 0xffU;
+        state.round();
+        state.round();
+        state.round();
+        return state.v0_ ^ state.v1_ ^ state.v2_ ^ state.v3_;
+    }
+
+  private:
+    static std::uint64_t word(std::span<const std::uint8_t> octets) noexcept {
+        std::uint64_t value = 0;
+        for (std::size_t i = octets.size(); i > 0; --i) {
+            value = value << 8U | octets[i - 1];
+        }
+        return value;
+    }
+
+    void absorb(std::uint64_t value) noexcept {
+        v3_ ^= value;
+        round();
+        v0_ ^= value;
+    }
+
+    void round() noexcept {
+        v0_ += v1_;
+        v1_ = std::rotl(v1_, 13) ^ v0_;
+        v0_ = std::rotl(v0_, 32);
+        v2_ += v3_;
+        v3_ = std::rotl(v3_, 16) ^ v2_;
+        v0_ += v3_;
+        v3_ = std::rotl(v3_, 21) ^ v0_;
+        v2_ += v1_;
+        v1_ = std::rotl(v1_, 17) ^ v2_;
+        v2_ = std::rotl(v2_, 32);
+    }
+
+    std::uint64_t v0_, v1_, v2_, v3_;
+};
+
+} // namespace dotproxy
