@@ -1,0 +1,52 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright the dotproxy authors
+#
+# The arrows between the rooms of src/, read from the includes. Linking proves the same for what has
+# object code; this finds a header that reaches across as well. Prints TAP.
+
+set -eu
+
+src=${srcdir:-$(dirname "$0")/..}/src
+number=0
+
+# result TEXT OFFENCES: passes when there is none.
+result() {
+    number=$((number + 1))
+    if [ -z "$2" ]; then
+        echo "ok $number - $1"
+    else
+        echo "not ok $number - $1"
+        printf '%s\n' "$2" | sed 's/^/# /'
+    fi
+}
+
+# includes FILE-OR-ROOM: its includes as file:line:TARGET, where TARGET keeps its opening < or ".
+includes() {
+    grep -HrEn '^[[:space:]]*#[[:space:]]*include' "$src/$1" | sed "s|^$src/||
+        s|:[[:space:]]*#[[:space:]]*include[[:space:]]*|:|; s|[>\"][^>\"]*\$||"
+}
+
+# may_include FILE-OR-ROOM PATTERN: every include of our own files matches ^PATTERN.
+may_include() {
+    result "$1 includes nothing but $2" "$(includes "$1" | grep ':"' | grep -Ev ":\"($2)" || true)"
+}
+
+# only ROOM INCLUDES LIBRARY: no other part of src/ includes it.
+only() {
+    result "only $1 includes $2" "$(includes . | grep -E ":[<\"]$2" | grep -Ev "^(\./)?$1/" || true)"
+}
+
+echo 1..12
+may_include base 'base/'
+may_include dns 'dns/'
+may_include tls '(tls|base)/'
+may_include config '(config|base)/'
+may_include shared '(shared|base)/'
+may_include proxy '(proxy|dns|tls|shared|config|base)/'
+may_include master '(master|tls|shared|config|base)/|proxy/worker\.hh$'
+may_include main.cc '(master|config|base)/'
+only tls gnutls
+only config libconfig
+result 'no include is relative' "$(includes . | grep -E ':"(\.|[^/]*$)' || true)"
+result 'every file is in a room' "$(find "$src" -maxdepth 1 -name '*.[ch][ch]' ! -name main.cc)"
