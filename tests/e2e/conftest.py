@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright the dotproxy authors
+#
+# The fixtures of the end-to-end tests. Each test has a directory of its own, and each program that
+# it starts is ended, and looked over, when the test is done.
+
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+from harness.certificates import Authority
+from harness.process import Dotproxy, Unbound
+from harness.upstream import Upstream
+
+
+def _public_directory():
+    # Not below pytest's own directories: those are closed to the account that dotproxy changes to.
+    # The path is short as well, since it becomes a socket's name.
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="dotproxy-e2e-"))
+    directory.chmod(0o755)
+    return directory
+
+
+@pytest.fixture
+def directory():
+    """A directory for this test, readable for everybody."""
+    path = _public_directory()
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def authority():
+    """The certification authority that dotproxy is told to trust."""
+    path = _public_directory()
+    yield Authority(path)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def leaf(authority):
+    """A good certificate for dot.example."""
+    return authority.leaf()
+
+
+@pytest.fixture
+def serve(leaf):
+    """Starts scripted servers: serve(**scripts) -> Upstream."""
+    servers = []
+
+    def make(certificate=leaf, **how):
+        servers.append(Upstream(certificate, **how))
+        return servers[-1]
+    yield make
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def upstream(serve):
+    """A scripted server that behaves until it is told otherwise."""
+    return serve()
+
+
+@pytest.fixture
+def prepare(directory, authority):
+    """Makes instances of dotproxy that are not started yet: prepare(*upstreams, **how)."""
+    instances = []
+
+    def make(*upstreams, ca_file=authority.file, **how):
+        place = directory / f"dotproxy-{len(instances)}"
+        place.mkdir(mode=0o755)
+        place.chmod(0o755)
+        instances.append(Dotproxy(place, ca_file, upstreams, **how))
+        return instances[-1]
+    yield make
+    _close_all(instances)
+
+
+@pytest.fixture
+def start(prepare):
+    """Starts dotproxy and waits until it is ready: start(*upstreams, **how) -> Dotproxy."""
+    return lambda *upstreams, **how: prepare(*upstreams, **how).start()
+
+
+@pytest.fixture
+def proxy(start, upstream):
+    """dotproxy with one worker in front of `upstream`."""
+    return start(upstream, workers=1)
+
+
+@pytest.fixture
+def unbound(directory, leaf):
+    """Starts Debian's unbound with records: unbound(records) -> Unbound."""
+    if not Unbound.program():
+        pytest.skip("unbound is not installed")
+    instances = []
+
+    def make(records):
+        instances.append(Unbound(directory, leaf, records))
+        return instances[-1]
+    yield make
+    for one in instances:
+        one.close()
+
+
+def _close_all(instances):
+    failures = []
+    for one in instances:
+        try:
+            one.close()
+        except AssertionError as failure:
+            failures.append(failure)
+    if failures:
+        raise failures[0]

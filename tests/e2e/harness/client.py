@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright the dotproxy authors
+#
+# Clients: one question at a time over UDP and TCP.
+
+import contextlib
+import select
+import socket
+import struct
+
+from . import wire
+from .waiting import PATIENCE
+
+
+def udp_socket(address):
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    sock.settimeout(PATIENCE)
+    sock.connect(address)
+    return sock
+
+
+def udp(address, message, timeout=PATIENCE):
+    """Sends octets and returns the answer, octets as well; TimeoutError when there is none."""
+    with contextlib.closing(udp_socket(address)) as sock:
+        sock.settimeout(timeout)
+        sock.send(message)
+        return sock.recv(65536)
+
+
+def tcp(address, message, timeout=PATIENCE):
+    with TcpClient(address, timeout) as client:
+        client.send(message)
+        return client.receive()
+
+
+TRANSPORTS = {"udp": udp, "tcp": tcp}
+
+
+def ask(address, name, rdtype="A", *, transport="udp", timeout=PATIENCE, **fields):
+    """Asks, checks that the answer belongs to the question, returns it parsed (dnspython).
+
+    `fields`: see wire.query().
+    """
+    message = wire.query(name, rdtype, **fields)
+    answer = wire.parse(TRANSPORTS[transport](address, message, timeout))
+    assert wire.parse(message).is_response(answer), answer
+    return answer
+
+
+def gets_no_answer(address, message):
+    """Whether `message` over UDP stays unanswered while a good query sent after it is answered.
+
+    Datagrams from one socket to one worker are worked on in turn, so there is nothing to wait for.
+    """
+    with contextlib.closing(udp_socket(address)) as sock:
+        last = wire.query("after.example", id=0xfffe)
+        sock.send(message)
+        sock.send(last)
+        return sock.recv(65536)[:2] == last[:2]
+
+
+class TcpClient:
+    """A TCP connection, message by message or octet by octet."""
+
+    def __init__(self, address, timeout=PATIENCE):
+        self.socket = socket.create_connection(address[:2], timeout)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._octets = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def send(self, *messages):
+        """Sends messages, each behind its length, in one segment where they fit."""
+        self.socket.sendall(b"".join(struct.pack("!H", len(one)) + one for one in messages))
+
+    def send_octets(self, octets):
+        self.socket.sendall(octets)
+
+    def receive(self):
+        """The next message; EOFError at the end of the stream, TimeoutError when nothing comes."""
+        while len(self._octets) < 2 or len(self._octets) < 2 + self._size():
+            octets = self.socket.recv(65536)
+            if not octets:
+                raise EOFError(f"{len(self._octets)} octets of a message and then the end")
+            self._octets += octets
+        end = 2 + self._size()
+        message, self._octets = self._octets[2:end], self._octets[end:]
+        return message
+
+    def receive_all(self, count):
+        """The next `count` messages, by ID."""
+        return {message[:2]: message for message in (self.receive() for _ in range(count))}
+
+    def is_closed_by_peer(self, timeout=PATIENCE):
+        """Waits for the end of the stream (True), without any message before it."""
+        self.socket.settimeout(timeout)
+        try:
+            return not self._octets and self.socket.recv(1) == b""
+        except ConnectionError:
+            return True
+        except TimeoutError:
+            return False
+
+    def has_input(self):
+        return bool(self._octets) or bool(select.select([self.socket], [], [], 0)[0])
+
+    def reset(self):
+        """Closes with RST."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def finish(self):
+        """Closes the sending half."""
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def _size(self):
+        return struct.unpack_from("!H", self._octets)[0]

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright the dotproxy authors
+#
+# dotproxy.conf, written from Python values.
+
+import os
+
+# The account that dotproxy changes to when the tests run as root.
+USER, GROUP = "nobody", "nogroup"
+
+
+def render(settings):
+    """A libconfig file from nested dictionaries (groups), lists and scalars."""
+    return "".join(f"{key} = {_value(value)};\n" for key, value in settings.items())
+
+
+def defaults(listen, upstreams, ca_file):
+    """What the tests start from; short enough for them to see every deadline."""
+    settings = {
+        "workers": 2,
+        "listen": [{"address": address, "port": port} for address, port in listen],
+        "upstreams": [describe(one) for one in upstreams],
+        "local_zones": False,
+        "tls": {"ca_file": str(ca_file)},
+        "timeouts": {"query": "4s", "connect": "1s", "client_idle": "10s", "upstream_idle": "10s",
+                     "drain": "2s"},
+        "log": {"level": "debug", "target": "stderr"},
+    }
+    if os.geteuid() == 0:
+        settings |= {"user": USER, "group": GROUP}
+    return settings
+
+
+def describe(upstream):
+    """The `upstreams` entry for a server: a dictionary as it stands, or a scripted server."""
+    if isinstance(upstream, dict):
+        return upstream
+    return {"name": upstream.name, "addresses": [upstream.address], "port": upstream.port}
+
+
+def merge(settings, changes):
+    """`settings` with `changes`; groups are merged key by key, None takes a key away."""
+    merged = dict(settings)
+    for key, value in changes.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _value(value):
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, dict):
+        return "{ " + " ".join(f"{k} = {_value(v)};" for k, v in value.items()) + " }"
+    if isinstance(value, (list, tuple)):
+        return "( " + ", ".join(map(_value, value)) + " )"
+    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

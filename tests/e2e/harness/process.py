@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright the dotproxy authors
+#
+# The program under test as a tree of processes, and Debian's unbound as its upstream.
+
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+
+from . import configuration
+from .waiting import PATIENCE, free_port, wait_for
+
+_SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:|WARNING: ThreadSanitizer")
+
+
+def binary():
+    """The program under test: $DOTPROXY, else ./dotproxy (make check runs in the build tree)."""
+    return os.path.abspath(os.environ.get("DOTPROXY", "dotproxy"))
+
+
+class Dotproxy:
+    """A running dotproxy.
+
+    `settings` change the configuration that configuration.defaults() makes; `arguments`, `pass_fds`
+    and `environment` are for the process; `before` is called in the child before it executes.
+    """
+
+    def __init__(self, directory, ca_file, upstreams, *, listen=None, arguments=("-f",),
+                 environment=None, before=None, pass_fds=(), **settings):
+        self.directory = directory
+        self.listen = listen or [("127.0.0.1", free_port())]
+        self.config_file = directory / "dotproxy.conf"
+        self.settings = configuration.merge(
+            configuration.defaults(self.listen, upstreams, ca_file), settings)
+        self.write_configuration()
+        self._log_file = directory / "stderr"
+        self._environment = dict(os.environ, **(environment or {}))
+        self._arguments, self._before, self._pass_fds = arguments, before, pass_fds
+        self.notifications = []
+        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notify.bind(str(directory / "notify"))
+        os.chmod(directory / "notify", 0o777)
+        self.process = None
+        self.expect_clean_exit = True
+
+    @property
+    def address(self):
+        return self.listen[0]
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def log(self):
+        return self._log_file.read_text(errors="replace")
+
+    def write_configuration(self, text=None, **changes):
+        """Writes the configuration file anew: `text`, or the settings with changes to keep."""
+        self.settings = configuration.merge(self.settings, changes)
+        self.config_file.write_text(configuration.render(self.settings) if text is None else text)
+        self.config_file.chmod(0o644)
+
+    def launch(self):
+        """Executes the program and returns at once."""
+        environment = dict(self._environment, NOTIFY_SOCKET=str(self.directory / "notify"))
+        with self._log_file.open("wb") as log:
+            self.process = subprocess.Popen(
+                [binary(), *self._arguments, "-c", str(self.config_file)], stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, env=environment, cwd=self.directory,
+                preexec_fn=self._before, pass_fds=self._pass_fds)
+        return self
+
+    def start(self):
+        """Executes the program and waits until it says that it is ready."""
+        self.launch()
+        self.wait_for_notification("READY=1")
+        return self
+
+    def wait_for_notification(self, wanted, count=1, timeout=PATIENCE):
+        """Waits until the line `wanted` came `count` times through the notification socket."""
+        def seen():
+            self._read_notifications()
+            if self.lines().count(wanted) >= count:
+                return True
+            assert self.process.poll() is None, \
+                f"ended with {self.process.returncode} before {wanted}:\n{self.log}"
+            return False
+        wait_for(seen, timeout, f"{wanted} x{count} from the program:\n{self.log[-4000:]}")
+
+    def lines(self):
+        """Every line that came through the notification socket, in order."""
+        self._read_notifications()
+        return [line for datagram in self.notifications for line in datagram.splitlines()]
+
+    def _read_notifications(self):
+        try:
+            while True:
+                self.notifications.append(self._notify.recv(4096, socket.MSG_DONTWAIT).decode())
+        except BlockingIOError:
+            pass
+
+    # The tree.
+
+    def workers(self):
+        """The PIDs of the children that are alive."""
+        return [pid for pid in self.children() if state_of(pid) not in ("Z", "X", None)]
+
+    def zombies(self):
+        return [pid for pid in self.children() if state_of(pid) == "Z"]
+
+    def children(self):
+        try:
+            return [int(pid) for pid in
+                    pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        except FileNotFoundError:
+            return []
+
+    def descriptors(self, pid=None):
+        """How many descriptors a process of the tree has open; the master's by default."""
+        return len(os.listdir(f"/proc/{pid or self.pid}/fd"))
+
+    def cpu_seconds(self):
+        """User and system time of all living processes of the tree."""
+        total = 0
+        for pid in [self.pid, *self.workers()]:
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+        return total / os.sysconf("SC_CLK_TCK")
+
+    def memory_kib(self):
+        """Resident memory of all workers."""
+        return sum(int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(
+            f"/proc/{pid}/status").read_text())[1]) for pid in self.workers())
+
+    # Signals.
+
+    def send_signal(self, number):
+        self.process.send_signal(number)
+
+    def reload(self):
+        """SIGHUP, and waits until the new generation is at work and the old one has gone."""
+        before = set(self.workers())
+        ready = self.lines().count("READY=1")
+        self.send_signal(signal.SIGHUP)
+        self.wait_for_notification("READY=1", ready + 1)
+        wait_for(lambda: not before & set(self.workers()), what="the old workers to leave")
+
+    def stop(self, number=signal.SIGTERM, timeout=PATIENCE):
+        """Ends the program and returns its exit status; killed when it does not end."""
+        if self.process is None:
+            return None
+        workers = self.workers()
+        if self.process.poll() is None:
+            self.send_signal(number)
+        try:
+            status = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            for pid in [self.pid, *workers]:
+                kill(pid)
+            self.process.wait()
+            raise AssertionError(f"still there {timeout} s after signal {number}:\n{self.log}")
+        wait_for(lambda: all(state_of(pid) in ("Z", "X", None) for pid in workers),
+                 what="the workers to end with their master")
+        return status
+
+    def close(self):
+        """What is true at the end of each test: a clean exit, and nothing found by a sanitizer."""
+        try:
+            status = self.stop()
+            if status is None:
+                return
+            report = _SANITIZER.search(self.log)
+            assert not report, self.log[report.start():][:8000]
+            if self.expect_clean_exit:
+                assert status == 0, f"exit status {status}:\n{self.log}"
+        finally:
+            self._notify.close()
+
+
+def state_of(pid):
+    """The state letter of a process; None when there is none."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def kill(pid, number=signal.SIGKILL):
+    """Sends a signal to a process that may have gone already."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+class Unbound:
+    """Debian's unbound as a DNS-over-TLS server for `example.`."""
+
+    name = "dot.example"
+    address = "127.0.0.1"
+
+    def __init__(self, directory, certificate, records):
+        self.port = free_port()
+        self._directory = directory
+        self._file = directory / "unbound.conf"
+        data = "".join(f"    local-data: '{one}'\n" for one in records)
+        self._file.write_text(f"""server:
+    directory: "{directory}"
+    username: ""
+    chroot: ""
+    pidfile: ""
+    use-syslog: no
+    logfile: ""
+    interface: 127.0.0.1@{self.port}
+    tls-port: {self.port}
+    tls-service-key: "{certificate.key_file}"
+    tls-service-pem: "{certificate.chain_file}"
+    module-config: "iterator"
+    incoming-num-tcp: 100
+    msg-buffer-size: 65552
+    local-zone: "example." static
+{data}remote-control:
+    control-enable: no
+""")
+        self.process = None
+        self.start()
+
+    @staticmethod
+    def program():
+        return shutil.which("unbound", path=os.environ.get("PATH", "") + ":/usr/sbin")
+
+    def start(self):
+        with (self._directory / "unbound.log").open("ab") as log:
+            self.process = subprocess.Popen([self.program(), "-d", "-c", self._file], stdout=log,
+                                            stderr=log, stdin=subprocess.DEVNULL)
+        wait_for(self._listens, what="unbound to listen")
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+    def _listens(self):
+        assert self.process.poll() is None, (self._directory / "unbound.log").read_text()
+        try:
+            socket.create_connection((self.address, self.port), 1).close()
+        except OSError:
+            return False
+        return True
