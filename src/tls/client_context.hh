@@ -7,6 +7,7 @@
 #pragma once
 
 #include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 #include <memory>
 #include <string>
 
@@ -28,6 +29,7 @@ class ClientContext {
         void operator()(gnutls_certificate_credentials_st* p) const noexcept;
         void operator()(gnutls_priority_st* p) const noexcept;
     };
+
     std::unique_ptr<gnutls_certificate_credentials_st, Free> credentials_;
     std::unique_ptr<gnutls_priority_st, Free> priority_;
 };

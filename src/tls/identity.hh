@@ -26,9 +26,12 @@ class Identity {
 
     /// Lower case, without trailing dot; empty where only pins identify the peer.
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
     [[nodiscard]] bool is_ip() const noexcept { return !ip_.empty(); }
+
     /// The octets of an IP literal in network order: 4 or 16; empty for a DNS name.
     [[nodiscard]] const std::vector<std::uint8_t>& ip() const noexcept { return ip_; }
+
     [[nodiscard]] const std::vector<SpkiPin>& pins() const noexcept { return pins_; }
 
   private:

@@ -17,6 +17,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 namespace dotproxy::tls {
 
@@ -53,7 +54,8 @@ class Stream {
     /// new or resumed (G8).
     [[nodiscard]] Io handshake() noexcept;
 
-    /// Takes out plaintext, at most `plain.size()` octets; `size` says how many when done.
+    /// Takes out plaintext, at most `plain.size()` octets; `size` says how many when done. It may
+    /// add to output() as well (an answer to a key update).
     [[nodiscard]] Io receive(std::span<std::uint8_t> plain, std::size_t& size) noexcept;
 
     /// Encrypts all of `plain` (one record for each 16 KiB) to output(). failed before the
@@ -67,8 +69,11 @@ class Stream {
     [[nodiscard]] Buffer& output() noexcept { return output_; }
 
     [[nodiscard]] bool ready() const noexcept { return ready_; }
+
     [[nodiscard]] bool resumed() const noexcept { return resumed_; }
+
     [[nodiscard]] Failure failure() const noexcept { return failure_; }
+
     /// Why it failed, for the log and the Extended DNS Error; empty unless failed.
     [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
 
@@ -80,11 +85,19 @@ class Stream {
     // The transport that GnuTLS sees (G1, G3, G14).
     static ssize_t pull(gnutls_transport_ptr_t stream, void* data, std::size_t size) noexcept;
     static ssize_t push(gnutls_transport_ptr_t stream, const giovec_t* parts, int count) noexcept;
+    static int pull_timeout(gnutls_transport_ptr_t stream, unsigned milliseconds) noexcept;
     static int keep_ticket(gnutls_session_t session, unsigned type, unsigned when,
                            unsigned incoming, const gnutls_datum_t* message) noexcept;
     static int verify(gnutls_session_t session) noexcept;
 
-    [[nodiscard]] Io fail(Failure failure, std::string reason) noexcept;
+    [[nodiscard]] bool set_up() noexcept;
+    void offer_ticket() noexcept;
+    [[nodiscard]] bool check_peer() noexcept;
+
+    [[nodiscard]] bool more_to_read() const noexcept { return !input_.empty() || ended_; }
+
+    Io fail(Failure failure, std::string_view reason) noexcept;
+    Io fail_with(int error) noexcept;
 
     const ClientContext& context_;
     const Identity& identity_;
@@ -95,7 +108,9 @@ class Stream {
     std::string reason_;
     Failure failure_{Failure::none};
     bool ended_{false};
+    bool verified_{false}; // set by check_peer() alone; without it nothing makes ready_ true
     bool ready_{false};
+    bool closing_{false};
     bool resumed_{false};
 };
 

@@ -10,6 +10,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace dotproxy::tls {
@@ -22,11 +23,17 @@ class Tickets {
     /// The newest ticket, which leaves the store; empty when there is none.
     [[nodiscard]] std::vector<std::uint8_t> take() noexcept;
     void clear() noexcept;
+
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
   private:
     std::array<std::vector<std::uint8_t>, capacity> sessions_;
     std::size_t size_{0}; // [0, size_): oldest first
 };
+
+/// Whether the body of a NewSessionTicket message promises a lifetime of one second to seven days
+/// (RFC 8446, section 4.6.1; C71). GnuTLS drops a ticket that is past its lifetime, but believes
+/// any lifetime.
+[[nodiscard]] bool lifetime_is_sound(std::span<const std::uint8_t> message) noexcept;
 
 } // namespace dotproxy::tls

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// ClientContext: the trust anchors and the protocol policy.
+
+#include "tls/client_context.hh"
+
+#include "tls/verify.hh"
+
+#include <cerrno>
+#include <stdexcept>
+#include <system_error>
+
+namespace dotproxy::tls {
+
+namespace {
+
+// Appended to the distribution's default. It only takes away, so that a policy of the machine that
+// allows less stays in force; groups alone are listed anew, because their order decides for which
+// ones keys are made in advance. No version before TLS 1.2, no CBC, no static RSA, no finite field
+// Diffie-Hellman, no SHA-1, no RSA below 2048 bits (C64, C69, G10, G22).
+constexpr const char* policy = "-VERS-TLS1.1:-VERS-TLS1.0:-VERS-SSL3.0:-VERS-DTLS-ALL:"
+                               "-RSA:-DHE-RSA:-AES-128-CBC:-AES-256-CBC:-3DES-CBC:-SHA1:"
+                               "-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1:"
+                               "-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:"
+                               "%PROFILE_MEDIUM:%DISABLE_TLS13_COMPAT_MODE";
+
+// The largest key a peer may make us verify with (G28).
+constexpr unsigned key_bits_max = 8192;
+
+void require(int result, const char* what) {
+    if (result < 0) {
+        throw std::runtime_error(std::string{what} + ": " + gnutls_strerror(result));
+    }
+}
+
+struct FreeFile {
+    void operator()(gnutls_datum_t* p) const noexcept { gnutls_free(p->data); }
+};
+
+void load_anchors(gnutls_certificate_credentials_t credentials, const std::string& path) {
+    gnutls_datum_t pem{};
+    errno = 0;
+    if (gnutls_load_file(path.c_str(), &pem) < 0) {
+        throw std::runtime_error(path + ": " + std::generic_category().message(errno));
+    }
+    const std::unique_ptr<gnutls_datum_t, FreeFile> owner{&pem};
+    const int loaded =
+        gnutls_certificate_set_x509_trust_mem(credentials, &pem, GNUTLS_X509_FMT_PEM);
+    if (loaded == 0 || loaded == GNUTLS_E_NO_CERTIFICATE_FOUND) {
+        throw std::runtime_error(path + ": no certificate in it");
+    }
+    require(loaded, path.c_str());
+}
+
+} // namespace
+
+ClientContext::ClientContext(const std::string& ca_file) {
+    gnutls_certificate_credentials_t credentials = nullptr;
+    require(gnutls_certificate_allocate_credentials(&credentials), "TLS credentials");
+    credentials_.reset(credentials);
+    gnutls_certificate_set_verify_limits(credentials, key_bits_max, chain_length_max);
+    load_anchors(credentials, ca_file);
+
+    gnutls_priority_t priority = nullptr;
+    require(gnutls_priority_init2(&priority, policy, nullptr, GNUTLS_PRIORITY_INIT_DEF_APPEND),
+            "TLS policy");
+    priority_.reset(priority);
+}
+
+gnutls_certificate_credentials_t ClientContext::credentials() const noexcept {
+    return credentials_.get();
+}
+
+gnutls_priority_t ClientContext::priority() const noexcept {
+    return priority_.get();
+}
+
+gnutls_x509_trust_list_t ClientContext::trust() const noexcept {
+    gnutls_x509_trust_list_t list = nullptr;
+    gnutls_certificate_get_trust_list(credentials_.get(), &list);
+    return list;
+}
+
+void ClientContext::Free::operator()(gnutls_certificate_credentials_st* p) const noexcept {
+    gnutls_certificate_free_credentials(p);
+}
+
+void ClientContext::Free::operator()(gnutls_priority_st* p) const noexcept {
+    gnutls_priority_deinit(p);
+}
+
+const char* library_version() noexcept {
+    return gnutls_check_version(nullptr);
+}
+
+} // namespace dotproxy::tls
