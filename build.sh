@@ -1,0 +1,433 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright the dotproxy authors
+#
+# From a fresh clone on Debian to a running dotproxy, to its tests, to a package. It installs what is
+# missing through apt, builds under build/ and leaves the rest of the system alone.
+
+set -euo pipefail
+
+# Sent to for a first try. Who they are is verified by name.
+public_name=cloudflare-dns.com
+public_addresses=(1.1.1.1 1.0.0.1 2606:4700:4700::1111 2606:4700:4700::1001)
+port=5300
+
+top=$(cd "$(dirname "$0")" && pwd)
+jobs=$(nproc)
+work=           # temporary directory of this run
+children=()     # programs to end with this run
+policy_file=    # of invoke-rc.d, while ours is in place
+failed_steps=0
+passed_steps=0
+
+usage() {
+    cat <<END
+usage: ./build.sh          build dotproxy and run it in the foreground on port $port
+       ./build.sh check    build it and run all tests
+       ./build.sh bench    build it and measure it beside other forwarders
+       ./build.sh deb      build the Debian package, in build/deb/
+       ./build.sh help     say this
+
+Packages that are missing are installed through apt, as root or with sudo. Everything that is built
+is below build/; remove it to start afresh.
+END
+}
+
+say() { printf '==> %s\n' "$*"; }
+
+die() {
+    printf 'build.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+clean_up() {
+    local child
+    for child in "${children[@]}"; do
+        if kill "$child" 2>/dev/null; then
+            wait "$child" || true
+        fi
+    done
+    allow_services
+    [ -z "$work" ] || rm -rf "$work"
+}
+
+# step TEXT COMMAND...: runs a command quietly; when it fails, shows the end of what it wrote.
+step() {
+    local text=$1 log=$work/step.log status=0
+    shift
+    say "$text"
+    "$@" >"$log" 2>&1 </dev/null || status=$?
+    if [ $status -ne 0 ]; then
+        tail -n 100 "$log"
+        say "FAILED: $text (status $status)"
+    fi
+    return $status
+}
+
+## Packages
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "packages have to be installed: run this as root, or install sudo"
+    fi
+}
+
+# apt_get ARGUMENT...: brings the package lists up to date if it cannot do without.
+apt_get() {
+    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o DPkg::Lock::Timeout=600)
+    as_root "${apt[@]}" --no-install-recommends "$@" || {
+        as_root "${apt[@]}" update && as_root "${apt[@]}" --no-install-recommends "$@"
+    }
+}
+
+install_build_dependencies() {
+    dpkg-checkbuilddeps debian/control >/dev/null 2>&1 ||
+        step "Installing the build dependencies" apt_get build-dep ./
+}
+
+# Packages of name servers start a service when installed, which would take port 53 from whoever
+# has it. forbid_services, until allow_services, keeps services from being started.
+forbid_services() {
+    [ ! -e /usr/sbin/policy-rc.d ] || return 0
+    policy_file=/usr/sbin/policy-rc.d
+    printf '#!/bin/sh\nexit 101\n' | as_root install -m 755 /dev/stdin $policy_file
+}
+
+allow_services() {
+    [ -z "$policy_file" ] || as_root rm -f $policy_file
+    policy_file=
+}
+
+# install_packages PACKAGE...: those that are missing, without their services, now and at boot.
+install_packages() {
+    local package script missing=()
+    for package; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+            missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    forbid_services
+    step "Installing ${missing[*]}" apt_get install "${missing[@]}"
+    allow_services
+    for package in "${missing[@]}"; do
+        for script in $(dpkg -L "$package" | sed -n 's|^/etc/init\.d/||p'); do
+            step "Disabling the service $script, which came with it" as_root update-rc.d "$script" disable
+        done
+    done
+}
+
+## Building
+
+# build DIRECTORY CONFIGURE-ARGUMENT...: configures and makes it, tests included when it is not
+# build/ itself.
+build() {
+    local directory=$1 what=all
+    shift
+    if [ ! -e configure ]; then
+        step "Generating configure" autoreconf -i || return
+    fi
+    mkdir -p "$directory"
+    if [ ! -e "$directory/config.status" ]; then
+        step "Configuring $directory" env -C "$directory" "$top/configure" "$@" || return
+    fi
+    [ "$directory" = build ] || what=check
+    step "Building $directory" make -C "$directory" -j "$jobs" $what TESTS=
+}
+
+## Running
+
+# answers ADDRESS PORT: whether a TCP connection can be made.
+answers() { timeout 3 bash -c "exec 3<>/dev/tcp/$1/$2" 2>/dev/null; }
+
+# any_answers PORT ADDRESS...: whether one of them does; all are tried at once.
+any_answers() {
+    local port=$1 address
+    shift
+    for address; do
+        answers "$address" "$port" && echo yes &
+    done | grep -q yes
+}
+
+# wait_for_port ADDRESS PORT PID: until the process listens there; fails when it ends, or after 10 s.
+wait_for_port() {
+    local end=$((SECONDS + 10))
+    until answers "$1" "$2"; do
+        [ $SECONDS -lt $end ] && kill -0 "$3" 2>/dev/null || return 1
+        sleep 0.05
+    done
+}
+
+make_certificates() {
+    cat >certificates.cnf <<END
+[req]
+distinguished_name = none
+[none]
+[ca]
+basicConstraints = critical, CA:TRUE
+keyUsage = critical, keyCertSign
+[server]
+basicConstraints = critical, CA:FALSE
+keyUsage = critical, digitalSignature
+extendedKeyUsage = serverAuth
+subjectAltName = DNS:$1
+END
+    local key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -config certificates.cnf)
+    openssl req -x509 "${key[@]}" -extensions ca -days 30 -subj "/CN=throw-away CA" \
+        -keyout ca.key -out ca.pem
+    openssl req -new "${key[@]}" -subj "/CN=$1" -keyout server.key -out server.csr
+    openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 \
+        -extfile certificates.cnf -extensions server -out server.pem
+}
+
+# Starts unbound as an upstream on this machine that knows a few names. Sets upstream_port.
+start_local_upstream() {
+    local attempt pid
+    install_packages unbound openssl
+    step "Making a throw-away CA" env -C "$work" bash -euc "$(declare -f make_certificates)
+        make_certificates $1"
+    # Debian's AppArmor profile lets /usr/sbin/unbound read its own directories only; a copy is not
+    # under it.
+    cp "$(PATH=$PATH:/usr/sbin command -v unbound)" "$work/unbound"
+    for ((attempt = 0; attempt < 5; attempt++)); do
+        upstream_port=$((20000 + RANDOM % 10000))
+        cat >"$work/unbound.conf" <<END
+server:
+    interface: 127.0.0.1@$upstream_port
+    tls-port: $upstream_port
+    tls-service-key: $work/server.key
+    tls-service-pem: $work/server.pem
+    directory: ""
+    chroot: ""
+    username: ""
+    pidfile: ""
+    logfile: ""
+    use-syslog: no
+    do-daemonize: no
+    do-udp: no
+    module-config: iterator
+    local-zone: . static
+    local-data: "dotproxy.example. A 192.0.2.1"
+    local-data: "dotproxy.example. AAAA 2001:db8::1"
+    local-data: "dotproxy.example. TXT 'answered over verified TLS'"
+    local-data: "www.dotproxy.example. A 192.0.2.80"
+    local-data: "www.dotproxy.example. AAAA 2001:db8::80"
+remote-control:
+    control-enable: no
+END
+        "$work/unbound" -d -c "$work/unbound.conf" >"$work/unbound.log" 2>&1 </dev/null &
+        pid=$!
+        children+=("$pid")
+        ! wait_for_port 127.0.0.1 "$upstream_port" "$pid" || return 0
+    done
+    cat "$work/unbound.log"
+    die "unbound does not start"
+}
+
+# write_configuration NAME PORT CA-FILE ADDRESS...: where dotproxy listens and whom it asks.
+write_configuration() {
+    local name=$1 upstream_port=$2 ca_file=$3 user group listen
+    shift 3
+    user=$(id -un)
+    group=$(id -gn)
+    if [ "$(id -u)" -eq 0 ]; then
+        user=_dotproxy
+        group=_dotproxy
+        if ! getent passwd $user >/dev/null || ! getent group $group >/dev/null; then
+            user=nobody
+            group=nogroup
+        fi
+    fi
+    listen="{ address = \"127.0.0.1\"; port = $port; }"
+    if grep -qs '^0\{31\}1 ' /proc/net/if_inet6; then
+        listen+=", { address = \"::1\"; port = $port; }"
+    else
+        say "This machine has no ::1: listening on 127.0.0.1 alone"
+    fi
+    cat <<END >"$work/dotproxy.conf"
+user = "$user";
+group = "$group";
+listen = ( $listen );
+upstreams = ( { name = "$name"; port = $upstream_port;
+                addresses = ( $(printf '"%s", ' "$@" | sed 's/, $//') ); } );
+tls: { ca_file = "$ca_file"; };
+END
+}
+
+run() {
+    local name=www.debian.org upstream_port=853 pid
+    install_build_dependencies
+    install_packages bind9-dnsutils ca-certificates
+    build build
+    if any_answers $port 127.0.0.1; then
+        die "port $port is in use already"
+    fi
+    chmod 755 "$work" # dotproxy gives up root, and reads files again on SIGHUP
+    say "Looking for a public resolver"
+    if any_answers 853 "${public_addresses[@]}"; then
+        write_configuration $public_name 853 /etc/ssl/certs/ca-certificates.crt \
+            "${public_addresses[@]}"
+    else
+        cat <<END
+
+    ****************************************************************************
+    * NO PUBLIC RESOLVER CAN BE REACHED: port 853 of $public_name
+    * does not answer. An unbound on this machine takes its place. It knows
+    * dotproxy.example and www.dotproxy.example and nothing else; the way there,
+    * verified TLS included, is the real one.
+    ****************************************************************************
+
+END
+        name=dotproxy.example
+        start_local_upstream upstream.dotproxy.example
+        write_configuration upstream.dotproxy.example "$upstream_port" "$work/ca.pem" 127.0.0.1
+    fi
+
+    build/dotproxy -f -c "$work/dotproxy.conf" </dev/null &
+    pid=$!
+    children+=("$pid")
+    wait_for_port 127.0.0.1 $port "$pid" || die "dotproxy does not start"
+    cat <<END
+
+dotproxy runs. Try, in another terminal:
+
+    dig @127.0.0.1 -p $port $name
+
+Ctrl-C ends it. Its configuration is $work/dotproxy.conf
+
+END
+    wait "$pid"
+}
+
+## Checking
+
+# attempt COMMAND...: for what is no test but must work.
+attempt() { "$@" || failed_steps=$((failed_steps + 1)); }
+
+# show_failures DIRECTORY: what the tests that failed wrote.
+show_failures() {
+    local result
+    grep -rlE --include='*.trs' '^:test-result: (FAIL|XPASS|ERROR)' "$1" | while read -r result; do
+        say "${result%.trs}.log"
+        tail -n 100 "${result%.trs}.log"
+    done
+}
+
+# run_tests TEXT DIRECTORY MAKE-ARGUMENT...
+run_tests() {
+    local text=$1 directory=$2
+    shift 2
+    step "$text" make -C "$directory" -j "$jobs" check "$@" && return
+    show_failures "$directory"
+    # A make that fails though no test did is a failure of its own.
+    [ "$(count "$directory" 'FAIL|XPASS|ERROR')" -gt 0 ]
+}
+
+# count DIRECTORY RESULTS: how many test cases below it ended so. Those of distcheck are the same
+# once more.
+count() {
+    find "$1" -name '*.trs' ! -path '*/_build/*' -exec cat {} + |
+        grep -cE "^:test-result: ($2)" || true
+}
+
+# Each fuzz target for a minute, with what libFuzzer makes of the corpus.
+fuzz() {
+    local target
+    build build/fuzz CXX=clang++ --enable-fuzzing --enable-asan || return
+    for target in build/fuzz/tests/fuzz/fuzz_*; do
+        [ -x "$target" ] || continue
+        mkdir -p "$work/corpus"
+        if step "Fuzzing ${target##*/} for a minute" "$target" -max_total_time=60 -timeout=10 \
+            -artifact_prefix=build/fuzz/ "$work/corpus" "tests/fuzz/corpus/${target##*/fuzz_}"; then
+            passed_steps=$((passed_steps + 1))
+        else
+            failed_steps=$((failed_steps + 1))
+        fi
+        rm -rf "$work/corpus"
+    done
+}
+
+check() {
+    local packages passed failed skipped
+    mapfile -t packages < <(grep -v '^#' tests/packages)
+    install_build_dependencies
+    install_packages "${packages[@]}"
+    mkdir -p build
+    find build -name '*.trs' ! -path '*/_build/*' -delete
+
+    if build build/check --enable-werror; then
+        attempt run_tests "Running the tests" build/check
+        attempt run_tests "Reading the code (clang-format, clang-tidy, mandoc)" build/check \
+            TESTS=tests/lint.sh
+    else
+        failed_steps=$((failed_steps + 1))
+    fi
+    if build build/asan --enable-werror --enable-asan CXXFLAGS='-g -O1'; then
+        attempt run_tests "Running the tests under AddressSanitizer" build/asan
+    else
+        failed_steps=$((failed_steps + 1))
+    fi
+    if [ "${CI:-}" = true ]; then
+        attempt fuzz
+        attempt step "make distcheck" make -C build/check -j "$jobs" distcheck
+    fi
+
+    passed=$(($(count build 'PASS|XFAIL') + passed_steps))
+    failed=$(($(count build 'FAIL|XPASS|ERROR') + failed_steps))
+    skipped=$(count build SKIP)
+    echo "$passed passed, $failed failed, $skipped skipped"
+    [ "$failed" -eq 0 ]
+}
+
+bench() {
+    local packages
+    mapfile -t packages < <(grep -v '^#' tests/bench/packages)
+    install_build_dependencies
+    install_packages "${packages[@]}"
+    build build
+    make -C build bench
+}
+
+deb() {
+    local version source
+    install_build_dependencies
+    build build
+    version=$(sed -n 's/^AC_INIT(\[dotproxy\], \[\(.*\)\])$/\1/p' configure.ac)
+    source=build/deb/dotproxy-$version
+    rm -rf build/deb
+    mkdir -p build/deb
+    step "Making the tarball" make -C build dist-gzip
+    mv "build/dotproxy-$version.tar.gz" "build/deb/dotproxy_$version.orig.tar.gz"
+    tar -C build/deb -xf "build/deb/dotproxy_$version.orig.tar.gz"
+    cp -R debian "$source/"
+    step "Building the package" env -C "$source" dpkg-buildpackage -us -uc
+    ls build/deb/*.deb
+}
+
+case $# in
+0) command=run ;;
+1) command=$1 ;;
+*) command= ;;
+esac
+case $command in
+run | check | bench | deb) ;;
+help | -h | --help)
+    usage
+    exit
+    ;;
+*)
+    usage >&2
+    exit 2
+    ;;
+esac
+
+cd "$top"
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+work=$(mktemp -d)
+command -v apt-get >/dev/null || die "this needs Debian's apt-get; see README.md for other systems"
+$command

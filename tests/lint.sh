@@ -1,0 +1,83 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright the dotproxy authors
+#
+# What style is checked by machine: clang-format over src/ and tests/, clang-tidy over src/, and the
+# manual pages. Prints TAP. Not part of `make check`, since the answer depends on the version of the
+# tools; `./build.sh check` runs it through automake's driver with those of Debian 12.
+#
+# A file that clang-tidy found clean is not read again until it, a header or .clang-tidy changes.
+# Notes about that are kept in lint/ of the current directory.
+
+set -euo pipefail
+
+top=$(cd "${srcdir:-$(dirname "$0")/..}" && pwd)
+notes=$PWD/lint
+[ "${1:-}" != --tidy ] || notes=$2 # how this script calls itself, once for each file
+limit=300 # seconds for one file
+number=0
+
+# result TEXT OFFENCES: passes when there is none.
+result() {
+    number=$((number + 1))
+    if [ -z "$2" ]; then
+        echo "ok $number - $1"
+    else
+        echo "not ok $number - $1"
+        sed 's/^/# /' <<<"$2"
+    fi
+}
+
+# tidy FILE: clang-tidy's findings go to notes/FILE.found; notes/FILE.clean says for what it was run.
+tidy() {
+    local file=$1 note=$notes/${1//\//_} state
+    state=$(cat "$file" .clang-tidy <(find src -name '*.hh' -exec cat {} +) | sha256sum)
+    if [ -e "$note.clean" ] && [ "$(<"$note.clean")" = "$state" ]; then
+        return
+    fi
+    rm -f "$note.clean"
+    # shellcheck disable=SC2046 # flags are words
+    if timeout "$limit" clang-tidy --quiet "$file" -- -std=c++20 -Isrc \
+        '-DSYSCONFDIR="/etc"' '-DPACKAGE_VERSION="0"' \
+        $(pkg-config --cflags gnutls libconfig) >"$note.found" 2>&1; then
+        rm -f "$note.found"
+        echo "$state" >"$note.clean"
+    else
+        echo "clang-tidy ended with status $?" >>"$note.found"
+    fi
+}
+
+cd "$top"
+mkdir -p "$notes"
+if [ "${1:-}" = --tidy ]; then
+    tidy "$3"
+    exit
+fi
+
+for tool in clang-format clang-tidy mandoc man pkg-config; do
+    if ! command -v $tool >/dev/null; then
+        echo "1..0 # SKIP $tool is not installed"
+        exit
+    fi
+done
+
+mapfile -t sources < <(find src -name '*.cc' | sort)
+mapfile -t tests < <(find tests -name '*.cc' -o -name '*.hh' | sort)
+mapfile -t headers < <(find src -name '*.hh' | sort)
+mapfile -t pages < <(find man -name '*.[1-9]' | sort)
+echo "1..$((${#sources[@]} * 2 + ${#headers[@]} + ${#tests[@]} + ${#pages[@]} * 2))"
+
+for file in "${headers[@]}" "${sources[@]}" "${tests[@]}"; do
+    result "clang-format $file" "$(clang-format --dry-run --Werror "$file" 2>&1)"
+done
+
+printf '%s\n' "${sources[@]}" | srcdir=$top xargs -P "$(nproc)" -n 1 tests/lint.sh --tidy "$notes"
+for file in "${sources[@]}"; do
+    note=$notes/${file//\//_}
+    result "clang-tidy $file" "$([ -e "$note.clean" ] || cat "$note.found")"
+done
+
+for page in "${pages[@]}"; do
+    result "mandoc -T lint $page" "$(mandoc -T lint -W warning "$page" || true)"
+    result "man --warnings $page" "$(LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings -l "$page" 2>&1 >/dev/null)"
+done
