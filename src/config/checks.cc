@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "config/checks.hh"
+
+#include "base/fd.hh"
+#include "config/identity_text.hh"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <memory>
+#include <netinet/in.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <system_error>
+
+namespace dotproxy {
+
+namespace {
+
+const in6_addr& v6_octets(const Address& address, sockaddr_in6& copy) noexcept {
+    std::memcpy(&copy, address.data(), sizeof(copy));
+    return copy.sin6_addr;
+}
+
+bool is_multicast(const Address& address) noexcept {
+    if (address.is_v6()) {
+        sockaddr_in6 v6{};
+        return IN6_IS_ADDR_MULTICAST(&v6_octets(address, v6));
+    }
+    sockaddr_in v4{};
+    std::memcpy(&v4, address.data(), sizeof(v4));
+    const std::uint32_t host = ntohl(v4.sin_addr.s_addr);
+    return IN_MULTICAST(host) || host == INADDR_BROADCAST;
+}
+
+/// The interface is a part of a link-local address: the same one is on every link.
+bool lacks_zone(const Address& address) noexcept {
+    sockaddr_in6 v6{};
+    return address.is_v6() && IN6_IS_ADDR_LINKLOCAL(&v6_octets(address, v6)) &&
+           v6.sin6_scope_id == 0;
+}
+
+bool is_mapped_v4(const Address& address) noexcept {
+    sockaddr_in6 v6{};
+    return address.is_v6() && IN6_IS_ADDR_V4MAPPED(&v6_octets(address, v6));
+}
+
+/// What keeps `path` from being read; empty when nothing does. Opened and not asked for with
+/// access(), which looks at the real user and not at the effective one.
+std::string unreadable(const std::string& path) {
+    const Fd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)};
+
+    struct stat status {};
+
+    if (!fd || ::fstat(fd.get(), &status) != 0) {
+        return std::generic_category().message(errno);
+    }
+    return S_ISREG(status.st_mode) ? std::string{} : "not a regular file";
+}
+
+std::string ca_file_problem(const std::string& path, const std::string& problem) {
+    return "cannot read " + quoted(path) + ": " + problem +
+           "; give a PEM file of the certificate authorities to trust (Debian has one in the "
+           "package ca-certificates)";
+}
+
+} // namespace
+
+unsigned usable_cpus() {
+    // The kernel refuses a mask that is smaller than its own, whose size it does not tell.
+    for (unsigned cpus = 1024; cpus <= 1U << 20U; cpus *= 2) {
+        const auto free_mask = [](cpu_set_t* mask) { CPU_FREE(mask); };
+        const std::unique_ptr<cpu_set_t, decltype(free_mask)> mask{CPU_ALLOC(cpus)};
+        const std::size_t size = CPU_ALLOC_SIZE(cpus);
+        if (mask && ::sched_getaffinity(0, size, mask.get()) == 0) {
+            return std::clamp(static_cast<unsigned>(CPU_COUNT_S(size, mask.get())), 1U,
+                              max_workers);
+        }
+    }
+    return 1;
+}
+
+Address read_address(const Value& value, std::uint16_t port) {
+    const std::string text = value.string("192.0.2.1");
+    const auto address = Address::parse(text, port);
+    if (!address) {
+        const std::size_t percent = text.find('%');
+        if (percent != std::string::npos && Address::parse(text.substr(0, percent), port)) {
+            value.refuse("there is no interface " + quoted(text.substr(percent + 1)) +
+                         "; give one that \"ip link\" shows");
+        }
+        value.refuse(quoted(text) + " is not an IP address; give one such as \"192.0.2.1\" or "
+                                    "\"2001:db8::1\" (a port has its own key)");
+    }
+    if (is_multicast(*address)) {
+        value.refuse(quoted(text) + " is a multicast or broadcast address; give that of one host");
+    }
+    if (is_mapped_v4(*address)) {
+        value.refuse(quoted(text) + " is an IPv4 address within IPv6; give " +
+                     quoted(text.substr(text.rfind(':') + 1)) + " in IPv4's own form");
+    }
+    if (lacks_zone(*address)) {
+        value.refuse(quoted(text) + " is on every link; give the interface with it, such as " +
+                     quoted(text + "%eth0"));
+    }
+    return *address;
+}
+
+std::string read_server_name(const Value& value) {
+    const std::string text = value.string_or_empty("dns.example");
+    if (text.empty()) {
+        return text;
+    }
+    const auto name = parse_server_name(text);
+    if (!name) {
+        value.refuse(quoted(text) + " is neither a DNS name nor an IP address; give the name in "
+                                    "the server's certificate, such as \"dns.example\" (an "
+                                    "international one in its \"xn--\" form)");
+    }
+    return *name;
+}
+
+SpkiPin read_pin(const Value& value) {
+    const std::string text = value.string("base64 of SHA-256");
+    const auto pin = parse_pin(text);
+    if (!pin) {
+        value.refuse(quoted(text) + " is not a pin; give the SHA-256 of the server's "
+                                    "SubjectPublicKeyInfo in base64, 44 characters that end in =");
+    }
+    return *pin;
+}
+
+std::string read_pid_file(const Value& value) {
+    std::string path = value.string_or_empty("/run/dotproxy/dotproxy.pid");
+    if (!path.empty() && path.front() != '/') {
+        value.refuse(quoted(path) + " is a relative path; give an absolute one, or \"\" for none");
+    }
+    return path;
+}
+
+std::string read_ca_file(const Value& value) {
+    std::string path = value.string("/etc/ssl/certs/ca-certificates.crt");
+    if (path.front() != '/') {
+        // A daemon leaves the directory it was started in, and reads the file again on a reload.
+        value.refuse(quoted(path) + " is a relative path; give an absolute one");
+    }
+    if (const std::string problem = unreadable(path); !problem.empty()) {
+        value.refuse(ca_file_problem(path, problem));
+    }
+    return path;
+}
+
+void check_default_ca_file(const Document& document, const std::string& path) {
+    if (const std::string problem = unreadable(path); !problem.empty()) {
+        throw ConfigError{document.source().name() +
+                          ": tls.ca_file: " + ca_file_problem(path, problem)};
+    }
+}
+
+void check_listener(const Value& address, const ListenConfig& listen,
+                    const std::vector<ListenConfig>& others) {
+    const auto other = std::ranges::find_if(others, [&listen](const ListenConfig& o) {
+        return o.address == listen.address && ((o.udp && listen.udp) || (o.tcp && listen.tcp));
+    });
+    if (other != others.end()) {
+        address.refuse(listen.address.text() + " is already in listen[" +
+                       std::to_string(other - others.begin()) +
+                       "]; give each address, port and protocol once");
+    }
+}
+
+void check_upstream_address(const Value& value, const Address& address,
+                            const std::vector<Address>& others) {
+    if (address.is_wildcard()) {
+        value.refuse(quoted(address.host()) + " is not the address of a server; give one such as "
+                                              "\"192.0.2.1\"");
+    }
+    if (std::ranges::find(others, address) != others.end()) {
+        value.refuse(quoted(address.host()) + " is given twice; give each address once");
+    }
+}
+
+void check_upstream(const Value& addresses, const UpstreamConfig& upstream,
+                    const std::vector<UpstreamConfig>& others) {
+    for (std::size_t i = 0; i < others.size(); ++i) {
+        const UpstreamConfig& other = others[i];
+        const auto shared = std::ranges::find_first_of(upstream.addresses, other.addresses);
+        if (other.name == upstream.name && shared != upstream.addresses.end()) {
+            addresses.refuse(shared->text() + " is already in upstreams[" + std::to_string(i) +
+                             "] with the same name; give each server once");
+        }
+    }
+}
+
+} // namespace dotproxy

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Checks of single values that need more than a type and a range, and of values against each other.
+// Everything here throws ConfigError.
+
+#pragma once
+
+#include "config/config.hh"
+#include "config/document.hh"
+
+#include <string>
+#include <vector>
+
+namespace dotproxy {
+
+/// More workers than this have more contention than use.
+constexpr unsigned max_workers = 256;
+
+/// How many CPUs this process may run on, at most max_workers.
+[[nodiscard]] unsigned usable_cpus();
+
+/// An address literal of a host, which may stand for all of its own addresses.
+[[nodiscard]] Address read_address(const Value& value, std::uint16_t port);
+
+/// A name that a certificate can be checked against (parse_server_name), or an empty one.
+[[nodiscard]] std::string read_server_name(const Value& value);
+[[nodiscard]] SpkiPin read_pin(const Value& value);
+
+/// An absolute path, or an empty one.
+[[nodiscard]] std::string read_pid_file(const Value& value);
+/// An absolute path of a file that can be read. What is in it is not looked at here.
+[[nodiscard]] std::string read_ca_file(const Value& value);
+/// The same for the file that is used when none is named.
+void check_default_ca_file(const Document& document, const std::string& path);
+
+/// Refuses a listener whose address and protocol one of `others` has.
+void check_listener(const Value& address, const ListenConfig& listen,
+                    const std::vector<ListenConfig>& others);
+
+/// Refuses an address that nothing can be sent to, and one that `others` has.
+void check_upstream_address(const Value& value, const Address& address,
+                            const std::vector<Address>& others);
+
+/// Refuses an upstream that has both the name and an address of one of `others`.
+void check_upstream(const Value& addresses, const UpstreamConfig& upstream,
+                    const std::vector<UpstreamConfig>& others);
+
+} // namespace dotproxy

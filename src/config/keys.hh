@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// The names of all keys, group by group: what is not here is refused. dotproxy.conf(5) describes
+// each of them, and a test holds the two together.
+
+#pragma once
+
+#include <array>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dotproxy {
+
+using Words = std::span<const std::string_view>;
+
+namespace keys {
+
+using namespace std::string_view_literals;
+
+inline constexpr std::array top{"workers"sv, "user"sv,      "group"sv,      "pid_file"sv,
+                                "listen"sv,  "upstreams"sv, "tls"sv,        "timeouts"sv,
+                                "limits"sv,  "log"sv,       "local_zones"sv};
+inline constexpr std::array listen{"address"sv, "port"sv, "protocols"sv};
+inline constexpr std::array upstream{"name"sv, "addresses"sv, "port"sv, "pins"sv};
+inline constexpr std::array tls{"ca_file"sv};
+inline constexpr std::array timeouts{"query"sv, "connect"sv, "client_idle"sv, "upstream_idle"sv,
+                                     "drain"sv};
+inline constexpr std::array limits{"queries"sv, "tcp_clients"sv, "queries_per_client"sv};
+inline constexpr std::array log{"level"sv, "target"sv};
+
+/// Every key that holds a value and not a group, by its path: "workers", "listen[].address",
+/// "timeouts.query".
+[[nodiscard]] std::vector<std::string> all();
+
+} // namespace keys
+
+/// The word of `known` that `word` most likely was meant to be; empty when none is close.
+[[nodiscard]] std::string_view nearest(std::string_view word, Words known);
+
+/// The words as a sentence has them: "a, b or c".
+[[nodiscard]] std::string alternatives(Words words);
+
+} // namespace dotproxy

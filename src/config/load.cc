@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// What each key means: from a Document to a Config. The defaults stand here, and in dotproxy.conf,
+// which a test reads to see that it says the same.
+
+#include "config/checks.hh"
+#include "config/config.hh"
+#include "config/document.hh"
+#include "config/keys.hh"
+#include "config/units.hh"
+
+#include <algorithm>
+#include <array>
+#include <initializer_list>
+#include <optional>
+
+namespace dotproxy {
+
+namespace {
+
+using namespace std::chrono_literals;
+using namespace std::string_view_literals;
+
+constexpr std::uint16_t default_listen_port = 5300; // needs no privilege, and is nobody else's
+constexpr std::uint16_t default_upstream_port = 853;
+
+constexpr auto address_example = "127.0.0.1"sv;
+constexpr auto listen_example = "{ address = \"127.0.0.1\"; }"sv;
+constexpr auto upstream_example = "{ name = \"dns.example\"; addresses = ( \"192.0.2.1\" ); }"sv;
+constexpr auto pin_example = "\"base64 of SHA-256\""sv;
+
+std::vector<Address> literals(std::initializer_list<const char*> texts, std::uint16_t port) {
+    std::vector<Address> addresses;
+    for (const char* const text : texts) {
+        addresses.push_back(Address::parse(text, port).value());
+    }
+    return addresses;
+}
+
+Config defaults() {
+    Config config;
+    config.user = config.group = "_dotproxy";
+    for (const Address& address : literals({"127.0.0.1", "::1"}, default_listen_port)) {
+        config.listen.push_back({.address = address, .udp = true, .tcp = true});
+    }
+    config.upstreams.push_back({.name = "cloudflare-dns.com",
+                                .addresses = literals({"1.1.1.1", "1.0.0.1", "2606:4700:4700::1111",
+                                                       "2606:4700:4700::1001"},
+                                                      default_upstream_port),
+                                .pins = {}});
+    config.ca_file = "/etc/ssl/certs/ca-certificates.crt";
+    config.timeouts = {
+        .query = 5s, .connect = 2s, .client_idle = 10s, .upstream_idle = 30s, .drain = 10s};
+    config.limits = {.queries = 65536, .tcp_clients = 10000, .queries_per_client = 128};
+    config.log = {.level = log::Level::notice, .target = log::Target::automatic};
+    return config;
+}
+
+/// The elements of a list that must not be empty.
+std::vector<Value> some(const Value& list, std::string_view example) {
+    std::vector<Value> values = list.elements(example);
+    if (values.empty()) {
+        list.refuse("is empty; give at least one, such as ( " + std::string{example} + " )");
+    }
+    return values;
+}
+
+Value required(const Value& group, std::string_view name, const std::string& example) {
+    auto value = group.find(name);
+    if (!value) {
+        group.refuse("has no " + std::string{name} + "; give " + example);
+    }
+    return *value;
+}
+
+std::uint16_t read_port(const Value& group, std::uint16_t otherwise) {
+    const auto port = group.find("port");
+    return port ? static_cast<std::uint16_t>(port->integer(1, 65535)) : otherwise;
+}
+
+void read_protocols(const Value& list, ListenConfig& listen) {
+    static constexpr std::array words{"udp"sv, "tcp"sv};
+    listen.udp = listen.tcp = false;
+    for (const Value& element : some(list, "\"udp\", \"tcp\"")) {
+        bool& protocol = element.word(words) == 0 ? listen.udp : listen.tcp;
+        if (protocol) {
+            element.refuse("is given twice; give each protocol once");
+        }
+        protocol = true;
+    }
+}
+
+std::vector<ListenConfig> read_listen(const Value& list) {
+    std::vector<ListenConfig> all;
+    for (const Value& group : some(list, listen_example)) {
+        group.check_group(keys::listen);
+        const Value address = required(group, "address", "address = \"127.0.0.1\"");
+        ListenConfig listen;
+        listen.address = read_address(address, read_port(group, default_listen_port));
+        if (const auto protocols = group.find("protocols")) {
+            read_protocols(*protocols, listen);
+        }
+        check_listener(address, listen, all);
+        all.push_back(listen);
+    }
+    return all;
+}
+
+std::vector<Address> read_upstream_addresses(const Value& list, std::uint16_t port) {
+    std::vector<Address> addresses;
+    for (const Value& element : some(list, "\"192.0.2.1\"")) {
+        const Address address = read_address(element, port);
+        check_upstream_address(element, address, addresses);
+        addresses.push_back(address);
+    }
+    return addresses;
+}
+
+std::vector<UpstreamConfig> read_upstreams(const Value& list) {
+    std::vector<UpstreamConfig> all;
+    for (const Value& group : some(list, upstream_example)) {
+        group.check_group(keys::upstream);
+        UpstreamConfig upstream;
+        if (const auto name = group.find("name")) {
+            upstream.name = read_server_name(*name);
+        }
+        if (const auto pins = group.find("pins")) {
+            for (const Value& element : pins->elements(pin_example)) {
+                upstream.pins.push_back(read_pin(element));
+            }
+        }
+        if (upstream.name.empty() && upstream.pins.empty()) {
+            group.refuse("has neither name nor pins, so nothing to verify the server by; give the "
+                         "name in its certificate, such as name = \"dns.example\"");
+        }
+        const Value addresses = required(group, "addresses", "addresses = ( \"192.0.2.1\" )");
+        upstream.addresses =
+            read_upstream_addresses(addresses, read_port(group, default_upstream_port));
+        check_upstream(addresses, upstream, all);
+        all.push_back(std::move(upstream));
+    }
+    return all;
+}
+
+void read_timeouts(const Value& group, Config& config) {
+    group.check_group(keys::timeouts);
+    auto& timeouts = config.timeouts;
+    const auto read = [&group](std::string_view name, Milliseconds& timeout, Milliseconds least,
+                               Milliseconds most) {
+        if (const auto value = group.find(name)) {
+            timeout = value->duration(least, most);
+        }
+    };
+    read("query", timeouts.query, 100ms, 60s);
+    // Who lowers the patience with queries need not know of this one.
+    timeouts.connect = std::min(timeouts.connect, timeouts.query);
+    read("connect", timeouts.connect, 50ms, 30s);
+    if (timeouts.connect > timeouts.query) {
+        required(group, "connect", {})
+            .refuse("is longer than timeouts.query; give at most " +
+                    quoted(units::duration_text(timeouts.query)));
+    }
+    read("client_idle", timeouts.client_idle, 0s, 1h);
+    read("upstream_idle", timeouts.upstream_idle, 0s, 1h);
+    read("drain", timeouts.drain, 0s, 5min);
+}
+
+void read_limits(const Value& group, Config& config) {
+    group.check_group(keys::limits);
+    const auto read = [&group](std::string_view name, std::uint32_t& limit, std::uint32_t least,
+                               std::uint32_t most) {
+        if (const auto value = group.find(name)) {
+            limit = static_cast<std::uint32_t>(value->integer(least, most));
+        }
+    };
+    read("queries", config.limits.queries, 64, 4194304);
+    read("tcp_clients", config.limits.tcp_clients, 0, 1000000);
+    read("queries_per_client", config.limits.queries_per_client, 1, 65535);
+}
+
+void read_log(const Value& group, Config& config) {
+    // In the order of the enumerators.
+    static constexpr std::array levels{"error"sv, "warning"sv, "notice"sv, "info"sv, "debug"sv};
+    static constexpr std::array targets{"auto"sv, "stderr"sv, "syslog"sv};
+    group.check_group(keys::log);
+    if (const auto level = group.find("level")) {
+        config.log.level = static_cast<log::Level>(level->word(levels));
+    }
+    if (const auto target = group.find("target")) {
+        config.log.target = static_cast<log::Target>(target->word(targets));
+    }
+}
+
+void read_process(const Value& root, Config& config) {
+    if (const auto workers = root.find("workers")) {
+        config.workers = static_cast<unsigned>(workers->integer(0, max_workers));
+    }
+    if (config.workers == 0) {
+        config.workers = usable_cpus();
+    }
+    if (const auto user = root.find("user")) {
+        config.user = user->string("_dotproxy");
+    }
+    if (const auto group = root.find("group")) {
+        config.group = group->string("_dotproxy");
+    }
+    if (const auto pid_file = root.find("pid_file")) {
+        config.pid_file = read_pid_file(*pid_file);
+    }
+}
+
+void read_tls(const Document& document, Config& config) {
+    std::optional<Value> ca_file;
+    if (const auto group = document.root().find("tls")) {
+        group->check_group(keys::tls);
+        ca_file = group->find("ca_file");
+    }
+    if (ca_file) {
+        config.ca_file = read_ca_file(*ca_file);
+    } else {
+        check_default_ca_file(document, config.ca_file);
+    }
+}
+
+Config read(const Document& document) {
+    const Value root = document.root();
+    root.check_group(keys::top);
+    Config config = defaults();
+    read_process(root, config);
+    if (const auto listen = root.find("listen")) {
+        config.listen = read_listen(*listen);
+    }
+    if (const auto upstreams = root.find("upstreams")) {
+        config.upstreams = read_upstreams(*upstreams);
+    }
+    if (const auto local_zones = root.find("local_zones")) {
+        config.local_zones = local_zones->boolean();
+    }
+    read_tls(document, config);
+    if (const auto timeouts = root.find("timeouts")) {
+        read_timeouts(*timeouts, config);
+    }
+    if (const auto limits = root.find("limits")) {
+        read_limits(*limits, config);
+    }
+    if (const auto log = root.find("log")) {
+        read_log(*log, config);
+    }
+    return config;
+}
+
+} // namespace
+
+Config load_config(const std::string& path) {
+    return read(Document{Source::from_file(path)});
+}
+
+Config parse_config(const std::string& text, const std::string& name) {
+    return read(Document{Source::from_text(text, name)});
+}
+
+} // namespace dotproxy

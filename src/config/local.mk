@@ -1,0 +1,10 @@
+noinst_LIBRARIES += libconfig.a
+libconfig_a_SOURCES = \
+	src/config/checks.cc src/config/checks.hh \
+	src/config/config.hh \
+	src/config/document.cc src/config/document.hh \
+	src/config/identity_text.cc src/config/identity_text.hh \
+	src/config/keys.cc src/config/keys.hh \
+	src/config/load.cc \
+	src/config/source.cc src/config/source.hh \
+	src/config/units.cc src/config/units.hh
