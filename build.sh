@@ -94,7 +94,7 @@ install_build_dependencies() {
 forbid_services() {
     [ ! -e /usr/sbin/policy-rc.d ] || return 0
     policy_file=/usr/sbin/policy-rc.d
-    printf '#!/bin/sh\nexit 101\n' | as_root install -m 755 /dev/stdin $policy_file
+    as_root sh -c "printf '#!/bin/sh\\nexit 101\\n' >$policy_file && chmod 755 $policy_file"
 }
 
 allow_services() {
@@ -140,22 +140,23 @@ build() {
 
 ## Running
 
-# answers ADDRESS PORT: whether a TCP connection can be made.
-answers() { timeout 3 bash -c "exec 3<>/dev/tcp/$1/$2" 2>/dev/null; }
+# listens ADDRESS PORT: whether a TCP connection can be made.
+listens() { timeout 3 bash -c "exec 3<>/dev/tcp/$1/$2" 2>/dev/null; }
 
-# any_answers PORT ADDRESS...: whether one of them does; all are tried at once.
-any_answers() {
-    local port=$1 address
-    shift
-    for address; do
-        answers "$address" "$port" && echo yes &
+# A connection alone proves nothing: captive portals and transparent proxies accept them all.
+public_resolver_proves_itself() {
+    local address
+    for address in "${public_addresses[@]}"; do
+        timeout 3 openssl s_client -connect "[$address]:853" -servername $public_name \
+            -verify_hostname $public_name -verify_return_error </dev/null >/dev/null 2>&1 &&
+            echo yes &
     done | grep -q yes
 }
 
 # wait_for_port ADDRESS PORT PID: until the process listens there; fails when it ends, or after 10 s.
 wait_for_port() {
     local end=$((SECONDS + 10))
-    until answers "$1" "$2"; do
+    until listens "$1" "$2"; do
         [ $SECONDS -lt $end ] && kill -0 "$3" 2>/dev/null || return 1
         sleep 0.05
     done
@@ -186,7 +187,7 @@ END
 # Starts unbound as an upstream on this machine that knows a few names. Sets upstream_port.
 start_local_upstream() {
     local attempt pid
-    install_packages unbound openssl
+    install_packages unbound
     step "Making a throw-away CA" env -C "$work" bash -euc "$(declare -f make_certificates)
         make_certificates $1"
     # Debian's AppArmor profile lets /usr/sbin/unbound read its own directories only; a copy is not
@@ -260,24 +261,26 @@ END
 run() {
     local name=www.debian.org upstream_port=853 pid
     install_build_dependencies
-    install_packages bind9-dnsutils ca-certificates
+    install_packages bind9-dnsutils ca-certificates openssl
     build build
-    if any_answers $port 127.0.0.1; then
+    if listens 127.0.0.1 $port; then
         die "port $port is in use already"
     fi
     chmod 755 "$work" # dotproxy gives up root, and reads files again on SIGHUP
     say "Looking for a public resolver"
-    if any_answers 853 "${public_addresses[@]}"; then
+    if public_resolver_proves_itself; then
         write_configuration $public_name 853 /etc/ssl/certs/ca-certificates.crt \
             "${public_addresses[@]}"
     else
         cat <<END
 
     ****************************************************************************
-    * NO PUBLIC RESOLVER CAN BE REACHED: port 853 of $public_name
-    * does not answer. An unbound on this machine takes its place. It knows
-    * dotproxy.example and www.dotproxy.example and nothing else; the way there,
-    * verified TLS included, is the real one.
+    * NO PUBLIC RESOLVER CAN BE REACHED: nobody who can prove to be
+    * $public_name answers on port 853.
+    *
+    * An unbound on this machine takes its place. It knows dotproxy.example and
+    * www.dotproxy.example and nothing else. The way there, verified TLS
+    * included, is the real one.
     ****************************************************************************
 
 END
