@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <fcntl.h>
 #include <iterator>
 #include <sys/stat.h>
@@ -81,11 +82,10 @@ class SourceReader {
     void read_all(std::string_view text, const std::string& file);
 
   private:
-    void read(std::string_view text, const std::string& file, unsigned depth);
-
     // Where the end of a line leaves the scanner, the same that libconfig's would be in.
     enum class State : std::uint8_t { plain, string, comment };
 
+    void read(std::string_view text, const std::string& file, unsigned depth);
     void include(std::string_view line, const std::string& front, const std::string& file,
                  unsigned depth);
     void copy_line(std::string_view line);
@@ -119,7 +119,8 @@ void SourceReader::read(std::string_view text, const std::string& file, unsigned
                           " can be taken in"};
     }
     if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) {
-        const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<long>(nul), '\n');
+        const auto line =
+            1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(nul), '\n');
         throw ConfigError{file + ':' + std::to_string(line) +
                           ": holds an octet 0; a configuration is plain text"};
     }
