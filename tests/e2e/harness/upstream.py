@@ -14,6 +14,7 @@ import time
 import dns.message
 
 from . import wire
+from .client_hello import ClientHello
 from .waiting import PATIENCE
 
 # How a connection can be ended.
@@ -21,7 +22,6 @@ FIN = "fin"
 RESET = "rst"
 CLOSE_NOTIFY = "close_notify"
 
-_APPLICATION_DATA = 23
 _RECORD_TYPES = (20, 21, 22, 23)
 
 
@@ -70,12 +70,17 @@ class Connection:
         self.queries_per_record = []
         self.cleartext = b""
         self.octets = 0
+        self._first = b""
         self.ended = None  # how the peer ended it: FIN, RESET, CLOSE_NOTIFY
         self.closed = False
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = None
         self._lock = threading.RLock()
         self._wire, self._plain = b"", b""
+
+    @property
+    def hello(self):
+        return ClientHello(self._first)
 
     # What a script may call, from any thread.
 
@@ -230,6 +235,8 @@ class Connection:
         if self.octets == 0 and octets[0] != 22:
             self.cleartext += octets
         self.octets += len(octets)
+        if len(self._first) < 16384:
+            self._first += octets
 
     def _flush(self):
         with self._lock:
