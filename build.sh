@@ -89,8 +89,10 @@ install_build_dependencies() {
         step "Installing the build dependencies" apt_get build-dep ./
 }
 
-# Packages of name servers start a service when installed, which would take port 53 from whoever
-# has it. forbid_services, until allow_services, keeps services from being started.
+# These packages start a service when installed and at boot, which would take port 53 from whoever
+# has it. Who had one of them before keeps it as it is.
+servers=' dnsdist knot-resolver smartdns stubby unbound '
+
 forbid_services() {
     [ ! -e /usr/sbin/policy-rc.d ] || return 0
     policy_file=/usr/sbin/policy-rc.d
@@ -102,9 +104,21 @@ allow_services() {
     policy_file=
 }
 
-# install_packages PACKAGE...: those that are missing, without their services, now and at boot.
+# disable_services PACKAGE: keeps what came with it from starting at boot.
+disable_services() {
+    local name
+    for name in $(dpkg -L "$1" | sed -nE 's,^/etc/init\.d/,,p'); do
+        as_root update-rc.d "$name" disable
+    done
+    command -v systemctl >/dev/null || return 0
+    for name in $(dpkg -L "$1" | sed -nE 's,^(/usr)?/lib/systemd/system/(.*[^@]\.service)$,\2,p'); do
+        as_root systemctl disable "$name"
+    done
+}
+
+# install_packages PACKAGE...: those that are missing.
 install_packages() {
-    local package script missing=()
+    local package missing=()
     for package; do
         [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
             missing+=("$package")
@@ -114,9 +128,8 @@ install_packages() {
     step "Installing ${missing[*]}" apt_get install "${missing[@]}"
     allow_services
     for package in "${missing[@]}"; do
-        for script in $(dpkg -L "$package" | sed -n 's|^/etc/init\.d/||p'); do
-            step "Disabling the service $script, which came with it" as_root update-rc.d "$script" disable
-        done
+        [[ $servers != *" $package "* ]] ||
+            step "Disabling the service of $package" disable_services "$package"
     done
 }
 
@@ -213,7 +226,7 @@ server:
     local-zone: . static
     local-data: "dotproxy.example. A 192.0.2.1"
     local-data: "dotproxy.example. AAAA 2001:db8::1"
-    local-data: "dotproxy.example. TXT 'answered over verified TLS'"
+    local-data: 'dotproxy.example. TXT "answered over verified TLS"'
     local-data: "www.dotproxy.example. A 192.0.2.80"
     local-data: "www.dotproxy.example. AAAA 2001:db8::80"
 remote-control:
