@@ -26,6 +26,34 @@ struct Name {
 /// octets once expanded. nullopt when it is malformed or runs past the end of `message`.
 [[nodiscard]] std::optional<std::size_t> name_extent(Octets message, std::size_t at) noexcept;
 
+/// Whether a pointer begins at this octet, where a label could.
+[[nodiscard]] inline bool is_pointer(std::uint8_t octet) noexcept {
+    return (octet & 0xc0U) == 0xc0;
+}
+
+/// The offset that the pointer at `at` leads to.
+[[nodiscard]] inline std::size_t pointer_target(Octets message, std::size_t at) noexcept {
+    return load16(message, at) & 0x3fffU;
+}
+
+/// The octets that the name at `at`, which name_extent() accepted, takes up.
+[[nodiscard]] inline std::size_t name_size(Octets message, std::size_t at) noexcept {
+    std::size_t end = at;
+    while (message[end] != 0 && !is_pointer(message[end])) {
+        end += message[end] + 1U;
+    }
+    return end - at + (message[end] == 0 ? 1 : 2);
+}
+
+/// Where the first label of the name at `at`, which name_extent() accepted, stands: behind the
+/// pointers that it may begin with. Names with the same start are equal.
+[[nodiscard]] inline std::size_t name_start(Octets message, std::size_t at) noexcept {
+    while (is_pointer(message[at])) {
+        at = pointer_target(message, at);
+    }
+    return at;
+}
+
 /// Expands the name at `at`, which name_extent() accepted, folded to lower case.
 void read_name(Octets message, std::size_t at, Name& out) noexcept;
 

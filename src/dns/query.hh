@@ -34,17 +34,18 @@ struct Asker {
     Spelling spelling;
     bool edns{false}; // it sent an OPT, so it gets one (C41)
     bool dnssec_ok{false};
-    bool keepalive{false}; // it asked for the keepalive time-out (RFC 7828)
-    bool padding{false};   // it sent the padding option (RFC 7830)
-    bool subnet{false};    // it sent an ECS opt-out, which is echoed
+    bool keepalive{false};          // it asked for the keepalive time-out (RFC 7828)
+    bool padding{false};            // it sent the padding option (RFC 7830)
+    bool subnet{false};             // it sent an ECS opt-out, which is echoed
+    std::uint16_t subnet_family{0}; // as it came: the echo must match (RFC 7871, section 7.3)
 };
 
 /// What is to be done with a message that a client sent.
 enum class QueryVerdict : std::uint8_t {
-    forward,         // a well-formed QUERY: question and asker are filled in
-    sealed,          // the same, but signed (TSIG, SIG(0)): forward octet by octet but the ID (C25)
-    drop,            // shorter than a header, or a response (C28, C29): no answer at all
-    format_error,    // FORMERR; if `asker.flags` and `asker.id` are all that is known: a bare header
+    forward,      // a well-formed QUERY: question and asker are filled in
+    sealed,       // the same, but signed (TSIG, SIG(0)): forward octet by octet but the ID (C25)
+    drop,         // shorter than a header, or a response (C28, C29): no answer at all
+    format_error, // FORMERR; if `asker.flags` and `asker.id` are all that is known: a bare header
     not_implemented, // NOTIMP: an opcode other than QUERY (C27)
     bad_version,     // BADVERS: EDNS version above 0 (C42)
 };

@@ -26,6 +26,7 @@ struct ExtendedError {
         network_error = 23,
         invalid_data = 24,
     };
+
     std::uint16_t code{0};
     Octets text; // UTF-8, may be empty; borrowed
 };
@@ -42,13 +43,13 @@ enum class ResponseVerdict : std::uint8_t {
 
 /// An accepted response, as offsets into the message it was read from.
 struct Response {
-    std::uint16_t rcode{0};         // with the upper bits from its OPT
+    std::uint16_t rcode{0}; // with the upper bits from its OPT
     std::uint16_t flags{0};
-    std::size_t question_end{0};    // header_size when it carries no question
-    std::size_t body_end{0};        // end of the records to pass on: OPT and what follows cut off
+    std::size_t question_end{0}; // header_size when it carries no question
+    std::size_t body_end{0};     // end of the records to pass on: OPT and what follows cut off
     std::uint16_t answers{0};
     std::uint16_t authorities{0};
-    std::uint16_t additionals{0};   // those before the OPT
+    std::uint16_t additionals{0}; // those before the OPT
     bool edns{false};
     std::optional<std::uint16_t> keepalive; // in units of 100 ms (RFC 7828)
     std::array<ExtendedError, 4> errors{};  // the first few it carried

@@ -49,6 +49,7 @@ enum class Rcode : std::uint16_t {
 
 namespace type {
 constexpr std::uint16_t a = 1;
+constexpr std::uint16_t ns = 2;
 constexpr std::uint16_t cname = 5;
 constexpr std::uint16_t soa = 6;
 constexpr std::uint16_t ptr = 12;
@@ -57,6 +58,7 @@ constexpr std::uint16_t sig = 24;
 constexpr std::uint16_t aaaa = 28;
 constexpr std::uint16_t dname = 39;
 constexpr std::uint16_t opt = 41;
+constexpr std::uint16_t ds = 43;
 constexpr std::uint16_t rrsig = 46;
 constexpr std::uint16_t tkey = 249;
 constexpr std::uint16_t tsig = 250;
@@ -90,12 +92,30 @@ inline void store32(MutableOctets to, std::size_t at, std::uint32_t value) noexc
 }
 
 // The header's fields. `message` holds at least header_size octets.
-[[nodiscard]] inline std::uint16_t id(Octets message) noexcept { return load16(message, 0); }
-[[nodiscard]] inline std::uint16_t flags(Octets message) noexcept { return load16(message, 2); }
-[[nodiscard]] inline std::uint16_t qdcount(Octets message) noexcept { return load16(message, 4); }
-[[nodiscard]] inline std::uint16_t ancount(Octets message) noexcept { return load16(message, 6); }
-[[nodiscard]] inline std::uint16_t nscount(Octets message) noexcept { return load16(message, 8); }
-[[nodiscard]] inline std::uint16_t arcount(Octets message) noexcept { return load16(message, 10); }
+[[nodiscard]] inline std::uint16_t id(Octets message) noexcept {
+    return load16(message, 0);
+}
+
+[[nodiscard]] inline std::uint16_t flags(Octets message) noexcept {
+    return load16(message, 2);
+}
+
+[[nodiscard]] inline std::uint16_t qdcount(Octets message) noexcept {
+    return load16(message, 4);
+}
+
+[[nodiscard]] inline std::uint16_t ancount(Octets message) noexcept {
+    return load16(message, 6);
+}
+
+[[nodiscard]] inline std::uint16_t nscount(Octets message) noexcept {
+    return load16(message, 8);
+}
+
+[[nodiscard]] inline std::uint16_t arcount(Octets message) noexcept {
+    return load16(message, 10);
+}
+
 [[nodiscard]] inline unsigned opcode(Octets message) noexcept {
     return (flags(message) & flag::opcode_mask) >> 11U;
 }
@@ -103,9 +123,11 @@ inline void store32(MutableOctets to, std::size_t at, std::uint32_t value) noexc
 inline void set_id(MutableOctets message, std::uint16_t value) noexcept {
     store16(message, 0, value);
 }
+
 inline void set_flags(MutableOctets message, std::uint16_t value) noexcept {
     store16(message, 2, value);
 }
+
 inline void set_counts(MutableOctets message, std::uint16_t qd, std::uint16_t an, std::uint16_t ns,
                        std::uint16_t ar) noexcept {
     store16(message, 4, qd);

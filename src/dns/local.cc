@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// find_zone() decides whether a name is ours and what there is at it; write_local() makes a message
+// of that, which then goes to the client like any accepted response. "test" is forwarded: whoever
+// runs such a zone runs it behind the upstream.
+
+#include "dns/local.hh"
+
+#include "dns/record.hh"
+#include "dns/reverse.hh"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace dotproxy::dns {
+
+namespace {
+
+// RFC 6303, section 3, gives both.
+constexpr std::uint32_t local_ttl = 10800;
+constexpr std::array<std::uint8_t, 16> soa_rname{6,   'n', 'o', 'b', 'o', 'd', 'y', 7,
+                                                 'i', 'n', 'v', 'a', 'l', 'i', 'd', 0};
+
+constexpr std::array<std::uint8_t, 4> loopback4{127, 0, 0, 1};
+constexpr std::array<std::uint8_t, 16> loopback6{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+constexpr std::array<std::uint8_t, 11> localhost_name{9,   'l', 'o', 'c', 'a', 'l',
+                                                      'h', 'o', 's', 't', 0};
+
+/// What a zone of ours says about a name.
+struct LocalName {
+    std::size_t apex;      // offset of the zone's own name in QNAME; 0: QNAME is the apex
+    bool exists{false};    // else NXDOMAIN
+    bool delegated{false}; // the zone has a parent in the public tree, which answers for its DS
+    bool addresses{false}; // those of the loopback interface
+    bool pointer{false};   // to localhost
+};
+
+LocalName reverse_name(const ReverseZone& zone) noexcept {
+    return {.apex = zone.apex,
+            .exists = zone.apex == 0 || zone.holds_loopback,
+            .delegated = true,
+            .pointer = zone.is_loopback};
+}
+
+std::optional<LocalName> find_arpa(const Labels& labels, bool zones) noexcept {
+    if (labels.count() < 2) {
+        return std::nullopt;
+    }
+    const std::size_t apex = labels.start(1);
+    if (labels.is(1, "resolver")) {
+        return LocalName{.apex = apex, .exists = true}; // RFC 9462, section 6.4; C100
+    }
+    if (!zones) {
+        return std::nullopt;
+    }
+    if (labels.is(1, "home")) {
+        // RFC 8375, section 4: served locally unless a home network has servers of its own for it,
+        // and then it is those servers that dotproxy stands beside, not behind.
+        return LocalName{.apex = apex, .exists = apex == 0, .delegated = true};
+    }
+    const std::optional<ReverseZone> zone = find_reverse_zone(labels);
+    return zone ? std::optional{reverse_name(*zone)} : std::nullopt;
+}
+
+std::optional<LocalName> find_local(Octets name, bool zones) noexcept {
+    const Labels labels{name};
+    if (labels.count() == 0) {
+        return std::nullopt;
+    }
+    if (labels.is(0, "arpa")) {
+        return find_arpa(labels, zones);
+    }
+    if (!zones) {
+        return std::nullopt;
+    }
+    if (labels.is(0, "localhost")) {
+        return LocalName{.apex = labels.start(0), .exists = true, .addresses = true};
+    }
+    if (labels.is(0, "invalid") || labels.is(0, "onion")) {
+        // Not even the apex exists (RFC 6761, section 6.4; RFC 7686, section 2). It owns the SOA
+        // all the same: one of the root would be more than we may say.
+        return LocalName{.apex = labels.start(0)};
+    }
+    return std::nullopt;
+}
+
+/// A message of ours in the making. The longest has a question, two records and an SOA.
+class LocalMessage {
+  public:
+    explicit LocalMessage(const Question& question) noexcept
+        : end_{put_question(octets_, question.name.view(), question.type, question.klass)} {
+        response_.question_end = end_;
+    }
+
+    /// Owned by the name that begins at `owner` in QNAME. `rdata` goes in as it is.
+    void add(std::size_t owner, std::uint16_t type, Octets rdata) noexcept {
+        begin(owner, type);
+        append(rdata);
+        finish();
+    }
+
+    void add_ns(std::size_t apex) noexcept {
+        begin(apex, type::ns);
+        append_pointer(apex);
+        finish();
+    }
+
+    void add_soa(std::size_t apex) noexcept {
+        constexpr std::array<std::uint32_t, 5> numbers{1, 3600, 1200, 604800, local_ttl};
+        begin(apex, type::soa);
+        append_pointer(apex);
+        append(soa_rname);
+        for (const std::uint32_t number : numbers) {
+            store32(octets_, end_, number);
+            end_ += 4;
+        }
+        finish();
+    }
+
+    void count_answers() noexcept { response_.answers = records_; }
+
+    const Response& close(Rcode rcode) noexcept {
+        response_.rcode = static_cast<std::uint16_t>(rcode);
+        response_.authorities = static_cast<std::uint16_t>(records_ - response_.answers);
+        response_.body_end = end_;
+        return response_;
+    }
+
+    Octets octets() const noexcept { return Octets{octets_}.first(end_); }
+
+    bool empty() const noexcept { return records_ == 0; }
+
+  private:
+    void begin(std::size_t owner, std::uint16_t type) noexcept {
+        append_pointer(owner);
+        store16(octets_, end_, type);
+        store16(octets_, end_ + 2, klass::in);
+        store32(octets_, end_ + 4, local_ttl);
+        end_ += record_fixed_size;
+        rdata_ = end_;
+    }
+
+    void finish() noexcept {
+        store16(octets_, rdata_ - 2, static_cast<std::uint16_t>(end_ - rdata_));
+        ++records_;
+    }
+
+    void append(Octets octets) noexcept {
+        std::ranges::copy(octets, octets_.begin() + static_cast<std::ptrdiff_t>(end_));
+        end_ += octets.size();
+    }
+
+    void append_pointer(std::size_t offset_in_qname) noexcept {
+        store16(octets_, end_,
+                static_cast<std::uint16_t>(0xc000U | (header_size + offset_in_qname)));
+        end_ += 2;
+    }
+
+    std::array<std::uint8_t, 512> octets_{};
+    std::size_t end_;
+    std::size_t rdata_{0};
+    std::uint16_t records_{0};
+    Response response_;
+};
+
+std::size_t write_local(const LocalName& found, const Question& question, const Asker& asker,
+                        const Channel& channel, MutableOctets out) noexcept {
+    const auto wants = [&question](std::uint16_t type) {
+        return question.type == type || question.type == type::any;
+    };
+    const bool at_apex = found.exists && found.apex == 0;
+    LocalMessage message{question};
+    if (found.addresses && wants(type::a)) {
+        message.add(0, type::a, loopback4);
+    }
+    if (found.addresses && wants(type::aaaa)) {
+        message.add(0, type::aaaa, loopback6);
+    }
+    if (found.pointer && wants(type::ptr)) {
+        message.add(0, type::ptr, localhost_name);
+    }
+    if (at_apex && wants(type::ns)) {
+        message.add_ns(0);
+    }
+    if (at_apex && wants(type::soa)) {
+        message.add_soa(0);
+    }
+    message.count_answers();
+    if (message.empty()) {
+        message.add_soa(found.apex); // what makes a negative answer one (RFC 2308, section 3)
+    }
+    const Response& response = message.close(found.exists ? Rcode::noerror : Rcode::nxdomain);
+    return write_answer(message.octets(), response, question, asker, channel, out);
+}
+
+// Names that ask a CHAOS server who it is (RFC 4892; C103).
+bool is_identity(const Question& question) noexcept {
+    const Labels labels{question.name.view()};
+    if (labels.count() != 2 || (question.type != type::txt && question.type != type::any)) {
+        return false;
+    }
+    const bool server = labels.is(0, "server") && (labels.is(1, "version") || labels.is(1, "id"));
+    const bool bind = labels.is(0, "bind") && (labels.is(1, "version") ||
+                                               labels.is(1, "hostname") || labels.is(1, "authors"));
+    return server || bind;
+}
+
+std::size_t refuse(const Question& question, const Asker& asker, const Channel& channel,
+                   MutableOctets out) noexcept {
+    const ExtendedError error{.code = ExtendedError::not_supported, .text = {}};
+    return write_failure(Rcode::refused, error, &question, asker, channel, out);
+}
+
+} // namespace
+
+std::size_t answer_locally(const Question& question, const Asker& asker, bool zones,
+                           const Channel& channel, MutableOctets out) noexcept {
+    if (question.type == type::axfr || question.type == type::ixfr) {
+        return refuse(question, asker, channel, out); // C102
+    }
+    if (question.klass == klass::ch) {
+        return is_identity(question) ? refuse(question, asker, channel, out) : 0;
+    }
+    if (question.klass != klass::in && question.klass != klass::any) {
+        return 0;
+    }
+    const std::optional<LocalName> found = find_local(question.name.view(), zones);
+    if (!found) {
+        return 0;
+    }
+    if (found->delegated && found->apex == 0 && question.type == type::ds) {
+        // A DS belongs to the parent (RFC 4035, section 3.1.4.1), and the proof that there is none
+        // is what lets a validating client accept our unsigned answers.
+        return 0;
+    }
+    return write_local(*found, question, asker, channel, out);
+}
+
+} // namespace dotproxy::dns

@@ -1,0 +1,13 @@
+noinst_LIBRARIES += libdns.a
+libdns_a_SOURCES = \
+	src/dns/answer.cc src/dns/answer.hh \
+	src/dns/chain.cc src/dns/chain.hh \
+	src/dns/edns.cc src/dns/edns.hh \
+	src/dns/frame.hh \
+	src/dns/local.cc src/dns/local.hh \
+	src/dns/name.cc src/dns/name.hh \
+	src/dns/query.cc src/dns/query.hh \
+	src/dns/record.hh \
+	src/dns/response.cc src/dns/response.hh \
+	src/dns/reverse.cc src/dns/reverse.hh \
+	src/dns/wire.hh
