@@ -59,7 +59,9 @@ step() {
     "$@" >"$log" 2>&1 </dev/null || status=$?
     if [ $status -ne 0 ]; then
         tail -n 100 "$log"
-        say "FAILED: $text (status $status)"
+        mkdir -p build
+        cp "$log" build/failed.log
+        say "FAILED: $text (status $status); all it wrote is in build/failed.log"
     fi
     return $status
 }
