@@ -93,7 +93,7 @@ bool Stream::set_up() noexcept {
     gnutls_session_set_ptr(session, this);
     gnutls_session_set_verify_function(session, verify);
     gnutls_handshake_set_hook_function(session, GNUTLS_HANDSHAKE_NEW_SESSION_TICKET,
-                                       GNUTLS_HOOK_POST, keep_ticket);
+                                       GNUTLS_HOOK_BOTH, keep_ticket);
     gnutls_transport_set_ptr(session, this);
     gnutls_transport_set_pull_function(session, pull); // also keeps kernel TLS off (G14)
     gnutls_transport_set_pull_timeout_function(session, pull_timeout);
@@ -217,6 +217,9 @@ Io Stream::fail(Failure failure, std::string_view reason) noexcept {
 }
 
 Io Stream::fail_with(int error) noexcept {
+    if (cut_) {
+        error = GNUTLS_E_PREMATURE_TERMINATION; // for GnuTLS half a record is one it cannot decode
+    }
     if (!is_over(error)) {
         (void)gnutls_alert_send_appropriate(session_.get(), error);
     }
@@ -233,6 +236,7 @@ ssize_t Stream::pull(gnutls_transport_ptr_t stream, void* data, std::size_t size
     Stream& self = *static_cast<Stream*>(stream);
     if (self.input_.empty()) {
         if (self.ended_) {
+            self.cut_ = true;
             return 0;
         }
         gnutls_transport_set_errno(self.session_.get(), EAGAIN);
@@ -263,12 +267,16 @@ ssize_t Stream::push(gnutls_transport_ptr_t stream, const giovec_t* parts, int c
     return size;
 }
 
-int Stream::keep_ticket(gnutls_session_t session, unsigned /*type*/, unsigned /*when*/,
+int Stream::keep_ticket(gnutls_session_t session, unsigned /*type*/, unsigned when,
                         unsigned /*incoming*/, const gnutls_datum_t* message) noexcept {
     Stream& self = *static_cast<Stream*>(gnutls_session_get_ptr(session));
+    if (when == GNUTLS_HOOK_PRE) {
+        // Afterwards the message has been eaten up.
+        self.ticket_is_sound_ = lifetime_is_sound({message->data, message->size});
+        return 0;
+    }
     gnutls_datum_t data{};
-    if (!self.ready_ || !lifetime_is_sound({message->data, message->size}) ||
-        gnutls_session_get_data2(session, &data) < 0) {
+    if (!self.ready_ || !self.ticket_is_sound_ || gnutls_session_get_data2(session, &data) < 0) {
         return 0;
     }
     if (data.size > dummy_ticket_size) {

@@ -54,8 +54,7 @@ class Stream {
     /// new or resumed (G8).
     [[nodiscard]] Io handshake() noexcept;
 
-    /// Takes out plaintext, at most `plain.size()` octets; `size` says how many when done. It may
-    /// add to output() as well (an answer to a key update).
+    /// Takes out plaintext, at most `plain.size()` octets; `size` says how many when done.
     [[nodiscard]] Io receive(std::span<std::uint8_t> plain, std::size_t& size) noexcept;
 
     /// Encrypts all of `plain` (one record for each 16 KiB) to output(). failed before the
@@ -65,7 +64,8 @@ class Stream {
     /// Adds close_notify to output(); the peer's is not waited for (C73, G5).
     void close() noexcept;
 
-    /// Ciphertext to be written to the peer; its user consumes it.
+    /// Ciphertext to be written to the peer; its user consumes it. After a failure it ends with the
+    /// alert that tells the peer, if there is one to tell.
     [[nodiscard]] Buffer& output() noexcept { return output_; }
 
     [[nodiscard]] bool ready() const noexcept { return ready_; }
@@ -108,10 +108,12 @@ class Stream {
     std::string reason_;
     Failure failure_{Failure::none};
     bool ended_{false};
+    bool cut_{false};      // GnuTLS has been told of the end
     bool verified_{false}; // set by check_peer() alone; without it nothing makes ready_ true
     bool ready_{false};
     bool closing_{false};
     bool resumed_{false};
+    bool ticket_is_sound_{false}; // of the ticket that is being received
 };
 
 } // namespace dotproxy::tls
