@@ -58,7 +58,7 @@ std::vector<std::string> all() {
 std::string_view nearest(std::string_view word, Words known) {
     std::string_view best;
     // Further away than this, a suggestion misleads. And long words need not be compared at all.
-    std::size_t least = 2 + word.size() / 4;
+    std::size_t least = 1 + word.size() / 3;
     for (const auto candidate : known) {
         if (word.size() > 2 * candidate.size()) {
             continue;

@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "config/config.hh"
+
+#include "config/keys.hh"
+#include "config/scratch.hh"
+#include "unit.hh"
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <sched.h>
+#include <string>
+#include <vector>
+
+using namespace std::chrono_literals;
+using dotproxy::Config;
+using dotproxy::ConfigError;
+using dotproxy::parse_config;
+
+namespace {
+
+Scratch scratch; // NOLINT(cppcoreguidelines-avoid-non-const-global-variables): see scratch.hh
+std::string tls; // NOLINT(cppcoreguidelines-avoid-non-const-global-variables): names a file of it
+
+int set_up(void** /*state*/) {
+    if (!scratch.make()) {
+        return -1;
+    }
+    tls = " tls: { ca_file = \"" + scratch.write("ca.pem", "") + "\"; };";
+    return 0;
+}
+
+int tear_down(void** /*state*/) {
+    scratch.remove();
+    return 0;
+}
+
+/// Reads a text that is good. What stands on this machine as the default CA file plays no part.
+Config parse(const std::string& text) {
+    return parse_config(text + tls, "file");
+}
+
+std::string error_of(const std::string& text) {
+    try {
+        (void)parse(text);
+        return "nothing";
+    } catch (const ConfigError& error) {
+        return error.what();
+    }
+}
+
+void assert_error(const std::string& text, const std::string& expected) {
+    assert_string_equal(error_of(text).c_str(), ("file:" + expected).c_str());
+}
+
+/// Where the error begins with "file:" and `expected`.
+void assert_error_at(const std::string& text, const std::string& expected) {
+    const std::string error = error_of(text);
+    if (!error.starts_with("file:" + expected)) {
+        fail_msg("%s\ngives \"%s\"", text.c_str(), error.c_str());
+    }
+}
+
+std::string read_file(const std::string& name) {
+    const char* const srcdir = std::getenv("srcdir");
+    std::ifstream file{std::string{srcdir != nullptr ? srcdir : "."} + '/' + name};
+    return {std::istreambuf_iterator<char>{file}, {}};
+}
+
+unsigned cpus() {
+    cpu_set_t set;
+    assert_int_equal(sched_getaffinity(0, sizeof(set), &set), 0);
+    return static_cast<unsigned>(CPU_COUNT(&set));
+}
+
+void assert_defaults(const Config& config) {
+    assert_int_equal(config.workers, cpus());
+    assert_string_equal(config.user.c_str(), "_dotproxy");
+    assert_string_equal(config.group.c_str(), "_dotproxy");
+    assert_string_equal(config.pid_file.c_str(), "");
+    assert_int_equal(config.listen.size(), 2);
+    assert_string_equal(config.listen[0].address.text().c_str(), "127.0.0.1:5300");
+    assert_string_equal(config.listen[1].address.text().c_str(), "[::1]:5300");
+    for (const auto& listen : config.listen) {
+        assert_true(listen.udp && listen.tcp);
+    }
+    assert_int_equal(config.upstreams.size(), 1);
+    const auto& upstream = config.upstreams[0];
+    assert_string_equal(upstream.name.c_str(), "cloudflare-dns.com");
+    assert_true(upstream.pins.empty());
+    assert_int_equal(upstream.addresses.size(), 4);
+    assert_string_equal(upstream.addresses[0].text().c_str(), "1.1.1.1:853");
+    assert_string_equal(upstream.addresses[1].text().c_str(), "1.0.0.1:853");
+    assert_string_equal(upstream.addresses[2].text().c_str(), "[2606:4700:4700::1111]:853");
+    assert_string_equal(upstream.addresses[3].text().c_str(), "[2606:4700:4700::1001]:853");
+    assert_true(config.local_zones);
+    assert_true(config.timeouts.query == 5s);
+    assert_true(config.timeouts.connect == 2s);
+    assert_true(config.timeouts.client_idle == 10s);
+    assert_true(config.timeouts.upstream_idle == 30s);
+    assert_true(config.timeouts.drain == 10s);
+    assert_int_equal(config.limits.queries, 65536);
+    assert_int_equal(config.limits.tcp_clients, 10000);
+    assert_int_equal(config.limits.queries_per_client, 128);
+    assert_true(config.log.level == dotproxy::log::Level::notice);
+    assert_true(config.log.target == dotproxy::log::Target::automatic);
+}
+
+void test_parse_when_empty_then_defaults(void** /*state*/) {
+    assert_defaults(parse(""));
+}
+
+// The default CA file is left out on both sides, for machines that have none.
+void test_parse_when_example_then_the_same_as_empty(void** /*state*/) {
+    std::string example = read_file("etc/dotproxy.conf");
+    const std::string ca_file = "\"/etc/ssl/certs/ca-certificates.crt\"";
+    const std::size_t at = example.find(ca_file);
+    assert_int_not_equal(at, std::string::npos);
+    example.replace(at, ca_file.size(), '"' + scratch.path("ca.pem") + '"');
+    assert_defaults(parse_config(example, "etc/dotproxy.conf"));
+}
+
+void test_parse_when_default_ca_file_is_missing_then_error_without_line(void** /*state*/) {
+    std::string error;
+    Config config;
+    try {
+        config = parse_config("", "file");
+    } catch (const ConfigError& caught) {
+        error = caught.what();
+    }
+    if (std::ifstream{"/etc/ssl/certs/ca-certificates.crt"}) {
+        assert_string_equal(config.ca_file.c_str(), "/etc/ssl/certs/ca-certificates.crt");
+    } else {
+        assert_true(error.starts_with("file: tls.ca_file: cannot read "));
+    }
+}
+
+void test_parse_when_everything_is_given_then_taken(void** /*state*/) {
+    const Config config = parse(R"(
+        workers = 3; user = "u"; group = "g"; pid_file = "/run/x.pid";
+        listen = ( { address = "192.0.2.1"; port = 53; protocols = ( "udp" ); },
+                   { address = "192.0.2.1"; port = 53; protocols = [ "tcp" ]; } );
+        upstreams = ( { name = "DNS.example."; addresses = [ "192.0.2.2" ]; port = 8853;
+                        pins = ( "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+                                 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" ); },
+                      { name = "2001:DB8::1"; addresses = ( "192.0.2.2" ); port = 8853; },
+                      { pins = ( "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" );
+                        addresses = ( "fe80::1%lo" ); } );
+        local_zones = false;
+        timeouts: { query = "100ms"; connect = "100ms"; client_idle = "0s"; upstream_idle = "1h";
+                    drain = "5m"; };
+        limits: { queries = 64; tcp_clients = 0; queries_per_client = 65535; };
+        log: { level = "debug"; target = "syslog"; };)");
+    assert_int_equal(config.workers, 3);
+    assert_string_equal(config.user.c_str(), "u");
+    assert_string_equal(config.group.c_str(), "g");
+    assert_string_equal(config.pid_file.c_str(), "/run/x.pid");
+    assert_int_equal(config.listen.size(), 2);
+    assert_true(config.listen[0].udp && !config.listen[0].tcp);
+    assert_true(!config.listen[1].udp && config.listen[1].tcp);
+    assert_int_equal(config.upstreams.size(), 3);
+    assert_string_equal(config.upstreams[0].name.c_str(), "dns.example");
+    assert_int_equal(config.upstreams[0].pins.size(), 2);
+    assert_int_equal(config.upstreams[0].pins[0][0], 0xe3);
+    assert_string_equal(config.upstreams[0].addresses[0].text().c_str(), "192.0.2.2:8853");
+    assert_string_equal(config.upstreams[1].name.c_str(), "2001:db8::1");
+    assert_string_equal(config.upstreams[2].name.c_str(), "");
+    assert_string_equal(config.upstreams[2].addresses[0].text().c_str(), "[fe80::1%lo]:853");
+    assert_false(config.local_zones);
+    assert_string_equal(config.ca_file.c_str(), scratch.path("ca.pem").c_str());
+    assert_true(config.timeouts.query == 100ms);
+    assert_true(config.timeouts.connect == 100ms);
+    assert_true(config.timeouts.client_idle == 0s);
+    assert_true(config.timeouts.upstream_idle == 1h);
+    assert_true(config.timeouts.drain == 5min);
+    assert_int_equal(config.limits.queries, 64);
+    assert_int_equal(config.limits.tcp_clients, 0);
+    assert_int_equal(config.limits.queries_per_client, 65535);
+    assert_true(config.log.level == dotproxy::log::Level::debug);
+    assert_true(config.log.target == dotproxy::log::Target::syslog);
+}
+
+/// The text that gives `value` to the key `path`, with whatever must stand beside it.
+std::string setting(const std::string& path, const std::string& value) {
+    const std::size_t dot = path.find('.');
+    if (dot == std::string::npos) {
+        return path + " = " + value + ';';
+    }
+    const std::string member = path.substr(dot + 1) + " = " + value + ';';
+    if (path.starts_with("listen[]")) {
+        const bool beside = member.starts_with("address");
+        return "listen = ( { " + std::string{beside ? "" : "address = \"::1\"; "} + member +
+               " } );";
+    }
+    if (path.starts_with("upstreams[]")) {
+        std::string group = member;
+        group += member.starts_with("name") ? "" : " name = \"a.example\";";
+        group += member.starts_with("addresses") ? "" : " addresses = ( \"192.0.2.1\" );";
+        return "upstreams = ( { " + group + " } );";
+    }
+    return path.substr(0, dot) + " = { " + member + " };";
+}
+
+std::string in_messages(std::string path) {
+    const std::size_t at = path.find("[]");
+    return at == std::string::npos ? path : path.replace(at, 2, "[0]");
+}
+
+// No key is of this type, so each key that is really read complains.
+void test_parse_when_type_is_wrong_then_error_names_the_key(void** /*state*/) {
+    for (const std::string& path : dotproxy::keys::all()) {
+        const std::string text = setting(path, "1.5") + (path == "tls.ca_file" ? "" : tls);
+        std::string error = "nothing";
+        try {
+            (void)parse_config(text, "file");
+        } catch (const ConfigError& caught) {
+            error = caught.what();
+        }
+        const std::string expected =
+            "file:1: " + in_messages(path) + ": is a floating-point number; give ";
+        if (!error.starts_with(expected)) {
+            fail_msg("%s\ngives \"%s\"", text.c_str(), error.c_str());
+        }
+    }
+    for (const char* const group : {"listen", "upstreams", "timeouts", "limits", "log"}) {
+        assert_error_at(std::string{group} + " = 1;",
+                        "1: " + std::string{group} + ": is an integer; give a ");
+    }
+}
+
+struct Range {
+    const char* path;
+    const char* too_small;
+    const char* least;
+    const char* most;
+    const char* too_large;
+};
+
+void test_parse_when_out_of_range_then_error_and_at_its_ends_none(void** /*state*/) {
+    const Range ranges[] = {
+        {"workers", "-1", "0", "256", "257"},
+        {"listen[].port", "0", "1", "65535", "65536"},
+        {"upstreams[].port", "0", "1", "65535", "65536"},
+        {"limits.queries", "63", "64", "4194304", "4194305"},
+        {"limits.tcp_clients", "-1", "0", "1000000", "1000001"},
+        {"limits.queries_per_client", "0", "1", "65535", "65536"},
+        {"timeouts.query", "\"99ms\"", "\"100ms\"", "\"60s\"", "\"60001ms\""},
+        {"timeouts.client_idle", "\"\"", "\"0s\"", "\"1h\"", "\"61m\""},
+        {"timeouts.upstream_idle", "\"\"", "\"0s\"", "\"1h\"", "\"1d\""},
+        {"timeouts.drain", "\"\"", "\"0s\"", "\"5m\"", "\"301s\""},
+        {"timeouts.connect", "\"49ms\"", "\"50ms\"", "\"5s\"", "\"31s\""},
+    };
+    for (const Range& range : ranges) {
+        const std::string front = "1: " + in_messages(range.path) + ": ";
+        assert_error_at(setting(range.path, range.too_small), front);
+        assert_error_at(setting(range.path, range.too_large), front);
+        assert_string_equal(error_of(setting(range.path, range.least)).c_str(), "nothing");
+        assert_string_equal(error_of(setting(range.path, range.most)).c_str(), "nothing");
+    }
+}
+
+// 2^32 + 1, which libconfig 1.5 would cut down to 1.
+void test_parse_when_integer_is_beyond_32_bits_then_error(void** /*state*/) {
+    assert_error("workers = 4294967297;", "1: workers: is out of range; give 0 to 256");
+    assert_error("workers = -4294967295;", "1: workers: is out of range; give 0 to 256");
+    assert_error("workers = 0x100000001;", "1: workers: is out of range; give 0 to 256");
+    assert_error("workers = 18446744073709551617;", "1: workers: is out of range; give 0 to 256");
+}
+
+void test_parse_when_key_is_unknown_then_the_nearest_is_suggested(void** /*state*/) {
+    assert_error("\nwokers = 1;", "2: wokers: unknown key; did you mean workers?");
+    assert_error("timeouts = { querry = \"1s\"; };",
+                 "1: timeouts.querry: unknown key; did you mean query?");
+    assert_error("upstreams = ( { adresses = (); } );",
+                 "1: upstreams[0].adresses: unknown key; did you mean addresses?");
+    assert_error("listen = ( { address = \"::1\"; },\n{ host = \"::1\"; } );",
+                 "2: listen[1].host: unknown key; give one of address, port or protocols");
+    assert_error("log = { colour = true; };",
+                 "1: log.colour: unknown key; give one of level or target");
+    assert_error("tls_ca_file_name = 1;",
+                 "1: tls_ca_file_name: unknown key; give one of workers, user, group, pid_file, "
+                 "listen, upstreams, tls, timeouts, limits, log or local_zones");
+}
+
+void test_parse_when_duration_has_no_unit_then_hint(void** /*state*/) {
+    assert_error("timeouts = { query = 5; };",
+                 "1: timeouts.query: 5 has no unit; for seconds write \"5s\", in quotes");
+    assert_error("timeouts = { query = \"5\"; };",
+                 "1: timeouts.query: \"5\" is not a duration; give a whole number and its unit, "
+                 "ms, s, m, h or d, such as \"5s\"");
+    assert_error("timeouts = { query = \"2m\"; };",
+                 "1: timeouts.query: \"2m\" is out of range; give \"100ms\" to \"1m\"");
+}
+
+void test_parse_when_connect_exceeds_query_then_error(void** /*state*/) {
+    assert_error("timeouts = { connect = \"3s\";\n query = \"2s\"; };",
+                 "1: timeouts.connect: is longer than timeouts.query; give at most \"2s\"");
+    assert_true(parse("timeouts = { query = \"1s\"; };").timeouts.connect == 1s);
+}
+
+void test_parse_when_list_is_empty_then_error(void** /*state*/) {
+    assert_error_at("listen = ();", "1: listen: is empty; give at least one");
+    assert_error_at("upstreams = ();", "1: upstreams: is empty; give at least one");
+    assert_error_at(setting("listen[].protocols", "()"), "1: listen[0].protocols: is empty");
+    assert_error_at(setting("upstreams[].addresses", "()"), "1: upstreams[0].addresses: is empty");
+    assert_error_at("listen = { address = \"::1\"; };", "1: listen: is a group; give a list");
+}
+
+void test_parse_when_something_required_is_missing_then_error(void** /*state*/) {
+    assert_error("listen = ( { port = 53; } );",
+                 "1: listen[0]: has no address; give address = \"127.0.0.1\"");
+    assert_error("upstreams = ( { name = \"a.example\"; } );",
+                 "1: upstreams[0]: has no addresses; give addresses = ( \"192.0.2.1\" )");
+}
+
+// C62
+void test_parse_when_upstream_cannot_be_verified_then_error(void** /*state*/) {
+    for (const char* const identity : {"", "name = \"\";", "name = \"\"; pins = ();"}) {
+        assert_error_at("upstreams = ( { addresses = ( \"192.0.2.1\" ); " + std::string{identity} +
+                            " } );",
+                        "1: upstreams[0]: has neither name nor pins, so nothing to verify the "
+                        "server by; ");
+    }
+    assert_error_at(setting("upstreams[].name", "\"192.0.2.300\""),
+                    "1: upstreams[0].name: \"192.0.2.300\" is neither a DNS name nor an IP ");
+    assert_error_at(setting("upstreams[].pins", "( \"sha256\" )"),
+                    "1: upstreams[0].pins[0]: \"sha256\" is not a pin; ");
+}
+
+void test_parse_when_address_cannot_be_used_then_error(void** /*state*/) {
+    const auto listen = [](const char* address) {
+        return setting("listen[].address", '"' + std::string{address} + '"');
+    };
+    const std::string front = "1: listen[0].address: ";
+    assert_error_at(listen("localhost"), front + "\"localhost\" is not an IP address; ");
+    assert_error_at(listen("127.0.0.1:53"), front + "\"127.0.0.1:53\" is not an IP address; ");
+    assert_error_at(listen(""), front + "is empty; ");
+    assert_error_at(listen("224.0.0.1"), front + "\"224.0.0.1\" is a multicast ");
+    assert_error_at(listen("255.255.255.255"), front + "\"255.255.255.255\" is a multicast or ");
+    assert_error_at(listen("ff02::1%lo"), front + "\"ff02::1%lo\" is a multicast ");
+    assert_error_at(listen("::ffff:127.0.0.1"), front + "\"::ffff:127.0.0.1\" is an IPv4 ");
+    assert_error_at(listen("fe80::1"), front + "\"fe80::1\" is on every link; ");
+    assert_error_at(listen("fe80::1%none"), front + "there is no interface \"none\"; ");
+    assert_string_equal(error_of(listen("0.0.0.0")).c_str(), "nothing");
+    assert_error(setting("upstreams[].addresses", "( \"192.0.2.1\", \"::\" )"),
+                 "1: upstreams[0].addresses[1]: \"::\" is not the address of a server; give one "
+                 "such as \"192.0.2.1\"");
+}
+
+void test_parse_when_listener_is_given_twice_then_error(void** /*state*/) {
+    assert_error("listen = ( { address = \"::1\"; protocols = ( \"tcp\" ); },\n"
+                 "           { address = \"0::1\"; } );",
+                 "2: listen[1].address: [::1]:5300 is already in listen[0]; give each address, "
+                 "port and protocol once");
+    assert_error_at(setting("listen[].protocols", "( \"udp\", \"udp\" )"),
+                    "1: listen[0].protocols[1]: is given twice; ");
+    assert_string_equal(error_of("listen = ( { address = \"::1\"; },\n"
+                                 "           { address = \"::1\"; port = 53; } );")
+                            .c_str(),
+                        "nothing");
+}
+
+// L37: the same address with another name is another server.
+void test_parse_when_server_is_given_twice_then_error(void** /*state*/) {
+    assert_error("upstreams = (\n{ name = \"a.example\"; addresses = ( \"192.0.2.1\" ); },\n"
+                 "{ name = \"A.example.\"; addresses = ( \"192.0.2.2\", \"192.0.2.1\" ); } );",
+                 "3: upstreams[1].addresses: 192.0.2.1:853 is already in upstreams[0] with the "
+                 "same name; give each server once");
+    assert_error_at(setting("upstreams[].addresses", "( \"::1\", \"::1\" )"),
+                    "1: upstreams[0].addresses[1]: \"::1\" is given twice; ");
+    assert_string_equal(
+        error_of("upstreams = ( { name = \"a.example\"; addresses = ( \"192.0.2.1\" ); },"
+                 "{ name = \"b.example\"; addresses = ( \"192.0.2.1\" ); },"
+                 "{ name = \"a.example\"; addresses = ( \"192.0.2.1\" ); port = 443; } );")
+            .c_str(),
+        "nothing");
+}
+
+void test_parse_when_word_is_unknown_then_error_lists_the_known(void** /*state*/) {
+    assert_error("log = { level = \"warn\"; };", "1: log.level: \"warn\" is not known here; give "
+                                                 "error, warning, notice, info or debug");
+    assert_error(setting("listen[].protocols", "( \"sctp\" )"),
+                 "1: listen[0].protocols[0]: \"sctp\" is not known here; give udp or tcp");
+}
+
+// L64
+void test_parse_when_ca_file_cannot_be_read_then_error(void** /*state*/) {
+    const auto error = [](const std::string& path) {
+        try {
+            (void)parse_config("tls = { ca_file = \"" + path + "\"; };", "file");
+            return std::string{"nothing"};
+        } catch (const ConfigError& caught) {
+            return std::string{caught.what()};
+        }
+    };
+    assert_true(error("/nowhere/ca.pem")
+                    .starts_with("file:1: tls.ca_file: cannot read \"/nowhere/ca.pem\": No such "
+                                 "file or directory; give "));
+    assert_true(error("/").starts_with("file:1: tls.ca_file: cannot read \"/\": not a regular "));
+    assert_true(error("ca.pem").starts_with("file:1: tls.ca_file: \"ca.pem\" is a relative "));
+    assert_true(error("").starts_with("file:1: tls.ca_file: is empty; "));
+}
+
+void test_parse_when_path_of_pid_file_is_relative_then_error(void** /*state*/) {
+    assert_error_at("pid_file = \"x.pid\";", "1: pid_file: \"x.pid\" is a relative path; ");
+}
+
+void test_parse_when_syntax_is_wrong_then_file_line_and_reason(void** /*state*/) {
+    assert_error("\nworkers = ;", "2: syntax error");
+    assert_error("user = \"a\";\nuser = \"b\";", "2: duplicate setting name");
+}
+
+void test_load_when_error_is_in_an_included_file_then_that_is_named(void** /*state*/) {
+    const std::string inner = scratch.write("inner", "\ntimeouts = { query = 5; };\n");
+    const std::string outer = scratch.write("outer", "workers = 1;\n@include \"inner\"\n" + tls);
+    try {
+        (void)dotproxy::load_config(outer);
+        fail();
+    } catch (const ConfigError& error) {
+        assert_true(std::string{error.what()}.starts_with(inner + ":2: timeouts.query: 5 has no"));
+    }
+    scratch.write("inner", "timeouts = { query = \"7s\"; };\n");
+    assert_true(dotproxy::load_config(outer).timeouts.query == 7s);
+}
+
+void test_keys_then_they_are_those_of_the_manual_page(void** /*state*/) {
+    const std::string page = read_file("man/dotproxy.conf.5");
+    const std::string item = "\n.It Ic ";
+    std::vector<std::string> described;
+    for (std::size_t at = 0; (at = page.find(item, at)) != std::string::npos;) {
+        at += item.size();
+        described.push_back(page.substr(at, page.find(' ', at) - at));
+    }
+    std::vector<std::string> known = dotproxy::keys::all();
+    std::ranges::sort(described);
+    std::ranges::sort(known);
+    for (const std::string& key : known) {
+        if (!std::ranges::binary_search(described, key)) {
+            fail_msg("dotproxy.conf(5) does not describe %s", key.c_str());
+        }
+    }
+    assert_int_equal(described.size(), known.size());
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test(test_parse_when_empty_then_defaults),
+        cmocka_unit_test(test_parse_when_example_then_the_same_as_empty),
+        cmocka_unit_test(test_parse_when_default_ca_file_is_missing_then_error_without_line),
+        cmocka_unit_test(test_parse_when_everything_is_given_then_taken),
+        cmocka_unit_test(test_parse_when_type_is_wrong_then_error_names_the_key),
+        cmocka_unit_test(test_parse_when_out_of_range_then_error_and_at_its_ends_none),
+        cmocka_unit_test(test_parse_when_integer_is_beyond_32_bits_then_error),
+        cmocka_unit_test(test_parse_when_key_is_unknown_then_the_nearest_is_suggested),
+        cmocka_unit_test(test_parse_when_duration_has_no_unit_then_hint),
+        cmocka_unit_test(test_parse_when_connect_exceeds_query_then_error),
+        cmocka_unit_test(test_parse_when_list_is_empty_then_error),
+        cmocka_unit_test(test_parse_when_something_required_is_missing_then_error),
+        cmocka_unit_test(test_parse_when_upstream_cannot_be_verified_then_error),
+        cmocka_unit_test(test_parse_when_address_cannot_be_used_then_error),
+        cmocka_unit_test(test_parse_when_listener_is_given_twice_then_error),
+        cmocka_unit_test(test_parse_when_server_is_given_twice_then_error),
+        cmocka_unit_test(test_parse_when_word_is_unknown_then_error_lists_the_known),
+        cmocka_unit_test(test_parse_when_ca_file_cannot_be_read_then_error),
+        cmocka_unit_test(test_parse_when_path_of_pid_file_is_relative_then_error),
+        cmocka_unit_test(test_parse_when_syntax_is_wrong_then_file_line_and_reason),
+        cmocka_unit_test(test_load_when_error_is_in_an_included_file_then_that_is_named),
+        cmocka_unit_test(test_keys_then_they_are_those_of_the_manual_page),
+    };
+    return cmocka_run_group_tests_name("config/load", tests, set_up, tear_down);
+}
