@@ -353,10 +353,11 @@ count() {
 
 # Each fuzz target for a minute, with what libFuzzer makes of the corpus.
 fuzz() {
-    local target
+    local target targets
     build build/fuzz CXX=clang++ --enable-fuzzing --enable-asan || return
-    for target in build/fuzz/tests/fuzz/fuzz_*; do
-        [ -x "$target" ] || continue
+    mapfile -t targets < <(find build/fuzz/tests/fuzz -name 'fuzz_*' -type f -executable | sort)
+    [ ${#targets[@]} -gt 0 ] || { say "There is nothing to fuzz" && return 1; }
+    for target in "${targets[@]}"; do
         mkdir -p "$work/corpus"
         if step "Fuzzing ${target##*/} for a minute" "$target" -max_total_time=60 -timeout=10 \
             -artifact_prefix=build/fuzz/ "$work/corpus" "tests/fuzz/corpus/${target##*/fuzz_}"; then
@@ -444,6 +445,7 @@ esac
 
 cd "$top"
 trap clean_up EXIT
+trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 work=$(mktemp -d)
