@@ -402,9 +402,15 @@ check() {
 }
 
 bench() {
-    local packages
-    mapfile -t packages < <(grep -v '^#' tests/bench/packages)
-    install_build_dependencies
+    local package packages=()
+    install_build_dependencies # by then there are package lists to look into
+    while read -r package; do
+        if apt-cache show "$package" >/dev/null 2>&1; then
+            packages+=("$package")
+        else
+            say "This Debian does not offer $package: left out"
+        fi
+    done < <(grep -v '^#' tests/bench/packages)
     install_packages "${packages[@]}"
     build build
     make -C build bench
