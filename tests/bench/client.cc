@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "bench/client.hh"
+
+#include "dns/frame.hh"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string_view>
+#include <sys/socket.h>
+
+namespace dotproxy::bench {
+
+namespace {
+
+constexpr std::size_t datagram_size = 512;
+constexpr std::size_t batch = 32;
+constexpr std::size_t digits_at = dns::header_size + 2; // behind the label's length and 'q'
+
+} // namespace
+
+Names::Names(const std::string& tag, std::uint32_t distinct) : distinct_{distinct} {
+    query_.assign(dns::header_size, 0);
+    dns::set_flags(query_, dns::flag::recursion_desired);
+    dns::set_counts(query_, 1, 0, 0, 0);
+    for (const std::string& label : {std::string{"q00000000"}, tag, std::string{"bench"},
+                                     std::string{"example"}, std::string{"com"}}) {
+        query_.push_back(static_cast<std::uint8_t>(label.size()));
+        query_.insert(query_.end(), label.begin(), label.end());
+    }
+    const std::array<std::uint8_t, 5> rest{0, 0, dns::type::a, 0, dns::klass::in};
+    query_.insert(query_.end(), rest.begin(), rest.end());
+}
+
+dns::Octets Names::next(std::uint16_t id) noexcept {
+    constexpr std::string_view digits = "0123456789abcdef";
+    dns::set_id(query_, id);
+    std::uint32_t number = next_;
+    for (std::size_t i = 8; i-- > 0; number >>= 4U) {
+        query_[digits_at + i] = static_cast<std::uint8_t>(digits[number & 0xfU]);
+    }
+    ++next_;
+    if (next_ == distinct_) {
+        next_ = 0;
+    }
+    return query_;
+}
+
+Client::Client(Shared& shared) : shared_{shared}, pending_(ring) {}
+
+bool Client::open() noexcept {
+    const int type = shared_.transport == Transport::udp ? SOCK_DGRAM : SOCK_STREAM;
+    Fd fd{::socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+    sockaddr_in server{};
+    server.sin_family = AF_INET;
+    server.sin_port = htons(shared_.port);
+    server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const int on = 1;
+    if (shared_.transport == Transport::tcp) {
+        ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    }
+    if (!fd ||
+        (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&server), sizeof server) != 0 &&
+         errno != EINPROGRESS) ||
+        !shared_.loop.add(fd.get(), EPOLLIN, *this)) {
+        return false;
+    }
+    fd_ = std::move(fd);
+    return true;
+}
+
+void Client::close() noexcept {
+    for (; oldest_ != newest_; ++oldest_) {
+        if (pending(oldest_).waits) {
+            shared_.statistics.lost(pending(oldest_).sent);
+            pending(oldest_).waits = false;
+        }
+    }
+    waiting_ = 0;
+    input_.clear();
+    output_.clear();
+    blocked_ = false;
+    fd_.reset(); // leaves the epoll set with its last reference
+}
+
+dns::Octets Client::make_query(TimePoint now) noexcept {
+    pending(newest_) = {.sent = now, .waits = true};
+    ++waiting_;
+    shared_.statistics.sent(now);
+    return shared_.names.next(static_cast<std::uint16_t>(newest_++));
+}
+
+void Client::ask(std::size_t count, TimePoint now) noexcept {
+    if (!fd_) {
+        return;
+    }
+    if (shared_.transport == Transport::udp) {
+        ask_udp(count, now);
+    } else {
+        ask_tcp(count, now);
+    }
+}
+
+void Client::ask_udp(std::size_t count, TimePoint now) noexcept {
+    // NOLINTBEGIN(cppcoreguidelines-pro-type-member-init): filled as far as they are used
+    std::array<std::array<std::uint8_t, datagram_size>, batch> queries;
+    std::array<iovec, batch> pieces;
+    // NOLINTEND(cppcoreguidelines-pro-type-member-init)
+    std::array<mmsghdr, batch> messages{};
+    while (count > 0 && has_room()) {
+        unsigned filled = 0;
+        for (; filled < batch && count > 0 && has_room(); ++filled, --count) {
+            const dns::Octets query = make_query(now);
+            std::copy(query.begin(), query.end(), queries[filled].begin());
+            pieces[filled] = {.iov_base = queries[filled].data(), .iov_len = query.size()};
+            messages[filled].msg_hdr.msg_iov = &pieces[filled];
+            messages[filled].msg_hdr.msg_iovlen = 1;
+        }
+        // What the kernel does not take is lost, as on any network, and counted when it is overdue.
+        (void)::sendmmsg(fd_.get(), messages.data(), filled, MSG_DONTWAIT);
+    }
+}
+
+void Client::ask_tcp(std::size_t count, TimePoint now) noexcept {
+    for (; count > 0 && has_room(); --count) {
+        const dns::Octets query = make_query(now);
+        std::array<std::uint8_t, dns::frame_prefix_size> prefix{};
+        dns::store16(prefix, 0, static_cast<std::uint16_t>(query.size()));
+        output_.append(prefix);
+        output_.append(query);
+    }
+    flush();
+}
+
+void Client::flush() noexcept {
+    while (!output_.empty()) {
+        const ssize_t sent =
+            ::send(fd_.get(), output_.view().data(), output_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent < 0) {
+            break; // a broken connection is seen by the next read
+        }
+        output_.consume(static_cast<std::size_t>(sent));
+    }
+    if (output_.empty() == blocked_) {
+        blocked_ = !blocked_;
+        shared_.loop.modify(fd_.get(), blocked_ ? EPOLLIN | EPOLLOUT : EPOLLIN, *this);
+    }
+}
+
+void Client::on_ready(std::uint32_t events) noexcept {
+    if (!fd_) {
+        return;
+    }
+    const TimePoint now = Clock::now();
+    if ((events & EPOLLOUT) != 0) {
+        flush();
+    }
+    const bool alive = shared_.transport == Transport::udp ? read_udp(now) : read_tcp(now);
+    if (!alive) {
+        close();
+    }
+    shared_.owner.on_room(*this, now);
+}
+
+bool Client::read_udp(TimePoint now) noexcept {
+    // NOLINTBEGIN(cppcoreguidelines-pro-type-member-init): filled by the kernel
+    std::array<std::array<std::uint8_t, datagram_size>, batch> answers;
+    std::array<iovec, batch> pieces;
+    // NOLINTEND(cppcoreguidelines-pro-type-member-init)
+    std::array<mmsghdr, batch> messages{};
+    for (std::size_t i = 0; i < batch; ++i) {
+        pieces[i] = {.iov_base = answers[i].data(), .iov_len = answers[i].size()};
+        messages[i].msg_hdr.msg_iov = &pieces[i];
+        messages[i].msg_hdr.msg_iovlen = 1;
+    }
+    const int count = ::recvmmsg(fd_.get(), messages.data(), batch, MSG_DONTWAIT, nullptr);
+    for (int i = 0; i < count; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        take(dns::Octets{answers[at]}.first(messages[at].msg_len), now);
+    }
+    return true; // a UDP socket has no end; ECONNREFUSED means that the server is not there yet
+}
+
+bool Client::read_tcp(TimePoint now) noexcept {
+    constexpr std::size_t room = 16384;
+    const auto free = input_.grow(room);
+    const ssize_t count = ::recv(fd_.get(), free.data(), free.size(), MSG_DONTWAIT);
+    input_.trim(room - static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)) {
+        return false;
+    }
+    for (;;) {
+        const dns::Frame frame = dns::next_frame(input_.view());
+        if (frame.state != dns::Frame::State::complete) {
+            return frame.state == dns::Frame::State::partial;
+        }
+        take(frame.message, now);
+        input_.consume(frame.consumed);
+    }
+}
+
+void Client::take(dns::Octets message, TimePoint now) noexcept {
+    if (message.size() < dns::header_size || (dns::flags(message) & dns::flag::response) == 0) {
+        return;
+    }
+    const auto back = static_cast<std::uint16_t>(newest_ - dns::id(message));
+    const std::uint32_t sequence = newest_ - back;
+    if (back == 0 || back > newest_ - oldest_ || !pending(sequence).waits) {
+        return; // an answer to what was given up already
+    }
+    shared_.statistics.answered(pending(sequence).sent, now,
+                                dns::flags(message) & dns::flag::rcode_mask);
+    settle(sequence);
+}
+
+void Client::settle(std::uint32_t sequence) noexcept {
+    pending(sequence).waits = false;
+    --waiting_;
+    while (oldest_ != newest_ && !pending(oldest_).waits) {
+        ++oldest_;
+    }
+}
+
+void Client::expire(TimePoint now) noexcept {
+    while (oldest_ != newest_ && now - pending(oldest_).sent >= shared_.timeout) {
+        shared_.statistics.lost(pending(oldest_).sent);
+        settle(oldest_);
+    }
+}
+
+} // namespace dotproxy::bench

@@ -1,0 +1,36 @@
+# The benchmark: `make bench` measures dotproxy beside the forwarders that are installed.
+# BENCHFLAGS are options of tests/bench/run.py, for instance BENCHFLAGS='--quick'. `make check`
+# compiles the tools, so that they keep up with src/, and runs none of them.
+
+check_PROGRAMS += tests/bench/load tests/bench/responder
+
+tests_bench_load_SOURCES = \
+	tests/bench/client.cc tests/bench/client.hh \
+	tests/bench/handler.hh \
+	tests/bench/load.cc \
+	tests/bench/statistics.cc tests/bench/statistics.hh
+tests_bench_load_LDADD = libbase.a
+
+tests_bench_responder_SOURCES = \
+	tests/bench/answer.cc tests/bench/answer.hh \
+	tests/bench/handler.hh \
+	tests/bench/responder.cc \
+	tests/bench/session.cc tests/bench/session.hh
+tests_bench_responder_LDADD = libbase.a $(GNUTLS_LIBS)
+
+EXTRA_DIST += \
+	tests/bench/README.md \
+	tests/bench/measure.py \
+	tests/bench/packages \
+	tests/bench/peers.py \
+	tests/bench/report.py \
+	tests/bench/rows.py \
+	tests/bench/run.py
+
+bench: dotproxy$(EXEEXT) tests/bench/load$(EXEEXT) tests/bench/responder$(EXEEXT)
+	PYTHONDONTWRITEBYTECODE=1 python3 $(top_srcdir)/tests/bench/run.py \
+	    --dotproxy=./dotproxy$(EXEEXT) --tools=tests/bench --out=bench-results $(BENCHFLAGS)
+.PHONY: bench
+
+clean-local:
+	rm -rf bench-results

@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright the dotproxy authors
+"""Measures dotproxy beside the other DNS-over-TLS forwarders that are installed.
+
+The proxy that is measured has one core, the load generator and the upstream another. Each round
+measures each proxy once, one after the other, so that what else happens on the machine meets all
+of them; the table shows medians. Figures of one run compare with each other and with nothing else.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import report
+from measure import Place, Trouble
+from peers import PEERS, Dotproxy, Peer
+from rows import FAULTS_TO_RUN, ROWS, STAGES, note, raise_descriptor_limit, run_fault
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--dotproxy", help="the program to measure")
+    parser.add_argument("--tools", type=Path, required=True, help="where responder and load are")
+    parser.add_argument("--out", type=Path, default=Path("bench-results"),
+                        help="directory of the CSV file, the table and the plot")
+    parser.add_argument("--rows", help="these rows only, separated by commas; see --list")
+    parser.add_argument("--peers", help="these proxies only, separated by commas")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="one short round: does it work?")
+    parser.add_argument("--cached", action="store_true", help="the rows of cached answers too")
+    parser.add_argument("--proxy-core", type=int)
+    parser.add_argument("--load-core", type=int)
+    parser.add_argument("--list", action="store_true", help="list the rows and end")
+    return parser.parse_args()
+
+
+def choose_rows(arguments: argparse.Namespace) -> list:
+    if not arguments.rows:
+        return [row for row in ROWS if arguments.cached or not row.cached]
+    keys = arguments.rows.split(",")
+    unknown = set(keys) - {row.key for row in ROWS}
+    if unknown:
+        sys.exit(f"no such row: {', '.join(sorted(unknown))} (--list shows them)")
+    return [row for row in ROWS if row.key in keys]
+
+
+def choose_peers(arguments: argparse.Namespace) -> list[Peer]:
+    peers = [Dotproxy(arguments.dotproxy), *(kind() for kind in PEERS)]
+    if arguments.peers:
+        names = arguments.peers.split(",")
+        unknown = set(names) - {peer.name for peer in peers}
+        if unknown:
+            sys.exit(f"no such proxy: {', '.join(sorted(unknown))}")
+        peers = [peer for peer in peers if peer.name in names]
+    for peer in peers:
+        if not peer.find():
+            note(f"{peer.name} is not installed: left out")
+    return [peer for peer in peers if peer.find()]
+
+
+def run(place: Place, peers: list[Peer], rows: list, rounds: int, scale: float) -> report.Results:
+    wanted = {row.key for row in rows}
+    results = report.Results([peer.name for peer in peers])
+    begin = time.monotonic()
+    for number in range(1, rounds + 1):
+        for stage in STAGES:
+            if not wanted & set(stage.keys) or (number > 1 and not stage.every_round):
+                continue
+            for peer in peers:
+                if stage.needs_cache and not peer.has_cache:
+                    continue
+                note(f"{time.monotonic() - begin:5.0f} s  round {number}: {peer.name}: "
+                     f"{', '.join(key for key in stage.keys if key in wanted)}")
+                try:
+                    results.add(number, peer.name, stage.run(place, peer, wanted, scale))
+                except (Trouble, OSError) as trouble:
+                    note(f"  {peer.name}: {trouble}")
+    for fault in FAULTS_TO_RUN:
+        if not wanted & {f"{fault.key}-lost", f"{fault.key}-back"}:
+            continue
+        note(f"{time.monotonic() - begin:5.0f} s  upstream {fault.key}: all")
+        for name, values in run_fault(place, peers, fault).items():
+            results.add(1, name, values)
+    return results
+
+
+def main() -> int:
+    arguments = parse()
+    if arguments.list:
+        for row in ROWS:
+            print(f"{row.key:20} {row.title.strip()}" + (" (--cached)" if row.cached else ""))
+        return 0
+    # Ends by way of Place.__exit__, which ends the children.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit("interrupted"))
+    rows = choose_rows(arguments)
+    peers = choose_peers(arguments)
+    cores = sorted(os.sched_getaffinity(0))
+    proxy_core = cores[0] if arguments.proxy_core is None else arguments.proxy_core
+    load_core = cores[-1] if arguments.load_core is None else arguments.load_core
+    if proxy_core == load_core:
+        note("there is one core only: the proxies share it with load and upstream")
+    raise_descriptor_limit()
+    rounds, scale = (1, 0.4) if arguments.quick else (arguments.rounds, 1.0)
+    with Place(arguments.tools, proxy_core, load_core) as place:
+        results = run(place, peers, rows, rounds, scale)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    text = report.table(results, rows)
+    print(text)
+    (arguments.out / "table.txt").write_text(text + "\n")
+    results.write_csv(arguments.out / "samples.csv")
+    drawn = report.plot(results, arguments.out / "plot.svg")
+    note(f"samples{', table and plot' if drawn else ' and table (no gnuplot, no plot)'}: "
+         f"{arguments.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
