@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Any text is either refused with a ConfigError or gives a configuration that keeps what config.hh
+// promises: above all, no upstream without anything to verify it by (C62).
+
+#include "config/config.hh"
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+
+extern "C" {
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+const char* __lsan_default_suppressions();
+}
+
+// LeakSanitizer asks for this. libconfig 1.5 forgets the string that a syntax error cuts short.
+const char* __lsan_default_suppressions() {
+    return "leak:libconfig.so\n";
+}
+
+namespace {
+
+void check(bool promise) {
+    if (!promise) {
+        std::abort();
+    }
+}
+
+void check_promises(const dotproxy::Config& config) {
+    check(config.workers >= 1 && config.workers <= 256);
+    check(!config.user.empty() && !config.group.empty() && !config.ca_file.empty());
+    check(!config.listen.empty() && !config.upstreams.empty());
+    for (const auto& listen : config.listen) {
+        check((listen.udp || listen.tcp) && listen.address.port() != 0);
+    }
+    for (const auto& upstream : config.upstreams) {
+        check(!upstream.name.empty() || !upstream.pins.empty());
+        check(!upstream.addresses.empty());
+        for (const auto& address : upstream.addresses) {
+            check(address.port() != 0 && !address.is_wildcard());
+        }
+    }
+    check(config.timeouts.query.count() > 0 && config.timeouts.connect.count() > 0);
+    check(config.timeouts.connect <= config.timeouts.query);
+    check(config.limits.queries > 0 && config.limits.queries_per_client > 0);
+}
+
+} // namespace
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    const std::string text{data, data + size};
+    try {
+        // No directory of this name exists, so that an @include reads no file by chance.
+        check_promises(dotproxy::parse_config(text, "/nonexistent/fuzz"));
+    } catch (const dotproxy::ConfigError& error) {
+        check(*error.what() != '\0');
+    }
+    return 0;
+}
