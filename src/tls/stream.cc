@@ -80,7 +80,7 @@ Stream::Stream(const ClientContext& context, const Identity& identity, Tickets& 
         session_.reset(session);
     }
     if (session_ == nullptr || !set_up()) {
-        fail(Failure::protocol, "out of memory");
+        fail(Failure::protocol, "The TLS session cannot be set up");
         return;
     }
     offer_ticket();
@@ -99,8 +99,8 @@ bool Stream::set_up() noexcept {
     gnutls_transport_set_pull_timeout_function(session, pull_timeout);
     gnutls_transport_set_vec_push_function(session, push);
 
-    static constexpr std::array<unsigned char, 3> dot{'d', 'o', 't'};
-    const gnutls_datum_t protocol{const_cast<unsigned char*>(dot.data()), dot.size()};
+    std::array<unsigned char, 3> dot{'d', 'o', 't'}; // GnuTLS takes a copy, but not from const
+    const gnutls_datum_t protocol{dot.data(), dot.size()};
     if (gnutls_priority_set(session, context_.priority()) < 0 ||
         gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, context_.credentials()) < 0 ||
         gnutls_alpn_set_protocols(session, &protocol, 1, 0) < 0) {

@@ -202,6 +202,7 @@ Certificate find_anchor(gnutls_x509_trust_list_t trust, const Certificate& subje
 
 bool is_valid_path(gnutls_x509_trust_list_t trust, std::vector<Certificate>& path) {
     std::vector<gnutls_x509_crt_t> raw;
+    raw.reserve(path.size());
     for (const Certificate& certificate : path) {
         raw.push_back(certificate.get());
     }

@@ -42,25 +42,25 @@ void measure_messages(const World& world, std::size_t per_record) {
     carry(client, server);
     const std::string text(message_size * per_record, 'x');
     constexpr int rounds = 20000;
-    std::array<std::uint8_t, 16384> plain{};
-    double sending = 0;
-    double receiving = 0;
+    double start = cpu_nanoseconds();
     for (int i = 0; i < rounds; ++i) {
-        server.say(text);
-        const double start = cpu_nanoseconds();
         if (client.stream.send(octets(text)) != Io::done) {
-            break;
+            return;
         }
         client.stream.output().clear();
-        const double middle = cpu_nanoseconds();
-        client.stream.feed(server.output);
-        std::size_t size = 0;
-        while (client.stream.receive(plain, size) == Io::done) {
-        }
-        receiving += cpu_nanoseconds() - middle;
-        sending += middle - start;
-        server.output.clear();
     }
+    const double sending = cpu_nanoseconds() - start;
+
+    for (int i = 0; i < rounds; ++i) {
+        server.say(text);
+    }
+    std::array<std::uint8_t, 16384> plain{};
+    std::size_t size = 0;
+    start = cpu_nanoseconds();
+    client.stream.feed(server.output);
+    while (client.stream.receive(plain, size) == Io::done) {
+    }
+    const double receiving = cpu_nanoseconds() - start;
     const double messages = static_cast<double>(rounds) * static_cast<double>(per_record);
     std::printf("%2zu messages of %zu octets a record: send %4.0f ns, receive %4.0f ns a message\n",
                 per_record, message_size, sending / messages, receiving / messages);

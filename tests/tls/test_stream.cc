@@ -89,8 +89,11 @@ void test_handshake_before_any_input_offers_and_waits(void** /*state*/) {
 void test_handshake_names_server_and_protocol(void** /*state*/) {
     Pair pair;
     const gnutls_datum_t dot{reinterpret_cast<unsigned char*>(const_cast<char*>("dot")), 3};
-    must(gnutls_alpn_set_protocols(pair.server.session(), &dot, 1, GNUTLS_ALPN_MANDATORY), "ALPN");
+    must(gnutls_alpn_set_protocols(pair.server.session(), &dot, 1, 0), "ALPN");
     pair.shake();
+    gnutls_datum_t protocol{};
+    must(gnutls_alpn_get_selected_protocol(pair.server.session(), &protocol), "ALPN");
+    assert_memory_equal(protocol.data, "dot", 3);
     std::array<char, 64> name{};
     std::size_t size = name.size();
     unsigned type = 0;
@@ -353,9 +356,13 @@ void test_warning_alert_of_tls_1_2_is_ignored(void** /*state*/) {
     assert_string_equal(pair.client.plain.c_str(), "answer");
 }
 
-// G23: a TLS 1.2 ticket would cost forward secrecy.
+// G23: a TLS 1.2 ticket would cost forward secrecy. It is not even asked for.
 void test_tls_1_2_leaves_no_ticket(void** /*state*/) {
     Pair pair{tls_1_2};
+    const auto hello = pair.client.stream.output().view();
+    const std::array<std::uint8_t, 4> session_ticket{0, 35, 0, 0}; // extension without content
+    assert_true(std::search(hello.begin(), hello.end(), session_ticket.begin(),
+                            session_ticket.end()) == hello.end());
     pair.shake();
     assert_int_equal(pair.client.stream.send(octets("query")), Io::done);
     carry(pair.client, pair.server);

@@ -217,7 +217,7 @@ void test_chain_longer_than_the_limit_is_refused(void** /*state*/) {
     const Certificate leaf = issue({.dns = {host}}, &world().root);
     std::vector<const Certificate*> chain{&leaf};
     chain.resize(chain_length_max + 1, &world().middle);
-    try_ways("long chain", Service{chain, leaf}, host, world().middle.pin(), never);
+    try_ways("long chain", Service{chain, leaf}, host, leaf.pin(), never);
 }
 
 // C71: a ticket does not outlive its certificate. The library's clock is moved; all else is real.
