@@ -110,7 +110,7 @@ Address read_address(const Value& value, std::uint16_t port) {
 }
 
 std::string read_server_name(const Value& value) {
-    const std::string text = value.string_or_empty("dns.example");
+    std::string text = value.string_or_empty("dns.example");
     if (text.empty()) {
         return text;
     }
