@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright the dotproxy authors
+#
 # The end-to-end tests: dotproxy as a whole against real programs and a scripted upstream.
 
 dist_check_SCRIPTS += tests/e2e/run.sh
@@ -6,11 +9,30 @@ TESTS += tests/e2e/run.sh
 EXTRA_DIST += \
 	tests/e2e/conftest.py \
 	tests/e2e/harness/__init__.py \
+	tests/e2e/harness/blackhole.py \
 	tests/e2e/harness/certificates.py \
 	tests/e2e/harness/client.py \
+	tests/e2e/harness/client_hello.py \
 	tests/e2e/harness/configuration.py \
+	tests/e2e/harness/load.py \
 	tests/e2e/harness/process.py \
 	tests/e2e/harness/upstream.py \
 	tests/e2e/harness/waiting.py \
 	tests/e2e/harness/wire.py \
-	tests/e2e/tap.py
+	tests/e2e/tap.py \
+	tests/e2e/test_clients.py \
+	tests/e2e/test_command_line.py \
+	tests/e2e/test_config_errors.py \
+	tests/e2e/test_edns.py \
+	tests/e2e/test_failover.py \
+	tests/e2e/test_framing.py \
+	tests/e2e/test_messages.py \
+	tests/e2e/test_processes.py \
+	tests/e2e/test_real_programs.py \
+	tests/e2e/test_reload.py \
+	tests/e2e/test_rfc8906.py \
+	tests/e2e/test_service.py \
+	tests/e2e/test_trust.py \
+	tests/e2e/test_udp_sizes.py \
+	tests/e2e/test_upstream.py \
+	tests/e2e/test_upstream_faults.py

@@ -63,8 +63,12 @@ def gets_no_answer(address, message):
 class TcpClient:
     """A TCP connection, message by message or octet by octet."""
 
-    def __init__(self, address, timeout=PATIENCE):
-        self.socket = socket.create_connection(address[:2], timeout)
+    def __init__(self, address, timeout=PATIENCE, receive_buffer=None):
+        self.socket = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+        self.socket.settimeout(timeout)
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.connect(address)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._octets = b""
 
@@ -80,6 +84,15 @@ class TcpClient:
 
     def send_octets(self, octets):
         self.socket.sendall(octets)
+
+    def send_what_goes(self, octets):
+        """Sends without waiting; the rest that did not go is returned."""
+        try:
+            while octets:
+                octets = octets[self.socket.send(octets, socket.MSG_DONTWAIT):]
+        except BlockingIOError:
+            pass
+        return octets
 
     def receive(self):
         """The next message; EOFError at the end of the stream, TimeoutError when nothing comes."""

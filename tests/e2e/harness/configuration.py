@@ -18,7 +18,7 @@ def defaults(listen, upstreams, ca_file):
     """What the tests start from; short enough for them to see every deadline."""
     settings = {
         "workers": 2,
-        "listen": [{"address": address, "port": port} for address, port in listen],
+        "listen": [dict(zip(("address", "port", "protocols"), one)) for one in listen],
         "upstreams": [describe(one) for one in upstreams],
         "local_zones": False,
         "tls": {"ca_file": str(ca_file)},

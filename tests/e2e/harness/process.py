@@ -26,11 +26,12 @@ class Dotproxy:
     """A running dotproxy.
 
     `settings` change the configuration that configuration.defaults() makes; `arguments`, `pass_fds`
-    and `environment` are for the process; `before` is called in the child before it executes.
+    and `environment` are for the process; `before` is called in the child before it executes, and
+    `launcher` is a command that executes the program in its own place.
     """
 
     def __init__(self, directory, ca_file, upstreams, *, listen=None, arguments=("-f",),
-                 environment=None, before=None, pass_fds=(), **settings):
+                 environment=None, before=None, pass_fds=(), launcher=(), **settings):
         self.directory = directory
         self.listen = listen or [("127.0.0.1", free_port())]
         self.config_file = directory / "dotproxy.conf"
@@ -39,7 +40,8 @@ class Dotproxy:
         self.write_configuration()
         self._log_file = directory / "stderr"
         self._environment = dict(os.environ, **(environment or {}))
-        self._arguments, self._before, self._pass_fds = arguments, before, pass_fds
+        self._command = [*launcher, binary(), *arguments, "-c", str(self.config_file)]
+        self._before, self._pass_fds = before, pass_fds
         self.notifications = []
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(directory / "notify"))
@@ -70,9 +72,8 @@ class Dotproxy:
         environment = dict(self._environment, NOTIFY_SOCKET=str(self.directory / "notify"))
         with self._log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [binary(), *self._arguments, "-c", str(self.config_file)], stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, env=environment, cwd=self.directory,
-                preexec_fn=self._before, pass_fds=self._pass_fds)
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+                cwd=self.directory, preexec_fn=self._before, pass_fds=self._pass_fds)
         return self
 
     def start(self):

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright the dotproxy authors
+#
+# What is wrong with a configuration is said with file, line, key, and exit status 2; with -t and at
+# start alike (C62, L64).
+
+import re
+import subprocess
+
+import pytest
+
+from harness.process import binary
+
+UPSTREAM = 'upstreams = ( { name = "dot.example"; addresses = ( "127.0.0.1" ); } );\n'
+
+# The text, the line of the fault, the word that the message names.
+FAULTS = {
+    "unknown key": ("workers = 1;\nworkres = 2;\n", 2, "workres"),
+    "unknown key in a group": ("timeouts: {\n  query = \"1s\";\n  qery = \"1s\";\n};\n", 3, "qery"),
+    "unknown key in a list": ('listen = (\n { address = "127.0.0.1";\n   prt = 1; } );\n', 3, "prt"),
+    "wrong type": ('\n\nworkers = "two";\n', 3, "workers"),
+    "wrong type of a group": ("timeouts = 5;\n", 1, "timeouts"),
+    "wrong type of a list": ("listen = { };\n", 1, "listen"),
+    "negative workers": ("workers = -1;\n", 1, "workers"),
+    "too many workers": ("workers = 1000000;\n", 1, "workers"),
+    "port out of range": ('listen = ( { address = "127.0.0.1"; port = 65536; } );\n', 1, "port"),
+    "port zero": ('listen = ( { address = "127.0.0.1"; port = 0; } );\n', 1, "port"),
+    "bad address": ('listen = (\n  { address = "localhost"; } );\n', 2, "address"),
+    "bad protocol": ('listen = ( { address = "127.0.0.1";\n protocols = ( "sctp" ); } );\n', 2,
+                     "protocols"),
+    "duplicate listener": ('listen = ( { address = "127.0.0.1"; port = 5300; },\n'
+                           '           { address = "127.0.0.1"; port = 5300; } );\n', 2, "listen"),
+    "no listener": ("listen = ( );\n", 1, "listen"),
+    "no upstream": ("upstreams = ( );\n", 1, "upstreams"),
+    "nothing to verify": ('upstreams = (\n { addresses = ( "127.0.0.1" ); } );\n', 2, "upstreams"),
+    "empty name and no pins": ('upstreams = (\n { name = ""; addresses = ( "127.0.0.1" ); } );\n',
+                               2, "upstreams"),
+    "no address": ('upstreams = (\n { name = "dot.example"; } );\n', 2, "upstreams"),
+    "bad upstream address": ('upstreams = ( { name = "a.example";\n'
+                             ' addresses = ( "dot.example" ); } );\n', 2, "addresses"),
+    "bad pin": ('upstreams = ( { name = "a.example"; addresses = ( "127.0.0.1" );\n'
+                ' pins = ( "sha256" ); } );\n', 2, "pins"),
+    "duration without unit": ("timeouts: { query = 5; };\n", 1, "query"),
+    "duration of nothing": ('timeouts: { query = "0s"; };\n', 1, "query"),
+    "duration that is none": ('timeouts: { query = "soon"; };\n', 1, "query"),
+    "limit out of range": ("limits: { queries = 0; };\n", 1, "queries"),
+    "unknown level": ('log: { level = "loud"; };\n', 1, "level"),
+    "unknown target": ('log: {\n target = "printer"; };\n', 2, "target"),
+    "missing CA file": ('tls: { ca_file = "/nonexistent/ca.pem"; };\n', 1, "ca_file"),
+    "relative CA file": ('tls: { ca_file = "ca.pem"; };\n', 1, "ca_file"),
+    "syntax": ("workers = 1;\nlisten = (\n", None, ""),
+    "no value": ("workers = ;\n", 1, ""),
+    "key twice": ("workers = 1;\nworkers = 2;\n", 2, ""),
+}
+
+
+def run(file, *arguments):
+    return subprocess.run([binary(), *arguments, "-c", file], capture_output=True, text=True,
+                          timeout=20, stdin=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named(directory, authority, fault):
+    text, line, key = FAULTS[fault]
+    if not text.startswith("tls"):
+        text += f'tls: {{ ca_file = "{authority.file}"; }};\n'
+    file = directory / "faulty.conf"
+    file.write_text(text)
+    for arguments in (("-t",), ("-f",)):
+        result = run(file, *arguments)
+        assert result.returncode == 2, result
+        place = rf"{re.escape(str(file))}:{line or '[0-9]+'}: "
+        message = next((one for one in result.stderr.splitlines() if re.search(place, one)), None)
+        assert message, result.stderr
+        assert key in re.split(place, message)[1]
+
+
+def test_a_file_that_is_not_there_is_named(directory):
+    for arguments in (("-t",), ("-f",)):
+        result = run(directory / "missing.conf", *arguments)
+        assert result.returncode == 2 and str(directory / "missing.conf") in result.stderr
+
+
+def test_a_ca_file_without_certificates_is_an_error(directory):
+    """Nobody could be trusted: said at start, not found out by every question."""
+    (directory / "empty.pem").write_text("nothing\n")
+    file = directory / "faulty.conf"
+    file.write_text(f'tls: {{ ca_file = "{directory}/empty.pem"; }};\n')
+    for arguments in (("-t",), ("-f",)):
+        result = run(file, *arguments)
+        assert result.returncode == 2 and "empty.pem" in result.stderr
+
+
+def test_an_unknown_user_is_an_error(directory, authority):
+    file = directory / "faulty.conf"
+    file.write_text(f'tls: {{ ca_file = "{authority.file}"; }};\nuser = "no-such-user-here";\n')
+    result = run(file, "-t")
+    assert result.returncode == 2 and "no-such-user-here" in result.stderr
+
+
+def test_a_good_file_passes(directory, authority):
+    file = directory / "good.conf"
+    file.write_text(f'user = "nobody"; group = "nogroup";\ntls: {{ ca_file = "{authority.file}"; }};\n'
+                    + UPSTREAM)
+    result = run(file, "-t")
+    assert result.returncode == 0, result

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright the dotproxy authors
+#
+# dotproxy as a service: systemd's protocols, the classic daemon, its signals and its log.
+
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from harness import wire
+from harness.client import ask, tcp, udp
+from harness.process import kill, state_of
+from harness.waiting import free_port, wait_for
+
+
+def test_the_life_of_a_service_is_told(start, upstream):
+    """sd_notify: READY; RELOADING with its time, READY; STOPPING."""
+    proxy = start(upstream)
+    proxy.reload()
+    proxy.stop()
+    told = [line for line in proxy.lines()
+            if line in ("READY=1", "RELOADING=1", "STOPPING=1")]
+    assert told == ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]
+    reloading = next(text for text in proxy.notifications if "RELOADING=1" in text)
+    assert re.search(r"^MONOTONIC_USEC=\d+$", reloading, re.M)
+
+
+def test_a_failed_reload_is_told_as_well(start, upstream):
+    """RELOADING is followed by READY, or systemd waits for ever."""
+    proxy = start(upstream)
+    proxy.write_configuration("workers = ;")
+    proxy.send_signal(signal.SIGHUP)
+    proxy.wait_for_notification("READY=1", 2)
+
+
+def test_ready_means_ready(prepare, upstream):
+    """No question after READY is lost, though it is the very first."""
+    for _ in range(5):
+        proxy = prepare(upstream).start()
+        assert udp(proxy.address, wire.query("first.example"), 5)
+        assert tcp(proxy.address, wire.query("first.example"), 5)
+        proxy.stop()
+
+
+def test_the_watchdog_is_fed(start, upstream):
+    """WATCHDOG_USEC: more often than it says."""
+    proxy = start(upstream, environment={"WATCHDOG_USEC": "600000"})
+    proxy.wait_for_notification("WATCHDOG=1", 3, timeout=3)
+
+
+def test_the_watchdog_of_somebody_else_is_left_alone(start, upstream):
+    """WATCHDOG_PID"""
+    proxy = start(upstream, environment={"WATCHDOG_USEC": "200000", "WATCHDOG_PID": "1"})
+    began = len(proxy.lines())
+    for number in range(20):
+        ask(proxy.address, f"busy{number}.example")
+    assert "WATCHDOG=1" not in proxy.lines()[began:]
+
+
+# Hands sockets over: from descriptor 3 on, and to the process that it becomes.
+AS_SYSTEMD = """
+import os, sys
+copies = [os.dup(int(number)) for number in sys.argv[1].split(",")]
+for number, copy in enumerate(copies):
+    os.dup2(copy, 3 + number)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(copies))}
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_sockets_are_taken_from_systemd(prepare, upstream):
+    """LISTEN_FDS: they are used where the configuration names their address, and stay open to those
+    who ask before the program is there."""
+    port = free_port()
+    sockets = []
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        sock = socket.socket(socket.AF_INET, kind)
+        sock.bind(("127.0.0.1", port))
+        if kind == socket.SOCK_STREAM:
+            sock.listen()
+        sockets.append(sock)
+    early = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    early.settimeout(20)
+    early.sendto(wire.query("early.example", id=77), ("127.0.0.1", port))
+
+    numbers = [sock.fileno() for sock in sockets]
+    proxy = prepare(upstream, listen=[("127.0.0.1", port)], pass_fds=numbers,
+                    launcher=(sys.executable, "-c", AS_SYSTEMD, ",".join(map(str, numbers))))
+    proxy.start()
+    assert early.recv(65536)[:2] == b"\0\x4d"
+    for transport in ("udp", "tcp"):
+        assert ask(proxy.address, "passed.example", transport=transport).answer
+    proxy.reload()
+    for transport in ("udp", "tcp"):
+        assert ask(proxy.address, "again.example", transport=transport).answer
+    for sock in [*sockets, early]:
+        sock.close()
+
+
+def test_counters_are_logged_on_request(start, upstream):
+    """SIGUSR1: one line for each worker; the questions are counted."""
+    proxy = start(upstream, workers=3)
+    for number in range(17):
+        ask(proxy.address, f"counted{number}.example")
+    length = len(proxy.log)
+    proxy.send_signal(signal.SIGUSR1)
+
+    def lines():
+        return [line for line in proxy.log[length:].splitlines() if re.search(r"worker \d", line)]
+    wait_for(lambda: len(lines()) == 3)
+    counted = sum(int(number) for line in lines()
+                  for number in re.findall(r"\budp_queries=(\d+)", line))
+    assert counted == 17
+    assert ask(proxy.address, "after.example").answer
+
+
+def test_gauges_are_zero_at_rest(start, upstream):
+    """L48: after questions of every fate, nothing is waiting and nobody is connected."""
+    proxy = start(upstream, workers=1, timeouts={"query": "500ms"})
+    upstream.on_query = lambda query: None if query.name.startswith("none") \
+        else wire.answer(query.raw)
+    for number in range(5):
+        for transport in ("udp", "tcp"):
+            ask(proxy.address, f"some{number}.example", transport=transport)
+            ask(proxy.address, f"none{number}.example", transport=transport)
+
+    def at_rest():
+        length = len(proxy.log)
+        proxy.send_signal(signal.SIGUSR1)
+        line = wait_for(lambda: re.search(r"udp_queries=\d+.*", proxy.log[length:]))[0]
+        gauges = re.findall(r"\b(?:tcp_clients|queries_waiting)=(\d+)", line)
+        return all(int(number) == 0 for number in gauges)
+    wait_for(at_rest)
+
+
+@pytest.fixture
+def daemon(directory, prepare, upstream):
+    """dotproxy without -f: daemon(**settings) -> (proxy, PID of the daemon)."""
+    run = directory / "run"
+    run.mkdir()
+    run.chmod(0o777)
+    pids = []
+
+    def make(**settings):
+        proxy = prepare(upstream, arguments=(), pid_file=str(run / "dotproxy.pid"), **settings)
+        proxy.launch()
+        assert proxy.process.wait(20) == 0, proxy.log
+        pids.append(int((run / "dotproxy.pid").read_text()))
+        return proxy, pids[-1], run / "dotproxy.pid"
+    yield make
+    for pid in pids:
+        kill(pid)
+
+
+def test_the_classic_daemon(daemon):
+    """Without -f: the caller gets its prompt back when the service is ready; the PID file names the
+    master, which has no terminal, and goes with it."""
+    proxy, pid, file = daemon()
+    assert ask(proxy.address, "daemon.example").answer
+    assert state_of(pid) and pid != proxy.pid
+    assert stat.S_IMODE(file.stat().st_mode) & 0o022 == 0
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    assert fields[4] == "0", "a controlling terminal"
+    for descriptor in range(3):
+        assert os.readlink(f"/proc/{pid}/fd/{descriptor}") == "/dev/null" \
+            or "stderr" in os.readlink(f"/proc/{pid}/fd/{descriptor}")
+    os.kill(pid, signal.SIGHUP)
+    for number in range(20):
+        assert ask(proxy.address, f"reload{number}.example").answer
+    os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: state_of(pid) in (None, "Z"))
+    assert not file.exists() or file.read_text() == ""
+
+
+def test_a_daemon_that_cannot_start_says_so(prepare, upstream):
+    """The caller sees the exit status: the init script can tell."""
+    proxy = prepare(upstream, arguments=())
+    proxy.expect_clean_exit = False
+    proxy.write_configuration("workers = nonsense;")
+    proxy.launch()
+    assert proxy.process.wait(20) == 2
+
+
+def test_a_pid_file_is_no_way_to_other_files(directory, prepare, upstream):
+    """L69: a symbolic link is not followed."""
+    run = directory / "run"
+    run.mkdir()
+    run.chmod(0o777)
+    victim = directory / "victim"
+    victim.write_text("precious")
+    (run / "dotproxy.pid").symlink_to(victim)
+    proxy = prepare(upstream, pid_file=str(run / "dotproxy.pid"))
+    proxy.expect_clean_exit = False
+    proxy.launch()
+    wait_for(lambda: proxy.process.poll() is not None or "READY=1" in proxy.lines())
+    assert victim.read_text() == "precious"
+
+
+def test_no_socket_is_open_but_those_needed(start, upstream):
+    """L16: UDP is for listening only; no question leaves over it."""
+    if not shutil.which("ss"):
+        pytest.skip("ss is not installed")
+    proxy = start(upstream, workers=2)
+    ask(proxy.address, "warm.example")
+    found = subprocess.run(["ss", "-Hunap"], capture_output=True, text=True, check=True).stdout
+    pids = {str(pid) for pid in [proxy.pid, *proxy.workers()]}
+    ours = [line for line in found.splitlines()
+            if pids & set(re.findall(r"pid=(\d+)", line))]
+    assert ours and all(f":{proxy.address[1]}" in line.split()[3] for line in ours)
