@@ -9,8 +9,8 @@
 
 #include <algorithm>
 #include <fstream>
-#include <iterator>
 #include <sched.h>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -65,8 +65,10 @@ void assert_error_at(const std::string& text, const std::string& expected) {
 
 std::string read_file(const std::string& name) {
     const char* const srcdir = std::getenv("srcdir");
-    std::ifstream file{std::string{srcdir != nullptr ? srcdir : "."} + '/' + name};
-    return {std::istreambuf_iterator<char>{file}, {}};
+    const std::ifstream file{std::string{srcdir != nullptr ? srcdir : "."} + '/' + name};
+    std::ostringstream text;
+    text << file.rdbuf();
+    return text.str();
 }
 
 unsigned cpus() {
