@@ -89,6 +89,7 @@ void skip_ordered(Octets message, const Question& asked, Records& records) noexc
 /// The names that an answer may be about.
 class Lineage {
   public:
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): only what is counted is read
     Lineage(Octets message, const Question& asked) noexcept : message_{message} {
         names_[0] = asked.name;
     }

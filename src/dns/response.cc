@@ -110,7 +110,7 @@ bool read_opt(Octets message, const Record& record, Response& out) noexcept {
 class Owners {
   public:
     explicit Owners(bool question) noexcept
-        : question_{question ? to_question : std::uint16_t{0}}, last_{0} {}
+        : question_{question ? to_question : std::uint16_t{0}} {}
 
     std::optional<Record> record_at(Octets message, std::size_t at) noexcept {
         const std::uint16_t head = at + 1 < message.size() ? load16(message, at) : std::uint16_t{0};
@@ -130,7 +130,7 @@ class Owners {
     static constexpr std::uint16_t to_question = lowest_pointer | header_size;
 
     std::uint16_t question_;
-    std::uint16_t last_;
+    std::uint16_t last_{0};
 };
 
 // Step 5.

@@ -69,7 +69,7 @@ std::optional<std::uint8_t> octet_of(Octets label) noexcept {
 /// The first parts of an address that a name spells, most significant first.
 template <std::size_t Most>
 struct Prefix {
-    std::array<std::uint8_t, Most> parts;
+    std::array<std::uint8_t, Most> parts{};
     std::size_t count{0};
 
     // Whether nothing but these parts stands in front of the suffix.
@@ -134,6 +134,7 @@ std::optional<ReverseZone> find6(const Labels& labels) noexcept {
 
 } // namespace
 
+// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): every query comes by here
 Labels::Labels(Octets name) noexcept : name_{name} {
     for (std::size_t at = 0; name[at] != 0; at += name[at] + 1U) {
         starts_[count_++] = static_cast<std::uint8_t>(at);

@@ -1,0 +1,27 @@
+dns_tests = \
+	tests/dns/test_answer \
+	tests/dns/test_chain \
+	tests/dns/test_frame \
+	tests/dns/test_local \
+	tests/dns/test_name \
+	tests/dns/test_query \
+	tests/dns/test_response
+check_PROGRAMS += $(dns_tests)
+TESTS += $(dns_tests)
+
+# The room stands alone: a reference to any other is a link error here.
+dns_test_libraries = libdns.a $(CMOCKA_LIBS)
+tests_dns_test_answer_SOURCES = tests/dns/test_answer.cc tests/dns/messages.hh
+tests_dns_test_answer_LDADD = $(dns_test_libraries)
+tests_dns_test_chain_SOURCES = tests/dns/test_chain.cc tests/dns/messages.hh
+tests_dns_test_chain_LDADD = $(dns_test_libraries)
+tests_dns_test_frame_SOURCES = tests/dns/test_frame.cc tests/dns/messages.hh
+tests_dns_test_frame_LDADD = $(dns_test_libraries)
+tests_dns_test_local_SOURCES = tests/dns/test_local.cc tests/dns/messages.hh
+tests_dns_test_local_LDADD = $(dns_test_libraries)
+tests_dns_test_name_SOURCES = tests/dns/test_name.cc tests/dns/messages.hh
+tests_dns_test_name_LDADD = $(dns_test_libraries)
+tests_dns_test_query_SOURCES = tests/dns/test_query.cc tests/dns/messages.hh
+tests_dns_test_query_LDADD = $(dns_test_libraries)
+tests_dns_test_response_SOURCES = tests/dns/test_response.cc tests/dns/messages.hh
+tests_dns_test_response_LDADD = $(dns_test_libraries)

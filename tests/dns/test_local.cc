@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Names that are answered here, with the zones of src/dns/reverse.cc.
+
+#include "dns/local.hh"
+
+#include "dns/messages.hh"
+
+#include <string_view>
+
+#include "unit.hh"
+
+using namespace dotproxy::dns;
+using namespace dotproxy::dns::test;
+
+namespace {
+
+constexpr unsigned nxdomain = 3;
+constexpr unsigned refused = 5;
+
+/// What answer_locally() said.
+struct Reply {
+    std::array<std::uint8_t, 1232> out{};
+    std::size_t size{0};
+
+    [[nodiscard]] Octets octets() const { return Octets{out}.first(size); }
+
+    [[nodiscard]] unsigned rcode() const { return flags(octets()) & 0xfU; }
+
+    [[nodiscard]] bool forwarded() const { return size == 0; }
+
+    /// The first record: its type, TTL and RDATA.
+    [[nodiscard]] std::size_t first() const { return layout(octets()).question_end; }
+
+    [[nodiscard]] unsigned first_type() const { return load16(octets(), first() + 2); }
+
+    [[nodiscard]] Octets first_rdata() const {
+        return octets().subspan(first() + 12, load16(octets(), first() + 10));
+    }
+};
+
+Reply ask(const Message& query, bool zones = true) {
+    ParsedQuery parsed;
+    Reply reply;
+    assert_true(parse_query(query.octets(), parsed) == QueryVerdict::forward);
+    reply.size = answer_locally(parsed.question, parsed.asker, zones, {}, reply.out);
+    if (reply.size != 0) {
+        assert_true(layout(reply.octets()).sound);
+        assert_int_equal(id(reply.octets()), 0x1234);
+        assert_int_equal(flags(reply.octets()) & 0xfff0, 0x8180);
+        // What we say ourselves must pass where an upstream's answer would.
+        Response response;
+        assert_true(parse_response(reply.octets(), parsed.question, response) ==
+                    ResponseVerdict::accepted);
+    }
+    return reply;
+}
+
+Reply ask(std::string_view name, unsigned qtype = type::a, bool zones = true) {
+    return ask(query(name, qtype), zones);
+}
+
+// Without data, with an SOA whose owner is the end of the name from `apex` on (RFC 2308).
+void assert_negative(const Reply& reply, unsigned rcode, std::size_t apex) {
+    assert_false(reply.forwarded());
+    assert_int_equal(reply.rcode(), rcode);
+    assert_int_equal(ancount(reply.octets()), 0);
+    assert_int_equal(nscount(reply.octets()), 1);
+    assert_int_equal(reply.first_type(), type::soa);
+    assert_int_equal(load16(reply.octets(), reply.first()), 0xc000U | (header_size + apex));
+}
+
+void assert_positive(const Reply& reply, unsigned rtype) {
+    assert_int_equal(reply.rcode(), 0);
+    assert_int_equal(ancount(reply.octets()), 1);
+    assert_int_equal(nscount(reply.octets()), 0);
+    assert_int_equal(reply.first_type(), rtype);
+    assert_int_equal(load16(reply.octets(), reply.first()), 0xc000U | header_size);
+}
+
+void test_transfer_when_asked_then_is_refused(void** /*state*/) {
+    for (const unsigned qtype : {unsigned{type::axfr}, unsigned{type::ixfr}}) {
+        Message message = query("example.com", qtype);
+        message.opt();
+        const Reply reply = ask(message, false);
+        assert_int_equal(reply.rcode(), refused); // C102
+        assert_int_equal(load16(find_option(reply.octets(), 15).data, 0), 21);
+    }
+}
+
+void test_chaos_when_identity_is_asked_then_is_refused(void** /*state*/) {
+    for (const std::string_view name :
+         {"version.bind", "VERSION.server", "hostname.bind", "id.server", "authors.bind"}) {
+        for (const unsigned qtype : {unsigned{type::txt}, unsigned{type::any}}) {
+            Message message{0x1234, query_flags};
+            message.question(name, qtype, klass::ch);
+            assert_int_equal(ask(message, false).rcode(), refused); // C103
+        }
+        assert_true(ask(name, type::txt).forwarded()); // in class IN it is a name like any other
+    }
+}
+
+void test_chaos_when_anything_else_is_asked_then_is_forwarded(void** /*state*/) {
+    for (const std::string_view name : {"bind", "a.version.bind", "version.example", "localhost"}) {
+        Message message{0x1234, query_flags};
+        message.question(name, type::txt, klass::ch);
+        assert_true(ask(message).forwarded()); // C21
+    }
+}
+
+void test_resolver_arpa_when_asked_then_has_no_data_ever(void** /*state*/) {
+    for (const bool zones : {false, true}) {
+        assert_negative(ask("_dns.resolver.arpa", 64, zones), 0, 5); // C100
+        assert_negative(ask("resolver.arpa", 64, zones), 0, 0);
+        assert_negative(ask("a.b.Resolver.ARPA", type::a, zones), 0, 4);
+        assert_negative(ask("resolver.arpa", type::ds, zones), 0, 0);
+    }
+    assert_true(ask("resolver.example").forwarded());
+    assert_true(ask("xresolver.arpa").forwarded());
+}
+
+void test_localhost_when_asked_then_is_the_loopback(void** /*state*/) {
+    const std::array<std::uint8_t, 4> loopback{127, 0, 0, 1};
+    for (const std::string_view name : {"localhost", "LocalHost", "a.b.localhost"}) {
+        const Reply four = ask(name, type::a);
+        assert_positive(four, type::a);
+        assert_true(same(four.first_rdata(), loopback));
+        const Reply six = ask(name, type::aaaa);
+        assert_positive(six, type::aaaa);
+        assert_int_equal(six.first_rdata().size(), 16);
+        assert_int_equal(six.first_rdata()[15], 1);
+    }
+    assert_negative(ask("localhost", type::txt), 0, 0);
+    assert_negative(ask("a.localhost", 15), 0, 2);
+    assert_int_equal(ancount(ask("a.localhost", type::any).octets()), 2);
+    assert_positive(ask("localhost", type::soa), type::soa);
+    assert_true(ask("localhost.example").forwarded());
+}
+
+void test_localhost_when_spelled_oddly_then_keeps_the_spelling(void** /*state*/) {
+    const Message message = query("LOCALhost");
+    const Reply reply = ask(message);
+    assert_true(same(reply.octets().subspan(12, 11), message.octets().subspan(12, 11))); // C31
+}
+
+void test_invalid_and_onion_when_asked_then_do_not_exist(void** /*state*/) {
+    assert_negative(ask("invalid"), nxdomain, 0);
+    assert_negative(ask("a.b.invalid", type::any), nxdomain, 4);
+    assert_negative(ask("onion", type::soa), nxdomain, 0); // RFC 7686: all such queries
+    assert_negative(ask("abc.onion", type::aaaa), nxdomain, 4);
+    assert_true(ask("a.test").forwarded());
+    assert_true(ask("onion.example").forwarded());
+    assert_true(ask("").forwarded());
+}
+
+void test_reverse_when_address_is_private_then_does_not_exist(void** /*state*/) {
+    struct {
+        std::string_view name;
+        std::size_t apex;
+    } const names[] = {
+        {"4.3.2.10.in-addr.arpa", 6},    {"x.10.in-addr.arpa", 2},
+        {"1.0.16.172.in-addr.arpa", 4},  {"1.0.31.172.in-addr.arpa", 4},
+        {"1.0.168.192.in-addr.arpa", 4}, {"5.0.0.0.in-addr.arpa", 6},
+        {"2.0.0.127.in-addr.arpa", 6},   {"1.1.0.127.in-addr.arpa", 6},
+        {"1.1.0.0.127.in-addr.arpa", 8}, {"1.1.254.169.in-addr.arpa", 4},
+        {"1.2.0.192.in-addr.arpa", 2},   {"1.100.51.198.in-addr.arpa", 2},
+        {"1.113.0.203.in-addr.arpa", 2}, {"a.255.255.255.255.in-addr.arpa", 2},
+        {"1.1.64.100.in-addr.arpa", 4},  {"1.1.127.100.in-addr.arpa", 4}, // RFC 7793
+        {"1.0.D.F.ip6.arpa", 4},         {"0.8.e.f.ip6.arpa", 2},
+        {"0.9.e.f.ip6.arpa", 2},         {"0.a.e.f.ip6.arpa", 2},
+        {"0.b.e.f.ip6.arpa", 2},         {"1.8.b.d.0.1.0.0.2.ip6.arpa", 2},
+    };
+
+    for (const auto& [name, apex] : names) {
+        assert_negative(ask(name, type::ptr), nxdomain, apex);
+        assert_true(ask(name, type::ptr, false).forwarded()); // C101: the transparent mode
+    }
+}
+
+void test_reverse_when_address_is_public_then_is_forwarded(void** /*state*/) {
+    for (const std::string_view name :
+         {"8.8.8.8.in-addr.arpa",
+          "1.0.15.172.in-addr.arpa",
+          "1.0.32.172.in-addr.arpa",
+          "172.in-addr.arpa",
+          "1.0.169.192.in-addr.arpa",
+          "192.in-addr.arpa",
+          "11.in-addr.arpa",
+          "1.63.100.in-addr.arpa",
+          "1.128.100.in-addr.arpa",
+          "010.in-addr.arpa",
+          "266.in-addr.arpa",
+          "1a.in-addr.arpa",
+          "254.255.255.255.in-addr.arpa",
+          "in-addr.arpa",
+          "arpa",
+          "10.in-addr.example",
+          "10.arpa",
+          "c.f.ip6.arpa",
+          "c.e.f.ip6.arpa",
+          "9.b.d.0.1.0.0.2.ip6.arpa",
+          "df.ip6.arpa",
+          "0.0.0.0.ip6.arpa",
+          "ip6.arpa",
+          "b.a.9.8.7.6.5.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.0.0.0.0.1.0.0.2.ip6.arpa"}) {
+        assert_true(ask(name, type::ptr).forwarded());
+    }
+}
+
+void test_reverse_when_apex_is_asked_then_has_soa_and_ns(void** /*state*/) {
+    assert_positive(ask("10.in-addr.arpa", type::soa), type::soa);
+    const Reply ns = ask("168.192.in-addr.arpa", type::ns);
+    assert_positive(ns, type::ns);
+    assert_int_equal(load16(ns.first_rdata(), 0), 0xc00c); // RFC 6303, section 3: the zone itself
+    assert_negative(ask("d.f.ip6.arpa", type::ptr), 0, 0);
+    assert_int_equal(ancount(ask("8.e.f.ip6.arpa", type::any).octets()), 2);
+    assert_negative(ask("255.255.255.255.in-addr.arpa", type::ptr), 0, 0);
+}
+
+void test_reverse_when_soa_is_given_then_is_that_of_rfc_6303(void** /*state*/) {
+    const Reply reply = ask("1.10.in-addr.arpa", type::ptr);
+    const Octets rdata = reply.first_rdata();
+    assert_int_equal(load16(rdata, 0), 0xc00e);
+    assert_true(same(rdata.subspan(2, 16), wire_name("nobody.invalid").octets()));
+    assert_int_equal(load32(rdata, 18), 1);
+    assert_int_equal(load32(rdata, 34), 10800);
+    assert_int_equal(load32(reply.octets(), reply.first() + 6), 10800);
+}
+
+void test_reverse_when_address_is_loopback_then_points_to_localhost(void** /*state*/) {
+    const std::string_view six =
+        "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa";
+    for (const std::string_view name : {std::string_view{"1.0.0.127.in-addr.arpa"}, six}) {
+        const Reply reply = ask(name, type::ptr);
+        assert_positive(reply, type::ptr);
+        assert_true(same(reply.first_rdata(), wire_name("localhost").octets()));
+    }
+    assert_negative(ask("1.0.0.127.in-addr.arpa", type::a), 0, 6);
+    assert_negative(ask("0.0.127.in-addr.arpa", type::ptr), 0, 4); // something lies below
+    assert_negative(ask("0.127.in-addr.arpa", type::ptr), 0, 2);
+    Message unspecified{0x1234, query_flags};
+    for (int i = 0; i < 32; ++i) {
+        unspecified.u8(1).u8('0');
+    }
+    unspecified.name("ip6.arpa").u16(type::ptr).u16(klass::in);
+    unspecified.count(Section::question);
+    assert_negative(ask(unspecified), 0, 0);
+}
+
+void test_home_arpa_when_asked_then_is_served_here(void** /*state*/) {
+    assert_negative(ask("printer.home.arpa"), nxdomain, 8);
+    assert_negative(ask("home.arpa"), 0, 0);
+    assert_true(ask("home.arpa", type::a, false).forwarded());
+}
+
+// RFC 4035, section 3.1.4.1: the parent answers for it, and validators need that answer.
+void test_ds_when_zone_is_delegated_then_is_forwarded(void** /*state*/) {
+    assert_true(ask("10.in-addr.arpa", type::ds).forwarded());
+    assert_true(ask("home.arpa", type::ds).forwarded());
+    assert_true(ask("d.f.ip6.arpa", type::ds).forwarded());
+    assert_negative(ask("1.10.in-addr.arpa", type::ds), nxdomain, 2);
+    assert_negative(ask("localhost", type::ds), 0, 0);
+}
+
+void test_answer_when_asker_has_edns_then_gets_an_opt(void** /*state*/) {
+    Message message = query("localhost");
+    message.opt({}, 1232, dnssec_ok);
+    const Reply reply = ask(message);
+    assert_int_equal(layout(reply.octets()).opts, 1); // C41
+    assert_int_equal(load32(reply.octets(), layout(reply.octets()).opt + 5), dnssec_ok);
+    assert_int_equal(layout(ask("localhost").octets()).opts, 0);
+}
+
+void test_answer_when_room_is_small_then_is_truncated(void** /*state*/) {
+    const ParsedQuery asked = parsed(query("localhost"));
+    Reply reply;
+    reply.size = answer_locally(asked.question, asked.asker, true, {.limit = 30, .keepalive = {}},
+                                reply.out);
+    assert_int_equal(reply.size, 27);
+    assert_int_equal(flags(reply.octets()) & 0x0200, 0x0200);
+}
+
+void test_answer_when_name_is_longest_then_fits(void** /*state*/) {
+    Message message{0x1234, query_flags};
+    message.u8(63).fill(63, 'a').u8(63).fill(63, 'a').u8(63).fill(63, 'a').u8(51).fill(51, 'a');
+    message.name("localhost").u16(type::any).u16(klass::in);
+    message.count(Section::question);
+    assert_int_equal(ancount(ask(message).octets()), 2);
+    Message deep{0x1234, query_flags};
+    for (int i = 0; i < 123; ++i) {
+        deep.u8(1).u8('a');
+    }
+    deep.name("onion").u16(type::a).u16(klass::in);
+    deep.count(Section::question);
+    assert_negative(ask(deep), nxdomain, 246);
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test(test_transfer_when_asked_then_is_refused),
+        cmocka_unit_test(test_chaos_when_identity_is_asked_then_is_refused),
+        cmocka_unit_test(test_chaos_when_anything_else_is_asked_then_is_forwarded),
+        cmocka_unit_test(test_resolver_arpa_when_asked_then_has_no_data_ever),
+        cmocka_unit_test(test_localhost_when_asked_then_is_the_loopback),
+        cmocka_unit_test(test_localhost_when_spelled_oddly_then_keeps_the_spelling),
+        cmocka_unit_test(test_invalid_and_onion_when_asked_then_do_not_exist),
+        cmocka_unit_test(test_reverse_when_address_is_private_then_does_not_exist),
+        cmocka_unit_test(test_reverse_when_address_is_public_then_is_forwarded),
+        cmocka_unit_test(test_reverse_when_apex_is_asked_then_has_soa_and_ns),
+        cmocka_unit_test(test_reverse_when_soa_is_given_then_is_that_of_rfc_6303),
+        cmocka_unit_test(test_reverse_when_address_is_loopback_then_points_to_localhost),
+        cmocka_unit_test(test_home_arpa_when_asked_then_is_served_here),
+        cmocka_unit_test(test_ds_when_zone_is_delegated_then_is_forwarded),
+        cmocka_unit_test(test_answer_when_asker_has_edns_then_gets_an_opt),
+        cmocka_unit_test(test_answer_when_room_is_small_then_is_truncated),
+        cmocka_unit_test(test_answer_when_name_is_longest_then_fits),
+    };
+    return cmocka_run_group_tests_name("dns/local", tests, nullptr, nullptr);
+}
