@@ -6,6 +6,7 @@
 
 import pathlib
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -13,6 +14,21 @@ import pytest
 from harness.certificates import Authority
 from harness.process import Dotproxy, Unbound
 from harness.upstream import Upstream
+
+
+# Every wait is bounded by itself. This is for what nobody thought of.
+LONGEST = 120
+
+
+@pytest.fixture(autouse=True)
+def bounded():
+    """Ends a test that does not end."""
+    def too_long(*_):
+        raise AssertionError(f"the test takes more than {LONGEST} s")
+    signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(LONGEST)
+    yield
+    signal.alarm(0)
 
 
 def _public_directory():
