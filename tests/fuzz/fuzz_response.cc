@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// An upstream's message, and the answers to different askers that are made of it. The first octet
+// chooses the type that was asked, the second and third the room for one of the answers; the rest
+// is the message. The name that was asked is the message's own, or else www.example.com.
+
+#include "dns/answer.hh"
+
+#include "fuzz/fuzz.hh"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <vector>
+
+namespace {
+
+using namespace dotproxy::dns;
+using dotproxy::fuzz::require;
+
+constexpr std::size_t choices = 3;
+
+Question question_of(Octets message, std::uint8_t choice) {
+    constexpr std::array<std::uint8_t, 17> fallback{3,   'w', 'w', 'w', 7,   'e', 'x', 'a', 'm',
+                                                    'p', 'l', 'e', 3,   'c', 'o', 'm', 0};
+    Question question;
+    question.name.size = fallback.size();
+    std::ranges::copy(fallback, question.name.octets.begin());
+    question.type = type::a;
+    question.klass = klass::in;
+    if (message.size() < header_size || choice >= 0xf0) {
+        return question;
+    }
+    const std::optional<std::size_t> size = name_extent(message, header_size);
+    if (!size || message.size() - header_size - *size < 4) {
+        return question;
+    }
+    read_name(message, header_size, question.name);
+    question.type = load16(message, header_size + *size);
+    question.klass = load16(message, header_size + *size + 2);
+    if (choice >= 0x80) {
+        question.type = choice;
+    }
+    return question;
+}
+
+std::array<Asker, 4> askers_of(const Question& question) {
+    std::array<Asker, 4> askers;
+    std::vector<std::uint8_t> upper(question.name.view().begin(), question.name.view().end());
+    for (std::uint8_t& octet : upper) {
+        octet = octet >= 'a' && octet <= 'z' ? static_cast<std::uint8_t>(octet - 0x20) : octet;
+    }
+    askers[1].spelling = Spelling{upper};
+    askers[1].flags = flag::recursion_desired | flag::authentic_data;
+    askers[2].edns = askers[2].dnssec_ok = true;
+    askers[3].edns = askers[3].subnet = askers[3].keepalive = askers[3].padding = true;
+    return askers;
+}
+
+void check_answer(Octets answer, const Question& question, const Response& from, const Asker& asker,
+                  std::size_t limit) {
+    require(answer.size() <= limit, "the answer keeps to its room");
+    if (answer.size() <= header_size) {
+        return;
+    }
+    const bool cut = (flags(answer) & flag::truncated) != 0;
+    Response again;
+    const ResponseVerdict verdict = parse_response(answer, question, again);
+    require(verdict == (cut ? ResponseVerdict::truncated : ResponseVerdict::accepted),
+            "an accepted response makes an acceptable answer");
+    if (cut) {
+        require(ancount(answer) == 0 && nscount(answer) == 0, "TC comes without records");
+        return;
+    }
+    require(again.edns == asker.edns, "an OPT for an OPT");
+    require(again.answers == from.answers && again.authorities == from.authorities &&
+                again.additionals == from.additionals,
+            "records are all there");
+    require(again.body_end - again.question_end == from.body_end - from.question_end,
+            "records keep their size");
+    require(again.rcode == from.rcode || !asker.edns, "RCODE is passed on");
+    require(again.error_count <= from.error_count, "no error is invented");
+}
+
+} // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    if (size < choices) {
+        return 0;
+    }
+    const Octets message{data + choices, std::min(size - choices, max_message_size)};
+    const Question question = question_of(message, data[0]);
+    (void)parse_sealed_response(message, question);
+    Response response;
+    if (parse_response(message, question, response) != ResponseVerdict::accepted) {
+        return 0;
+    }
+    require(response.question_end <= response.body_end && response.body_end <= message.size(),
+            "offsets lie within the message");
+    const std::size_t chosen = load16(Octets{data, size}, 1);
+    for (const Asker& asker : askers_of(question)) {
+        for (const std::size_t limit : {chosen, classic_udp_size, max_message_size}) {
+            const auto out = std::make_unique<std::uint8_t[]>(limit); // NOLINT: exactly that size
+            const Channel channel{.limit = limit, .keepalive = 100};
+            const MutableOctets room{out.get(), limit};
+            const std::size_t written =
+                write_answer(message, response, question, asker, channel, room);
+            check_answer(room.first(written), question, response, asker, limit);
+            require(write_sealed(message, question, asker, channel, room) <= limit,
+                    "the sealed answer keeps to its room");
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright the dotproxy authors
+"""Writes the seed corpora: small messages, whole and broken, one file for each thing that can be
+wrong. Run it again after a change; what a fuzzer found lies beside them as found-*."""
+
+import pathlib
+import struct
+
+HERE = pathlib.Path(__file__).resolve().parent / "corpus"
+A, NS, CNAME, SOA, PTR, TXT, SIG, AAAA, DNAME, OPT, RRSIG, TKEY, TSIG, AXFR, ANY = (
+    1, 2, 5, 6, 12, 16, 24, 28, 39, 41, 46, 249, 250, 252, 255)
+IN, CH = 1, 3
+ADDRESS = bytes([192, 0, 2, 1])
+QNAME = b"\xc0\x0c"
+
+
+def name(dotted):
+    labels = [label for label in dotted.encode("latin-1").split(b".") if label]
+    return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
+
+
+def record(owner, rtype, rdata=b"", rclass=IN, ttl=300):
+    owner = owner if isinstance(owner, bytes) else name(owner)
+    return owner + struct.pack(">HHIH", rtype, rclass, ttl, len(rdata)) + rdata
+
+
+def option(code, data=b""):
+    return struct.pack(">HH", code, len(data)) + data
+
+
+def opt(options=b"", ttl=0, size=1232, owner=b"\0"):
+    return record(owner, OPT, options, size, ttl)
+
+
+def message(flags, questions=(), answers=(), authorities=(), additionals=(), tail=b"", counts=None):
+    sections = (questions, answers, authorities, additionals)
+    counts = counts or [len(section) for section in sections]
+    return (struct.pack(">6H", 0x1234, flags, *counts)
+            + b"".join(part for section in sections for part in section) + tail)
+
+
+def question(qname="www.example.com", qtype=A, qclass=IN):
+    return (qname if isinstance(qname, bytes) else name(qname)) + struct.pack(">HH", qtype, qclass)
+
+
+def query(qname="www.example.com", qtype=A, qclass=IN, flags=0x0100, **sections):
+    return message(flags, [question(qname, qtype, qclass)], **sections)
+
+
+def response(*answers, qname="www.example.com", qtype=A, flags=0x8180, **sections):
+    return message(flags, [question(qname, qtype)], answers, **sections)
+
+
+LONGEST = b"\x3f" + b"a" * 63
+LONGEST = LONGEST * 3 + b"\x3d" + b"b" * 61 + b"\0"
+DEEPEST = b"\x01a" * 127 + b"\0"
+ECS0 = option(8, bytes([0, 1, 0, 0]))
+
+QUERIES = {
+    "plain": query(),
+    "mixed-case": query("wWw.eXaMpLe.CoM", AAAA),
+    "root-ns": query("", NS),
+    "longest-name": query(LONGEST),
+    "deepest-name": query(DEEPEST),
+    "too-long-name": query(b"\x3f" + b"a" * 63 + LONGEST),
+    "label-64": query(b"\x40" + b"a" * 64 + b"\0"),
+    "binary-name": query(b"\x05\0\n\x1b\"\xff\x01{\0"),
+    "compressed-name": query(QNAME),
+    "edns": query(additionals=[opt()]),
+    "edns-do": query(additionals=[opt(ttl=0x8000, size=4096)]),
+    "edns-size-0": query(additionals=[opt(size=0)]),
+    "edns-version-1": query(additionals=[opt(ttl=0x10000)]),
+    "edns-version-1-options": query(additionals=[opt(b"\1\2\3", ttl=0x10000)]),
+    "edns-unknown-flags": query(additionals=[opt(ttl=0x7fff)]),
+    "edns-all-options": query(additionals=[opt(option(3) + option(10, b"12345678") + ECS0
+                                               + option(11) + option(12, b"\1" * 30)
+                                               + option(65001, b"x"))]),
+    "edns-ecs-24": query(additionals=[opt(option(8, bytes([0, 1, 24, 0, 192, 0, 2])))]),
+    "edns-ecs-short": query(additionals=[opt(option(8, b"\0\1\0"))]),
+    "edns-keepalive-value": query(additionals=[opt(option(11, b"\0\x64"))]),
+    "edns-many-options": query(additionals=[opt(option(10) * 300)]),
+    "edns-option-past-end": query(additionals=[opt(option(10, b"1234")[:-1])]),
+    "edns-option-stub": query(additionals=[opt(b"\0\x0a\0")]),
+    "edns-twice": query(additionals=[opt(), opt()]),
+    "edns-owner": query(additionals=[opt(owner=name("a"))]),
+    "edns-in-answer": query(answers=[opt()]),
+    "edns-first": query(additionals=[opt(), record("a.example", A, ADDRESS)]),
+    "tsig": query(additionals=[opt(), record("key", TSIG, b"\0" * 20, 255, 0)]),
+    "tsig-not-last": query(additionals=[record("key", TSIG, b"\0" * 20, 255, 0), opt()]),
+    "sig0": query(additionals=[record("", SIG, b"\0" * 20, 255, 0)]),
+    "tkey": query("key", TKEY, 255, additionals=[record("key", TKEY, b"\0" * 20, 255, 0)]),
+    "flags-all": query(flags=0x07f0),
+    "response": response(),
+    "notify": query(flags=0x2400, qtype=SOA),
+    "update": query(flags=0x2800, qtype=SOA),
+    "dso": message(0x3000, tail=b"\0\1\0\0"),
+    "no-question": message(0x0100),
+    "two-questions": message(0x0100, [question(), question()]),
+    "trailing-octet": query(tail=b"\0"),
+    "hidden-opt": query(tail=opt()),
+    "counts-huge": message(0x0100, [question()], counts=[1, 65535, 65535, 65535]),
+    "count-missing": message(0x0100, [question()], counts=[1, 0, 0, 1]),
+    "header-short": query()[:11],
+    "header": query()[:12],
+    "question-cut": query()[:-1],
+    "record-loop": query(answers=[record(struct.pack(">H", 0xc000 + 33), A, ADDRESS)]),
+    "record-rdlength": query(answers=[record(QNAME, A, ADDRESS)[:-1]]),
+    "any": query(qtype=ANY),
+    "axfr": query(qtype=AXFR),
+    "ixfr": query(qtype=251, authorities=[record(QNAME, SOA, b"\0" * 22)]),
+    "class-any": query("localhost", qclass=255),
+    "chaos": query("version.bind", TXT, CH),
+    "chaos-other": query("version.example", TXT, CH),
+    "localhost": query("LocalHost", additionals=[opt(ECS0 + option(11))]),
+    "localhost-any": query("a.localhost", ANY),
+    "invalid": query("a.invalid"),
+    "onion": query("abcdef.onion", additionals=[opt(ttl=0x8000)]),
+    "resolver-arpa": query("_dns.resolver.arpa", 64),
+    "home-arpa": query("printer.home.arpa", AAAA),
+    "reverse-10": query("4.3.2.10.in-addr.arpa", PTR),
+    "reverse-172": query("1.0.20.172.in-addr.arpa", PTR),
+    "reverse-apex": query("10.in-addr.arpa", ANY),
+    "reverse-ds": query("10.in-addr.arpa", 43),
+    "reverse-loopback": query("1.0.0.127.in-addr.arpa", PTR),
+    "reverse-loopback6": query("1." + "0." * 31 + "ip6.arpa", PTR),
+    "reverse-public": query("8.8.8.8.in-addr.arpa", PTR),
+    "reverse-odd": query("999.a.01.10x.in-addr.arpa", PTR),
+    "reverse-bare": query("in-addr.arpa", PTR),
+}
+
+CDN = name("cdn.example.net")
+SOA_RDATA = name("ns.example.com") + name("admin.example.com") + struct.pack(">5I", 1, 2, 3, 4, 5)
+UNICODE = "\u20ac\u00e9".encode()
+EDES = option(15, b"\0\x06why") + option(15, b"\0\x16") + option(15, b"\0\x17" + UNICODE)
+
+RESPONSES = {
+    "address": response(record(QNAME, A, ADDRESS)),
+    "address-edns": response(record(QNAME, A, ADDRESS), additionals=[opt()]),
+    "addresses": response(*[record(QNAME, A, ADDRESS)] * 5, additionals=[opt(option(12, b"\0" * 40))]),
+    "uncompressed": response(record("WWW.example.com", A, ADDRESS)),
+    "authentic": response(record(QNAME, A, ADDRESS), record(QNAME, RRSIG, b"\0" * 40), flags=0x81a0,
+                          additionals=[opt(ttl=0x8000)]),
+    "other-case": response(record(QNAME, A, ADDRESS), qname="wWw.ExAmPlE.cOm"),
+    "cname": response(record(QNAME, CNAME, CDN), record(b"\xc0\x2d", A, ADDRESS)),
+    "cname-reversed": response(record(CDN, A, ADDRESS), record(QNAME, CNAME, CDN)),
+    "cname-loop": response(record(QNAME, CNAME, CDN), record(CDN, CNAME, QNAME)),
+    "cname-self": response(record(QNAME, CNAME, QNAME)),
+    "cname-many": response(*[record(QNAME, CNAME, CDN)] * 40),
+    "cname-foreign": response(record(CDN, CNAME, QNAME)),
+    "cname-empty": response(record(QNAME, CNAME)),
+    "cname-long": response(record(QNAME, CNAME, CDN + b"\0")),
+    "dname": response(record("example.com", DNAME, name("example.net")),
+                      record(QNAME, CNAME, name("www.example.net")),
+                      record("www.example.net", A, ADDRESS)),
+    "dname-alone": response(record("example.com", DNAME, name("example.net")),
+                            record("www.example.net", A, ADDRESS)),
+    "dname-long": response(record("example.com", DNAME, LONGEST)),
+    "dname-root": response(record("", DNAME, b"\0")),
+    "foreign-owner": response(record("evil.example", A, ADDRESS)),
+    "foreign-type": response(record(QNAME, AAAA, ADDRESS * 4)),
+    "foreign-question": response(record(QNAME, A, ADDRESS), qname="www.example.org"),
+    "any": response(record(QNAME, A, ADDRESS), record(QNAME, TXT, b"\1x"), qtype=ANY),
+    "unknown-type": response(record(QNAME, 65534, b"\xc0" * 9), qtype=65534),
+    "referral": response(authorities=[record(b"\xc0\x10", NS, name("ns.example.com"))],
+                         additionals=[record("ns.example.com", A, ADDRESS), opt()]),
+    "nxdomain": response(flags=0x8183, authorities=[record(b"\xc0\x10", SOA, SOA_RDATA)],
+                         additionals=[opt()]),
+    "nodata": response(authorities=[record(b"\xc0\x10", SOA, SOA_RDATA)]),
+    "soa-short": response(authorities=[record(b"\xc0\x10", SOA, SOA_RDATA[:-1])]),
+    "soa-pointers": response(authorities=[record(b"\xc0\x10", SOA, QNAME * 2 + b"\0" * 20)]),
+    "servfail": response(flags=0x8182),
+    "servfail-edes": response(flags=0x8182, additionals=[opt(EDES)]),
+    "edes-five": response(additionals=[opt(option(15, b"\0\1a") * 5)]),
+    "ede-long": response(additionals=[opt(option(15, b"\0\1" + b"x" * 2000))]),
+    "ede-200": response(record(QNAME, A, ADDRESS), additionals=[opt(option(15, b"\0\1" + b"x" * 200))]),
+    "ede-control": response(additionals=[opt(option(15, b"\0\1a\nb"))]),
+    "ede-utf8-bad": response(additionals=[opt(option(15, b"\0\1\xc0\xaf\xed\xa0\x80"))]),
+    "ede-short": response(additionals=[opt(option(15, b"\1"))]),
+    "keepalive": response(additionals=[opt(option(11, b"\1\x2c"))]),
+    "keepalive-empty": response(additionals=[opt(option(11))]),
+    "badvers": response(additionals=[opt(ttl=0x1000000)]),
+    "badvers-bare": message(0x8180, additionals=[opt(ttl=0x1000000)]),
+    "no-question": message(0x8180),
+    "no-question-refused": message(0x8185),
+    "no-question-records": message(0x8182, answers=[record("evil.example", A, ADDRESS)]),
+    "two-questions": message(0x8180, [question(), question()]),
+    "truncated": response(flags=0x8380),
+    "query": query(),
+    "notify": response(flags=0xa180),
+    "opt-twice": response(additionals=[opt(), opt()]),
+    "opt-owner": response(additionals=[opt(owner=QNAME)]),
+    "opt-authority": response(authorities=[opt()]),
+    "opt-option-past-end": response(additionals=[opt(option(15, b"\0\1x")[:-1])]),
+    "opt-options-many": response(additionals=[opt(option(65001) * 300 + EDES)]),
+    "opt-first": response(record(QNAME, A, ADDRESS),
+                          additionals=[opt(), record("a.example", A, ADDRESS)]),
+    "tsig": response(record(QNAME, A, ADDRESS), additionals=[record("key", TSIG, b"\0" * 20, 255, 0)]),
+    "trailing-octet": response(record(QNAME, A, ADDRESS), tail=b"\0"),
+    "counts-huge": message(0x8180, [question()], counts=[1, 65535, 65535, 65535]),
+    "rdlength-long": response(record(QNAME, A, ADDRESS)[:-1]),
+    "pointer-self": response(record(struct.pack(">H", 0xc021), A, ADDRESS)),
+    "pointer-forward": response(record(b"\xc0\xff", A, ADDRESS)),
+    "pointer-header": response(record(b"\xc0\x02", A, ADDRESS)),
+    "pointer-chain": response(record(QNAME, A, b"".join(
+        b"\1a" + struct.pack(">H", 0xc000 + (12 if i == 0 else 45 + 4 * (i - 1))) for i in range(60))),
+        record(b"\xc0\x71", A, ADDRESS)),
+    "label-type": response(record(b"\x80a\0", A, ADDRESS)),
+    "name-long": response(record(b"\x3f" + b"a" * 63 + QNAME, A, ADDRESS), qname=LONGEST),
+    "name-deepest": response(record(QNAME, A, ADDRESS), qname=DEEPEST, additionals=[opt(EDES)]),
+    "large": response(*[record(QNAME, TXT, b"\xff" + b"x" * 255)] * 6, qtype=TXT, additionals=[opt()]),
+}
+
+FRAMES = {
+    "empty": b"",
+    "prefix-half": b"\0",
+    "prefix": b"\0\x1d",
+    "one": struct.pack(">H", len(query())) + query(),
+    "three": (struct.pack(">H", len(query())) + query()) * 3,
+    "one-and-half": (struct.pack(">H", len(query())) + query()) * 2,
+    "length-0": b"\0\0" + query(),
+    "length-11": b"\0\x0b" + query()[:11],
+    "length-12": b"\0\x0c" + query()[:12],
+    "length-most": b"\xff\xff" + query(),
+    "shifted": struct.pack(">H", len(query()) + 1) + query() + struct.pack(">H", 29) + query(),
+}
+FRAMES["one-and-half"] = FRAMES["one-and-half"][:-9]
+
+
+def write(target, files, prefix=b""):
+    directory = HERE / target
+    directory.mkdir(parents=True, exist_ok=True)
+    for title, octets in files.items():
+        (directory / title).write_bytes(prefix + octets)
+
+
+write("query", QUERIES, b"\xff")  # room by the asker's size
+write("query", {"room-" + str(room): bytes([room // 8]) + QUERIES["localhost"]
+                for room in (0, 8, 16, 40, 64)})
+write("response", RESPONSES, b"\0\0\x40")  # as asked; one room of 64 octets
+write("response", {"other-type": b"\x9c\0\x40" + RESPONSES["address"],
+                   "fixed-question": b"\xf0\0\x40" + RESPONSES["address"],
+                   "room-0": b"\0\0\0" + RESPONSES["ede-200"],
+                   "room-300": b"\0\1\x2c" + RESPONSES["ede-200"]})
+write("frame", FRAMES)
