@@ -169,6 +169,25 @@ void test_parse_when_owner_is_no_name_then_is_malformed(void** /*state*/) {
     assert_verdict(label, ResponseVerdict::malformed);
 }
 
+// A pointer that is seen often is checked once; only what it was checked for counts.
+void test_parse_when_owner_points_into_the_question_then_is_checked(void** /*state*/) {
+    Message first{7, response_flags};
+    first.question("www.\x3fxample.com", type::a); // from 17 on, a label of 63 octets
+    Message asked_message{1, query_flags};
+    asked_message.question("www.\x3fxample.com", type::a);
+    const Question question = parsed(asked_message).question;
+    for (std::size_t target = header_size; target < first.size(); ++target) {
+        Message message = first;
+        message.at(target, Section::authority, type::a, address);
+        message.at(target, Section::authority, type::a, address);
+        const bool sound = name_extent(message.octets(), target).has_value();
+        Response found;
+        assert_true(parse_response(message.octets(), question, found) ==
+                    (sound ? ResponseVerdict::accepted : ResponseVerdict::malformed));
+        assert_true(target != 17 || !sound);
+    }
+}
+
 void test_parse_when_names_in_rdata_are_unsound_then_is_malformed(void** /*state*/) {
     for (const unsigned alias : {unsigned{type::cname}, unsigned{type::dname}}) {
         Message empty = response("www.example.com");
@@ -341,6 +360,7 @@ int main() {
         cmocka_unit_test(test_parse_when_octets_are_left_over_then_is_malformed),
         cmocka_unit_test(test_parse_when_opt_is_wrong_then_is_malformed),
         cmocka_unit_test(test_parse_when_owner_is_no_name_then_is_malformed),
+        cmocka_unit_test(test_parse_when_owner_points_into_the_question_then_is_checked),
         cmocka_unit_test(test_parse_when_names_in_rdata_are_unsound_then_is_malformed),
         cmocka_unit_test(test_parse_when_soa_has_another_size_then_is_malformed),
         cmocka_unit_test(test_parse_when_rdata_is_odd_then_leaves_it_alone),
