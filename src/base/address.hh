@@ -21,24 +21,30 @@ class Address {
     explicit Address(const sockaddr_in& v4) noexcept;
     explicit Address(const sockaddr_in6& v6) noexcept;
 
-    /// Reads an address literal: "192.0.2.1", "2001:db8::1", "fe80::1%eth0". nullopt when it is none.
+    /// Reads an address literal: "192.0.2.1", "2001:db8::1", "fe80::1%eth0". nullopt when it is
+    /// none.
     [[nodiscard]] static std::optional<Address> parse(const std::string& literal,
                                                       std::uint16_t port) noexcept;
     /// Takes what the kernel wrote; nullopt for families other than IPv4 and IPv6.
     [[nodiscard]] static std::optional<Address> from(const sockaddr_storage& storage) noexcept;
 
     [[nodiscard]] int family() const noexcept { return any_.sa_family; }
+
     [[nodiscard]] bool is_v6() const noexcept { return family() == AF_INET6; }
+
     [[nodiscard]] std::uint16_t port() const noexcept;
     /// 0.0.0.0 or ::
     [[nodiscard]] bool is_wildcard() const noexcept;
 
     [[nodiscard]] const sockaddr* data() const noexcept { return &any_; }
+
     [[nodiscard]] sockaddr* data() noexcept { return &any_; }
+
     /// The octets of the sockaddr that are in use.
     [[nodiscard]] socklen_t size() const noexcept {
         return is_v6() ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
     }
+
     /// The room there is for the kernel to write a sockaddr to.
     static constexpr socklen_t capacity = sizeof(sockaddr_in6);
 

@@ -16,7 +16,9 @@ namespace dotproxy {
 class Buffer {
   public:
     [[nodiscard]] bool empty() const noexcept { return start_ == octets_.size(); }
+
     [[nodiscard]] std::size_t size() const noexcept { return octets_.size() - start_; }
+
     [[nodiscard]] std::span<const std::uint8_t> view() const noexcept {
         return std::span{octets_}.subspan(start_);
     }
@@ -25,12 +27,14 @@ class Buffer {
         octets_.insert(octets_.end(), octets.begin(), octets.end());
     }
 
-    /// Makes room for `size` octets at the back, to be written in place; trim() gives back the rest.
+    /// Makes room for `size` octets at the back, to be written in place; trim() gives back the
+    /// rest.
     [[nodiscard]] std::span<std::uint8_t> grow(std::size_t size) {
         const std::size_t at = octets_.size();
         octets_.resize(at + size);
         return std::span{octets_}.subspan(at);
     }
+
     /// Drops the last `size` octets.
     void trim(std::size_t size) noexcept { octets_.resize(octets_.size() - size); }
 

@@ -18,9 +18,11 @@ class Deadline {
     Deadline() noexcept = default;
     Deadline(const Deadline&) = delete;
     Deadline& operator=(const Deadline&) = delete;
+
     ~Deadline() { disarm(); }
 
     [[nodiscard]] bool armed() const noexcept { return next_ != nullptr; }
+
     /// When it expires; meaningful while armed.
     [[nodiscard]] TimePoint at() const noexcept { return at_; }
 
@@ -50,6 +52,7 @@ class DeadlineQueue {
     }
 
     [[nodiscard]] Clock::duration duration() const noexcept { return duration_; }
+
     [[nodiscard]] bool empty() const noexcept { return ring_.next_ == &ring_; }
 
     /// (Re)starts `item`, wherever it stood before. `now` never goes backwards.

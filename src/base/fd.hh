@@ -14,19 +14,25 @@ namespace dotproxy {
 class Fd {
   public:
     Fd() noexcept = default;
+
     explicit Fd(int fd) noexcept : fd_{fd} {}
+
     Fd(Fd&& other) noexcept : fd_{other.release()} {}
+
     Fd& operator=(Fd&& other) noexcept {
         if (this != &other) {
             reset(other.release());
         }
         return *this;
     }
+
     Fd(const Fd&) = delete;
     Fd& operator=(const Fd&) = delete;
+
     ~Fd() { reset(); }
 
     [[nodiscard]] int get() const noexcept { return fd_; }
+
     explicit operator bool() const noexcept { return fd_ >= 0; }
 
     /// Gives the descriptor away; the caller closes it.

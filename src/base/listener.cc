@@ -90,7 +90,8 @@ Listener open_listener(Protocol protocol, const Address& address) {
         set(fd, IPPROTO_IP, IP_FREEBIND, 1);
     }
     if (protocol == Protocol::tcp) {
-        set(fd, SOL_SOCKET, SO_REUSEADDR, 1); // connections of a previous run may still be in TIME_WAIT
+        set(fd, SOL_SOCKET, SO_REUSEADDR,
+            1); // connections of a previous run may still be in TIME_WAIT
     }
     if (::bind(fd, address.data(), address.size()) != 0) {
         fail(listener.text());

@@ -14,7 +14,7 @@ namespace dotproxy::log {
 enum class Level : std::uint8_t { error, warning, notice, info, debug };
 
 enum class Target : std::uint8_t {
-    automatic,   // stderr in the foreground, with priorities for the journal; else syslog
+    automatic, // stderr in the foreground, with priorities for the journal; else syslog
     standard_error,
     syslog,
 };

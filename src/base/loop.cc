@@ -19,8 +19,7 @@ int timeout_until(TimePoint until) noexcept {
     }
     // Rounded up: a turn that starts before its deadline would find nothing due and spin.
     const auto left = std::chrono::ceil<Milliseconds>(until - Clock::now()).count();
-    return static_cast<int>(
-        std::clamp<decltype(left)>(left, 0, std::numeric_limits<int>::max()));
+    return static_cast<int>(std::clamp<decltype(left)>(left, 0, std::numeric_limits<int>::max()));
 }
 
 } // namespace
@@ -46,7 +45,8 @@ void Loop::remove(int fd) noexcept {
 }
 
 void Loop::wait_and_dispatch(TimePoint until, TimePoint& now) noexcept {
-    std::array<epoll_event, 64> ready; // NOLINT(cppcoreguidelines-pro-type-member-init): filled below
+    std::array<epoll_event, 64>
+        ready; // NOLINT(cppcoreguidelines-pro-type-member-init): filled below
     const int count = ::epoll_wait(epoll_.get(), ready.data(), ready.size(), timeout_until(until));
     now = Clock::now();
     for (int i = 0; i < count; ++i) {

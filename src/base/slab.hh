@@ -31,7 +31,7 @@ class Slab {
     /// Reserves address space for `capacity` objects.
     explicit Slab(std::uint32_t capacity)
         : places_{static_cast<Place*>(
-              ::operator new(sizeof(Place) * capacity, std::align_val_t{alignof(Place)}))},
+              ::operator new (sizeof(Place) * capacity, std::align_val_t{alignof(Place)}))},
           capacity_{capacity} {}
 
     Slab(const Slab&) = delete;
@@ -43,7 +43,7 @@ class Slab {
                 object(i)->~T();
             }
         }
-        ::operator delete(places_, std::align_val_t{alignof(Place)});
+        ::operator delete (places_, std::align_val_t{alignof(Place)});
     }
 
     /// Makes an object; nullptr when every place is taken.
@@ -91,6 +91,7 @@ class Slab {
     }
 
     [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
+
     [[nodiscard]] std::uint32_t capacity() const noexcept { return capacity_; }
 
     /// Calls `visit(T&)` for every object; `visit` may destroy the object it is given.
@@ -114,6 +115,7 @@ class Slab {
     [[nodiscard]] T* object(std::uint32_t index) noexcept {
         return std::launder(reinterpret_cast<T*>(places_[index].storage));
     }
+
     [[nodiscard]] std::uint32_t index_of(const T* item) const noexcept {
         return static_cast<std::uint32_t>(reinterpret_cast<const Place*>(item) - places_);
     }

@@ -45,6 +45,7 @@ struct Config {
     std::vector<UpstreamConfig> upstreams; // at least one
     bool local_zones{true};
     std::string ca_file;
+
     struct {
         Milliseconds query;
         Milliseconds connect;
@@ -52,11 +53,13 @@ struct Config {
         Milliseconds upstream_idle;
         Milliseconds drain;
     } timeouts{};
+
     struct {
         std::uint32_t queries;
         std::uint32_t tcp_clients;
         std::uint32_t queries_per_client;
     } limits{};
+
     struct {
         log::Level level;
         log::Target target;
@@ -75,5 +78,8 @@ class ConfigError : public std::runtime_error {
 
 /// The same for a text; `name` stands for the file in messages.
 [[nodiscard]] Config parse_config(const std::string& text, const std::string& name);
+
+/// The version of libconfig that this was built with.
+[[nodiscard]] const char* config_library_version() noexcept;
 
 } // namespace dotproxy

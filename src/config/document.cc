@@ -192,4 +192,11 @@ Value Document::root() const noexcept {
     return Value{source_, config_root_setting(&tree_->config), {}};
 }
 
+const char* config_library_version() noexcept {
+    static const std::string version = std::to_string(LIBCONFIG_VER_MAJOR) + "." +
+                                       std::to_string(LIBCONFIG_VER_MINOR) + "." +
+                                       std::to_string(LIBCONFIG_VER_REVISION);
+    return version.c_str();
+}
+
 } // namespace dotproxy

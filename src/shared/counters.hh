@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// Counters: one slot of numbers a worker, in memory that the master sees too. Only the slot's worker
-// writes it, so nothing is locked and nothing needs repair when the worker dies.
+// Counters: one slot of numbers a worker, in memory that the master sees too. Only the slot's
+// worker writes it, so nothing is locked and nothing needs repair when the worker dies.
 
 #pragma once
 
@@ -20,17 +20,17 @@ enum class Counter : std::uint8_t {
     tcp_queries,
     udp_answers,
     tcp_answers,
-    truncated,       // UDP answers sent with TC
-    local_answers,   // answered here, never forwarded
-    format_errors,   // FORMERR, NOTIMP and BADVERS
-    joined,          // questions that joined one in flight (C95)
-    failures,        // SERVFAIL of our own
-    overload,        // of these: no room for the question
-    dropped,         // messages that get no answer: responses, fragments of a header, port 0
-    send_failed,     // answers that the kernel did not take
-    clients_gone,    // answers whose client had left (C12)
+    truncated,     // UDP answers sent with TC
+    local_answers, // answered here, never forwarded
+    format_errors, // FORMERR, NOTIMP and BADVERS
+    joined,        // questions that joined one in flight (C95)
+    failures,      // SERVFAIL of our own
+    overload,      // of these: no room for the question
+    dropped,       // messages that get no answer: responses, fragments of a header, port 0
+    send_failed,   // answers that the kernel did not take
+    clients_gone,  // answers whose client had left (C12)
     tcp_accepted,
-    tcp_refused,     // over limits.tcp_clients
+    tcp_refused, // over limits.tcp_clients
     tcp_idle_closed,
     tcp_timed_out,   // slow readers and writers (L26)
     tcp_handed_over, // to the next generation, at a reload
@@ -64,12 +64,15 @@ class Counters {
         auto& value = values_[static_cast<std::size_t>(counter)];
         value.store(value.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
     }
+
     void set(Counter gauge, std::uint64_t n) noexcept {
         values_[static_cast<std::size_t>(gauge)].store(n, std::memory_order_relaxed);
     }
+
     [[nodiscard]] std::uint64_t get(Counter counter) const noexcept {
         return values_[static_cast<std::size_t>(counter)].load(std::memory_order_relaxed);
     }
+
     /// Zeroes the gauges; for the master, when the worker is dead (L48).
     void clear_gauges() noexcept;
     /// "udp_queries=12 tcp_queries=3 ...": what is not zero.
@@ -89,8 +92,11 @@ class CounterRegion {
     ~CounterRegion();
 
     [[nodiscard]] Counters& slot(unsigned index) noexcept { return slots_[index]; }
+
     [[nodiscard]] const Counters& slot(unsigned index) const noexcept { return slots_[index]; }
+
     [[nodiscard]] unsigned size() const noexcept { return size_; }
+
     /// A number over all workers.
     [[nodiscard]] std::uint64_t sum(Counter counter) const noexcept;
 

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// dotproxy(8): the command line, and the last catch.
+
+#include "base/log.hh"
+#include "config/config.hh"
+#include "master/daemon.hh"
+#include "master/generation.hh"
+#include "master/master.hh"
+#include "master/version.hh"
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
+#include <getopt.h>
+#include <optional>
+#include <string>
+#include <system_error>
+
+namespace {
+
+using namespace dotproxy;
+
+constexpr int exit_misconfigured = 2; // configuration or usage
+
+struct Options {
+    std::string config_path = SYSCONFDIR "/dotproxy.conf";
+    bool foreground{false};
+    bool test{false};
+};
+
+constexpr const char* usage = "usage: dotproxy [-f] [-c FILE] [-t] [-V] [-h]\n"
+                              "  -f       stay in the foreground\n"
+                              "  -c FILE  read FILE instead of " SYSCONFDIR "/dotproxy.conf\n"
+                              "  -t       test the configuration and exit\n"
+                              "  -V       print the version and exit\n"
+                              "  -h       print this and exit\n";
+
+/// nullopt: `status` says how to end.
+std::optional<Options> read_options(int argc, char** argv, int& status) {
+    Options options;
+    status = EXIT_SUCCESS;
+    constexpr std::array<option, 3> long_options{{{"version", no_argument, nullptr, 'V'},
+                                                  {"help", no_argument, nullptr, 'h'},
+                                                  {nullptr, 0, nullptr, 0}}};
+    int letter = 0;
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
+    while ((letter = ::getopt_long(argc, argv, "fc:tVh", long_options.data(), nullptr)) != -1) {
+        switch (letter) {
+        case 'f':
+            options.foreground = true;
+            break;
+        case 'c':
+            options.config_path = optarg;
+            break;
+        case 't':
+            options.test = true;
+            break;
+        case 'V':
+            std::fputs(version_text().c_str(), stdout);
+            return std::nullopt;
+        case 'h':
+            std::fputs(usage, stdout);
+            return std::nullopt;
+        default:
+            std::fputs(usage, stderr);
+            status = exit_misconfigured;
+            return std::nullopt;
+        }
+    }
+    if (optind != argc) {
+        std::fprintf(stderr, "dotproxy: what is \"%s\"?\n%s", argv[optind], usage);
+        status = exit_misconfigured;
+        return std::nullopt;
+    }
+    return options;
+}
+
+int test(const Options& options, const Config& config) {
+    static_cast<void>(load_trust(config));
+    std::printf("%s: good\n", options.config_path.c_str());
+    return EXIT_SUCCESS;
+}
+
+int serve(const Options& options, Config config) {
+    static_cast<void>(
+        load_trust(config)); // a bad file is the administrator's to see, at the terminal
+    Background background;
+    if (!options.foreground) {
+        background = Background::enter();
+    }
+    // Until the workers are ready, whoever started us in the background still listens on stderr.
+    log::open(options.foreground ? config.log.target : log::Target::standard_error,
+              config.log.level, true);
+    try {
+        Master master{options.config_path, std::move(config), std::move(background)};
+        return master.run();
+    } catch (const std::exception& problem) {
+        log::write(log::Level::error, "%s", problem.what());
+        return EXIT_FAILURE;
+    }
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    int status = EXIT_SUCCESS;
+    auto options = read_options(argc, argv, status);
+    if (!options) {
+        return status;
+    }
+    try {
+        // Absolute: a reload reads it again, from another directory.
+        options->config_path = std::filesystem::absolute(options->config_path);
+        log::set_role("master");
+        Config config = load_config(options->config_path);
+        return options->test ? test(*options, config) : serve(*options, std::move(config));
+    } catch (const ConfigError& problem) {
+        std::fprintf(stderr, "dotproxy: %s\n", problem.what());
+        return exit_misconfigured;
+    } catch (const std::exception& problem) {
+        std::fprintf(stderr, "dotproxy: %s\n", problem.what());
+        return EXIT_FAILURE;
+    }
+}

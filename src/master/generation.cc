@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "master/generation.hh"
+
+#include "base/log.hh"
+#include "master/privileges.hh"
+
+#include <algorithm>
+
+namespace dotproxy {
+
+namespace {
+
+// What a worker needs besides its clients' sockets: upstream connections, some of them in the
+// middle of a race, its loop, the log and what the library opens for a moment.
+constexpr std::uint64_t spare_descriptors = 64;
+constexpr std::uint64_t descriptors_per_address = 6;
+constexpr std::uint32_t fewest_clients = 4;
+
+const std::shared_ptr<const Listener>* find(const Listeners& listeners, Protocol protocol,
+                                            const Address& address) {
+    const auto found = std::find_if(listeners.begin(), listeners.end(), [&](const auto& listener) {
+        return listener->protocol == protocol && listener->address == address;
+    });
+    return found == listeners.end() ? nullptr : &*found;
+}
+
+Listeners open_listeners(const Config& config, const Listeners& passed, const Listeners& existing) {
+    Listeners listeners = passed;
+    const auto need = [&](Protocol protocol, const Address& address) {
+        if (find(listeners, protocol, address) != nullptr) {
+            return;
+        }
+        const auto* kept = find(existing, protocol, address);
+        listeners.push_back(
+            kept != nullptr ? *kept
+                            : std::make_shared<const Listener>(open_listener(protocol, address)));
+    };
+    for (const ListenConfig& listen : config.listen) {
+        if (listen.udp) {
+            need(Protocol::udp, listen.address);
+        }
+        if (listen.tcp) {
+            need(Protocol::tcp, listen.address);
+        }
+    }
+    return listeners;
+}
+
+/// Fits the number of TCP clients to the descriptors that can be had (L47).
+Config within_limits(Config config) {
+    std::uint64_t addresses = 0;
+    for (const UpstreamConfig& upstream : config.upstreams) {
+        addresses += upstream.addresses.size();
+    }
+    const std::uint64_t fixed =
+        spare_descriptors + config.listen.size() * 2 + addresses * descriptors_per_address;
+    const std::uint64_t available = raise_descriptor_limit(fixed + config.limits.tcp_clients);
+    if (available >= fixed + config.limits.tcp_clients) {
+        return config;
+    }
+    const std::uint64_t clients =
+        std::max<std::uint64_t>(available > fixed ? available - fixed : 0, fewest_clients);
+    log::write(log::Level::warning,
+               "limits.tcp_clients: %u do not fit the limit of %llu descriptors, %llu are served",
+               config.limits.tcp_clients, static_cast<unsigned long long>(available),
+               static_cast<unsigned long long>(clients));
+    config.limits.tcp_clients =
+        static_cast<std::uint32_t>(std::min<std::uint64_t>(clients, config.limits.tcp_clients));
+    return config;
+}
+
+std::vector<WorkerSlot> make_slots(unsigned count) {
+    std::vector<WorkerSlot> slots;
+    for (unsigned i = 0; i < count; ++i) {
+        slots.emplace_back(i);
+    }
+    return slots;
+}
+
+} // namespace
+
+tls::ClientContext load_trust(const Config& config) {
+    try {
+        return tls::ClientContext{config.ca_file};
+    } catch (const std::exception& problem) {
+        throw ConfigError{"tls.ca_file: " + config.ca_file + ": " + problem.what() +
+                          "; a PEM file with the certificates of authorities is needed"};
+    }
+}
+
+Generation::Generation(unsigned its_number, Config its_config, const Listeners& passed,
+                       const Listeners& existing)
+    : number{its_number}, config{within_limits(std::move(its_config))}, listeners{open_listeners(
+                                                                            config, passed,
+                                                                            existing)},
+      tls{load_trust(config)}, counters{config.workers}, workers{make_slots(config.workers)} {}
+
+bool Generation::all_ready() const noexcept {
+    return std::all_of(workers.begin(), workers.end(), [](const WorkerSlot& worker) {
+        return worker.state() == WorkerSlot::State::ready;
+    });
+}
+
+bool Generation::any_alive() const noexcept {
+    return std::any_of(workers.begin(), workers.end(),
+                       [](const WorkerSlot& worker) { return worker.alive(); });
+}
+
+bool Generation::all_hopeless() const noexcept {
+    return std::all_of(workers.begin(), workers.end(), [](const WorkerSlot& worker) {
+        return worker.state() == WorkerSlot::State::hopeless;
+    });
+}
+
+void Generation::tell_all(Order order) const noexcept {
+    for (const WorkerSlot& worker : workers) {
+        if (worker.alive()) {
+            worker.tell(order);
+        }
+    }
+}
+
+void Generation::kill_all(int signal) const noexcept {
+    for (const WorkerSlot& worker : workers) {
+        worker.kill(signal);
+    }
+}
+
+WorkerSlot* Generation::find(pid_t pid) noexcept {
+    const auto found =
+        std::find_if(workers.begin(), workers.end(),
+                     [pid](const WorkerSlot& worker) { return worker.pid() == pid; });
+    return found == workers.end() ? nullptr : &*found;
+}
+
+} // namespace dotproxy

@@ -1,0 +1,9 @@
+noinst_LIBRARIES += libmaster.a
+libmaster_a_SOURCES = \
+	src/master/daemon.cc src/master/daemon.hh \
+	src/master/generation.cc src/master/generation.hh \
+	src/master/master.cc src/master/master.hh \
+	src/master/notify.cc src/master/notify.hh \
+	src/master/privileges.cc src/master/privileges.hh \
+	src/master/version.cc src/master/version.hh \
+	src/master/worker_slot.cc src/master/worker_slot.hh

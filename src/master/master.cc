@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "master/master.hh"
+
+#include "base/log.hh"
+#include "master/privileges.hh"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace dotproxy {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Clock::duration start_time = 15s; // for a generation to become ready
+constexpr Clock::duration drain_grace = 2s; // beyond the workers' own deadline
+constexpr Clock::duration longest_ping = 5s;
+constexpr int missed_pings = 3;
+
+Fd open_signals() {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int signal : {SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGCHLD}) {
+        sigaddset(&set, signal);
+    }
+    if (::sigprocmask(SIG_BLOCK, &set, nullptr) != 0) {
+        throw std::system_error{errno, std::generic_category(), "sigprocmask"};
+    }
+    Fd fd{::signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC)};
+    if (!fd) {
+        throw std::system_error{errno, std::generic_category(), "signalfd"};
+    }
+    return fd;
+}
+
+Listeners adopt_passed() {
+    Listeners listeners;
+    for (Fd& socket : passed_sockets()) {
+        listeners.push_back(std::make_shared<const Listener>(adopt_listener(std::move(socket))));
+        log::write(log::Level::info, "took over %s", listeners.back()->text().c_str());
+    }
+    return listeners;
+}
+
+} // namespace
+
+Master::Master(std::string config_path, Config config, Background background)
+    : config_path_{std::move(config_path)},
+      background_{std::move(background)}, pid_file_{config.pid_file}, passed_{adopt_passed()},
+      handover_{make_handover()}, signals_{open_signals()},
+      ping_interval_{std::min(longest_ping, notify_.watchdog().value_or(longest_ping) / 2)} {
+    ::signal(SIGPIPE, SIG_IGN); // L49
+    ::umask(S_IRWXG | S_IRWXO);
+    const std::string user = config.user;
+    const std::string group = config.group;
+    auto first =
+        std::make_unique<Generation>(++generations_, std::move(config), passed_, Listeners{});
+    drop_privileges(user, group);
+    if (notify_.watchdog()) {
+        next_alive_ = now_;
+    }
+    start(std::move(first));
+}
+
+Master::~Master() = default;
+
+int Master::run() {
+    while (!exit_status_) {
+        wait(nearest());
+        on_timers();
+    }
+    return *exit_status_;
+}
+
+void Master::for_each_generation(const auto& visit) {
+    if (current_) {
+        visit(*current_);
+    }
+    if (next_) {
+        visit(*next_);
+    }
+    for (const GenerationPtr& generation : retired_) {
+        visit(*generation);
+    }
+}
+
+void Master::wait(TimePoint until) {
+    struct Source {
+        Generation* generation;
+        WorkerSlot* worker;
+    };
+
+    std::vector<pollfd> polled{{.fd = signals_.get(), .events = POLLIN, .revents = 0}};
+    std::vector<Source> sources{{nullptr, nullptr}};
+    for_each_generation([&](Generation& generation) {
+        for (WorkerSlot& worker : generation.workers) {
+            if (worker.alive() && worker.control() >= 0) {
+                polled.push_back({.fd = worker.control(), .events = POLLIN, .revents = 0});
+                sources.push_back({&generation, &worker});
+            }
+        }
+    });
+    const auto left = std::chrono::ceil<Milliseconds>(until - Clock::now()).count();
+    const int timeout = until == TimePoint::max()
+                            ? -1
+                            : static_cast<int>(std::clamp<decltype(left)>(left, 0, 3'600'000));
+    const int count = ::poll(polled.data(), polled.size(), timeout);
+    now_ = Clock::now();
+    for (std::size_t i = 1; count > 0 && i < polled.size(); ++i) {
+        if (polled[i].revents != 0) {
+            listen_to(*sources[i].generation, *sources[i].worker);
+        }
+    }
+    // Last: what signals bring about changes the generations.
+    if (count > 0 && polled[0].revents != 0) {
+        on_signals();
+    }
+    if (next_ && next_->all_ready()) {
+        commit();
+    }
+}
+
+TimePoint Master::nearest() const noexcept {
+    TimePoint earliest = std::min(next_ping_, next_alive_);
+    if (current_ && !stopping_) {
+        for (const WorkerSlot& worker : current_->workers) {
+            if (worker.state() == WorkerSlot::State::empty) {
+                earliest = std::min(earliest, worker.respawn_at());
+            }
+        }
+    }
+    if (next_) {
+        earliest = std::min(earliest, next_->deadline);
+    }
+    for (const GenerationPtr& generation : retired_) {
+        earliest = std::min(earliest, generation->deadline);
+    }
+    return earliest;
+}
+
+void Master::on_signals() {
+    signalfd_siginfo info{};
+    while (::read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+        switch (static_cast<int>(info.ssi_signo)) {
+        case SIGHUP:
+            reload();
+            break;
+        case SIGUSR1:
+            report_counters();
+            break;
+        case SIGCHLD:
+            reap();
+            break;
+        default:
+            stop();
+            break;
+        }
+    }
+}
+
+void Master::on_timers() {
+    if (now_ >= next_alive_) {
+        next_alive_ = now_ + *notify_.watchdog();
+        notify_.alive();
+    }
+    if (now_ >= next_ping_) {
+        next_ping_ = now_ + ping_interval_;
+        check_life();
+    }
+    if (next_ && now_ >= next_->deadline) {
+        abandon_next("its workers were not ready in time");
+    }
+    for (const GenerationPtr& generation : retired_) {
+        if (now_ >= generation->deadline) {
+            generation->deadline = TimePoint::max();
+            generation->kill_all(SIGKILL);
+        }
+    }
+    if (current_ && !stopping_) {
+        spawn_due(*current_);
+    }
+}
+
+/// Asks every worker for a sign of life, and ends those that have not given one for long.
+void Master::check_life() {
+    for_each_generation([this](Generation& generation) {
+        for (WorkerSlot& worker : generation.workers) {
+            if (!worker.alive()) {
+                continue;
+            }
+            if (now_ - worker.heard_at() > ping_interval_ * missed_pings) {
+                log::write(log::Level::error, "worker %u (pid %d) does not respond, is killed",
+                           worker.index(), worker.pid());
+                worker.kill(SIGKILL);
+            } else {
+                worker.tell(Order::ping);
+            }
+        }
+    });
+}
+
+void Master::listen_to(Generation& /*generation*/, WorkerSlot& worker) {
+    std::uint8_t word = 0;
+    const ssize_t count = ::recv(worker.control(), &word, 1, MSG_DONTWAIT);
+    if (count == 1) {
+        worker.heard(Report{word}, now_);
+    } else if (count == 0 || (errno != EAGAIN && errno != EINTR)) {
+        worker.close(); // it is ending; SIGCHLD tells how
+    }
+}
+
+void Master::spawn_due(Generation& generation) {
+    for (WorkerSlot& worker : generation.workers) {
+        if (worker.state() == WorkerSlot::State::empty && worker.respawn_at() <= now_) {
+            spawn(generation, worker);
+        }
+    }
+}
+
+void Master::spawn(Generation& generation, WorkerSlot& worker) {
+    std::array<int, 2> ends{};
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+        log::write(log::Level::error, "worker %u: socketpair: errno %d", worker.index(), errno);
+        worker.not_born(now_);
+        return;
+    }
+    Fd ours{ends[0]};
+    Fd theirs{ends[1]};
+    const pid_t pid = ::fork(); // fork() and nothing else: the library's RNG depends on it (G12)
+    if (pid < 0) {
+        log::write(log::Level::error, "worker %u: fork: errno %d", worker.index(), errno);
+        worker.not_born(now_);
+        return;
+    }
+    if (pid == 0) {
+        ours.reset();
+        be_worker(generation, worker.index(), std::move(theirs));
+    }
+    worker.born(pid, std::move(ours), now_);
+}
+
+void Master::be_worker(Generation& generation, unsigned slot, Fd control) {
+    // A sibling's channel that stayed open here would keep its end of file from that sibling when
+    // the master dies.
+    for_each_generation([](Generation& any) {
+        for (WorkerSlot& worker : any.workers) {
+            worker.close();
+        }
+    });
+    signals_.reset();
+    // What a terminal or an administrator sends to the whole group is the master's to act on.
+    for (const int signal : {SIGHUP, SIGTERM, SIGINT, SIGUSR1}) {
+        ::signal(signal, SIG_IGN);
+    }
+    ::signal(SIGCHLD, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    log::set_role(("worker " + std::to_string(slot)).c_str());
+    ::_exit(run_worker({.config = generation.config,
+                        .listeners = generation.listeners,
+                        .tls = generation.tls,
+                        .counters = generation.counters,
+                        .slot = slot,
+                        .handover = handover_,
+                        .control = std::move(control)}));
+}
+
+void Master::reap() {
+    int status = 0;
+    for (;;) {
+        const pid_t pid =
+            ::waitpid(-1, &status, WNOHANG); // signals merge: until none is left (L61)
+        if (pid <= 0) {
+            break;
+        }
+        for_each_generation([&](Generation& generation) {
+            if (WorkerSlot* worker = generation.find(pid)) {
+                on_end(generation, *worker, status);
+            }
+        });
+    }
+    bury_drained();
+    if (next_ && std::any_of(next_->workers.begin(), next_->workers.end(),
+                             [](const WorkerSlot& worker) { return !worker.alive(); })) {
+        abandon_next("a worker ended before it was ready");
+    }
+    if (current_ && !stopping_ && current_->all_hopeless()) {
+        log::write(log::Level::error, "no worker can work with this configuration");
+        exit_status_ = EXIT_FAILURE;
+    }
+}
+
+void Master::on_end(Generation& generation, WorkerSlot& worker, int status) {
+    const bool as_told = (stopping_ || &generation != current_.get()) && WIFEXITED(status) &&
+                         WEXITSTATUS(status) == exit_finished;
+    log::write(as_told ? log::Level::debug : log::Level::error, "worker %u (pid %d) %s",
+               worker.index(), worker.pid(), describe_end(status).c_str());
+    generation.counters.slot(worker.index()).clear_gauges();
+    worker.died(status, now_);
+}
+
+void Master::reload() {
+    if (stopping_) {
+        return;
+    }
+    if (next_) {
+        reload_again_ = true; // the file may have changed since that one was read
+        return;
+    }
+    notify_.reloading();
+    try {
+        start(std::make_unique<Generation>(++generations_, load_config(config_path_), passed_,
+                                           current_->listeners));
+    } catch (const std::exception& problem) {
+        log::write(log::Level::error, "reload failed, the old configuration goes on: %s",
+                   problem.what());
+        notify_.ready("reload failed, the old configuration goes on");
+    }
+}
+
+/// Forks the workers of a generation; commit() follows when all of them are ready.
+void Master::start(GenerationPtr next) {
+    next_ = std::move(next);
+    next_->deadline = now_ + start_time;
+    for (WorkerSlot& worker : next_->workers) {
+        spawn(*next_, worker);
+    }
+}
+
+void Master::commit() {
+    GenerationPtr old = std::exchange(current_, std::move(next_));
+    current_->deadline = TimePoint::max();
+    background_.ready();
+    log::open(current_->config.log.target, current_->config.log.level, !background_.entered());
+    std::string status = "serving with " + std::to_string(current_->workers.size()) + " workers on";
+    for (const auto& listener : current_->listeners) {
+        status += " " + listener->text();
+    }
+    if (old) {
+        log::write(log::Level::notice, "reloaded: %s", status.c_str());
+        retire(std::move(old), Order::hand_over);
+    } else {
+        log::write(log::Level::notice, "%s", status.c_str());
+    }
+    notify_.ready(status);
+    if (std::exchange(reload_again_, false)) {
+        reload();
+    }
+}
+
+void Master::abandon_next(const char* why) {
+    next_->kill_all(SIGKILL);
+    if (!current_) {
+        log::write(log::Level::error, "cannot start: %s", why);
+        exit_status_ = EXIT_FAILURE;
+        return;
+    }
+    log::write(log::Level::error, "reload failed, the old configuration goes on: %s", why);
+    notify_.ready("reload failed, the old configuration goes on");
+    retired_.push_back(std::move(next_));
+    bury_drained();
+    if (std::exchange(reload_again_, false)) {
+        reload();
+    }
+}
+
+void Master::retire(GenerationPtr generation, Order order) {
+    generation->tell_all(order);
+    generation->deadline = now_ + generation->config.timeouts.drain + drain_grace;
+    retired_.push_back(std::move(generation));
+}
+
+void Master::bury_drained() {
+    std::erase_if(retired_,
+                  [](const GenerationPtr& generation) { return !generation->any_alive(); });
+    if (stopping_ && retired_.empty()) {
+        exit_status_ = EXIT_SUCCESS;
+    }
+}
+
+void Master::stop() {
+    if (stopping_) {
+        log::write(log::Level::notice, "asked again: ending at once");
+        for_each_generation([](const Generation& generation) { generation.kill_all(SIGKILL); });
+        return;
+    }
+    stopping_ = true;
+    log::write(log::Level::notice, "ending");
+    notify_.stopping();
+    for (const GenerationPtr& generation : retired_) {
+        generation->tell_all(Order::finish); // nobody is left to hand over to
+    }
+    for (GenerationPtr* generation : {&current_, &next_}) {
+        if (*generation) {
+            retire(std::move(*generation), Order::finish);
+        }
+    }
+    bury_drained();
+}
+
+void Master::report_counters() const {
+    if (!current_) {
+        return;
+    }
+    for (const WorkerSlot& worker : current_->workers) {
+        log::write(log::Level::notice, "worker %u: %s", worker.index(),
+                   current_->counters.slot(worker.index()).text().c_str());
+    }
+}
+
+} // namespace dotproxy

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Master: the control plane. It supervises workers and carries out reload and shutdown; it never
+// sees an octet from the network. Signals are blocked and read from a descriptor, so none is lost
+// and nothing runs in a handler. It has no epoll set, which a child would share.
+//
+// Reload: the next generation is made whole and its workers forked; when all of them are ready the
+// running one is told to hand over, and drains. Until then, and whenever that fails, nothing has
+// changed for the clients.
+
+#pragma once
+
+#include "master/daemon.hh"
+#include "master/generation.hh"
+#include "master/notify.hh"
+#include "proxy/worker.hh"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace dotproxy {
+
+class Master {
+  public:
+    /// Opens the sockets of `config` and then gives up root. Throws std::exception with a text for
+    /// the administrator.
+    Master(std::string config_path, Config config, Background background);
+    Master(const Master&) = delete;
+    Master& operator=(const Master&) = delete;
+    ~Master();
+
+    /// Runs until it is told to end, or cannot go on. Returns the exit status.
+    [[nodiscard]] int run();
+
+  private:
+    using GenerationPtr = std::unique_ptr<Generation>;
+
+    void wait(TimePoint until);
+    [[nodiscard]] TimePoint nearest() const noexcept;
+    void on_signals();
+    void on_timers();
+    void listen_to(Generation& generation, WorkerSlot& worker);
+
+    void spawn(Generation& generation, WorkerSlot& worker);
+    [[noreturn]] void be_worker(Generation& generation, unsigned slot, Fd control);
+    void spawn_due(Generation& generation);
+    void reap();
+    void on_end(Generation& generation, WorkerSlot& worker, int status);
+
+    void reload();
+    void start(GenerationPtr next);
+    void commit();
+    void abandon_next(const char* why);
+    void retire(GenerationPtr generation, Order order);
+    void bury_drained();
+    void stop();
+    void check_life();
+    void report_counters() const;
+    void for_each_generation(const auto& visit);
+
+    std::string config_path_;
+    Notify notify_;
+    Background background_;
+    PidFile pid_file_;
+    Listeners passed_;
+    Handover handover_;
+    Fd signals_;
+    TimePoint now_{Clock::now()};
+    TimePoint next_ping_{};
+    Clock::duration ping_interval_;
+    TimePoint next_alive_{TimePoint::max()};
+    GenerationPtr current_;              // serves
+    GenerationPtr next_;                 // is being started
+    std::vector<GenerationPtr> retired_; // drain
+    unsigned generations_{0};
+    std::optional<int> exit_status_;
+    bool reload_again_{false};
+    bool stopping_{false};
+};
+
+} // namespace dotproxy

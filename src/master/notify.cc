@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "master/notify.hh"
+
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+namespace dotproxy {
+
+namespace {
+
+std::string environment(const char* name) {
+    const char* value = std::getenv(name); // NOLINT(concurrency-mt-unsafe): one thread
+    return value != nullptr ? value : "";
+}
+
+std::optional<std::uint64_t> number(const std::string& text) noexcept {
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size() || text.empty()) {
+        return std::nullopt;
+    }
+    return value;
+}
+
+bool meant_for_us(const char* pid_variable) {
+    const auto pid = number(environment(pid_variable));
+    return pid && *pid == static_cast<std::uint64_t>(::getpid());
+}
+
+} // namespace
+
+Notify::Notify() : path_{environment("NOTIFY_SOCKET")} {
+    const auto microseconds = number(environment("WATCHDOG_USEC"));
+    if (microseconds && *microseconds > 0 &&
+        (environment("WATCHDOG_PID").empty() || meant_for_us("WATCHDOG_PID"))) {
+        watchdog_ = std::chrono::microseconds{*microseconds / 2};
+    }
+}
+
+void Notify::ready(std::string_view status) const noexcept {
+    send("READY=1\nSTATUS=" + std::string{status});
+}
+
+void Notify::reloading() const noexcept {
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    const auto microseconds = now.tv_sec * 1'000'000 + now.tv_nsec / 1000;
+    send("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(microseconds));
+}
+
+void Notify::stopping() const noexcept {
+    send("STOPPING=1");
+}
+
+void Notify::alive() const noexcept {
+    send("WATCHDOG=1");
+}
+
+void Notify::send(const std::string& state) const noexcept {
+    sockaddr_un address{};
+    if (path_.empty() || path_.size() >= sizeof address.sun_path) {
+        return;
+    }
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path_.data(), path_.size());
+    if (path_.front() == '@') {
+        address.sun_path[0] = '\0'; // the abstract namespace
+    }
+    const Fd socket{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+    const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path_.size());
+    static_cast<void>(::sendto(socket.get(), state.data(), state.size(), MSG_NOSIGNAL,
+                               reinterpret_cast<const sockaddr*>(&address), size));
+}
+
+std::vector<Fd> passed_sockets() {
+    constexpr int first = 3; // SD_LISTEN_FDS_START
+    constexpr std::uint64_t most = 1024;
+    std::vector<Fd> sockets;
+    const auto count = number(environment("LISTEN_FDS"));
+    if (count && *count <= most && meant_for_us("LISTEN_PID")) {
+        for (int fd = first; fd < first + static_cast<int>(*count); ++fd) {
+            ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+            sockets.emplace_back(fd);
+        }
+    }
+    // NOLINTBEGIN(concurrency-mt-unsafe): one thread
+    ::unsetenv("LISTEN_FDS");
+    ::unsetenv("LISTEN_PID");
+    ::unsetenv("LISTEN_FDNAMES");
+    // NOLINTEND(concurrency-mt-unsafe)
+    return sockets;
+}
+
+} // namespace dotproxy

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "master/privileges.hh"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <stdexcept>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace dotproxy {
+
+namespace {
+
+[[noreturn]] void fail(const char* what) {
+    throw std::runtime_error{std::string{"cannot give up privileges: "} + what + ": " +
+                             std::system_category().message(errno)};
+}
+
+void become(const std::string& user, const std::string& group) {
+    // NOLINTBEGIN(concurrency-mt-unsafe): one thread
+    const passwd* account = ::getpwnam(user.c_str());
+    if (account == nullptr) {
+        throw std::runtime_error{"user: there is no account \"" + user +
+                                 "\"; create it or name another one"};
+    }
+    const uid_t uid = account->pw_uid;
+    const ::group* entry = ::getgrnam(group.c_str());
+    if (entry == nullptr) {
+        throw std::runtime_error{"group: there is no group \"" + group +
+                                 "\"; create it or name another one"};
+    }
+    const gid_t gid = entry->gr_gid;
+    // NOLINTEND(concurrency-mt-unsafe)
+    if (::setgroups(0, nullptr) != 0) {
+        fail("setgroups");
+    }
+    if (::setresgid(gid, gid, gid) != 0) {
+        fail("setresgid");
+    }
+    if (::setresuid(uid, uid, uid) != 0) {
+        fail("setresuid");
+    }
+    if (uid != 0 && (::setuid(0) == 0 || ::seteuid(0) == 0)) {
+        throw std::runtime_error{"cannot give up privileges: root can be had again"};
+    }
+}
+
+void drop_capabilities() {
+    __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> none{};
+    ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    if (::syscall(SYS_capset, &header, none.data()) != 0) {
+        fail("capset");
+    }
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+        fail("no_new_privs");
+    }
+}
+
+} // namespace
+
+void drop_privileges(const std::string& user, const std::string& group) {
+    if (::geteuid() == 0) {
+        become(user, group);
+    }
+    drop_capabilities();
+}
+
+std::uint64_t raise_descriptor_limit(std::uint64_t wanted) noexcept {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return 0;
+    }
+    if (limit.rlim_cur >= wanted) {
+        return limit.rlim_cur;
+    }
+    const rlimit asked{.rlim_cur = wanted, .rlim_max = std::max<rlim_t>(limit.rlim_max, wanted)};
+    if (::setrlimit(RLIMIT_NOFILE, &asked) == 0) {
+        return wanted;
+    }
+    limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, wanted);
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
+}
+
+} // namespace dotproxy

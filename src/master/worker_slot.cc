@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "master/worker_slot.hh"
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+namespace dotproxy {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Clock::duration healthy_after = 60s;
+constexpr Milliseconds first_pause = 100ms;
+constexpr Milliseconds longest_pause = 30s;
+
+} // namespace
+
+void WorkerSlot::born(pid_t pid, Fd control, TimePoint now) noexcept {
+    pid_ = pid;
+    control_ = std::move(control);
+    born_at_ = heard_at_ = now;
+    state_ = State::starting;
+}
+
+void WorkerSlot::heard(Report report, TimePoint now) noexcept {
+    heard_at_ = now;
+    if (report == Report::ready) {
+        state_ = State::ready;
+    }
+}
+
+void WorkerSlot::died(int status, TimePoint now) noexcept {
+    const bool was_ready = state_ == State::ready;
+    pid_ = 0;
+    control_.reset();
+    if (WIFEXITED(status) && WEXITSTATUS(status) == exit_hopeless) {
+        state_ = State::hopeless;
+        return;
+    }
+    if (was_ready && now - born_at_ >= healthy_after) {
+        failures_ = 0;
+    }
+    back_off(was_ready ? 1 : 2, now);
+}
+
+void WorkerSlot::not_born(TimePoint now) noexcept {
+    back_off(2, now);
+}
+
+void WorkerSlot::back_off(unsigned weight, TimePoint now) noexcept {
+    state_ = State::empty;
+    failures_ += weight;
+    if (failures_ == 1) {
+        respawn_at_ = now;
+        return;
+    }
+    const unsigned doublings = std::min(failures_ - 2, 9U);
+    respawn_at_ = now + std::min(first_pause * (1 << doublings), longest_pause);
+}
+
+void WorkerSlot::tell(Order order) const noexcept {
+    const auto octet = static_cast<std::uint8_t>(order);
+    static_cast<void>(::send(control_.get(), &octet, 1, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+
+void WorkerSlot::kill(int signal) const noexcept {
+    if (alive()) {
+        ::kill(pid_, signal);
+    }
+}
+
+std::string describe_end(int wait_status) {
+    if (WIFEXITED(wait_status)) {
+        return "exited with status " + std::to_string(WEXITSTATUS(wait_status));
+    }
+    const int signal = WTERMSIG(wait_status);
+    return "was killed by signal " + std::to_string(signal) + " (" + ::strsignal(signal) +
+           ")"; // NOLINT(concurrency-mt-unsafe): one thread
+}
+
+} // namespace dotproxy

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// WorkerSlot: the place of one worker in a generation: its process, and when a new one may take the
+// place of one that died.
+
+#pragma once
+
+#include "base/clock.hh"
+#include "base/fd.hh"
+#include "proxy/worker.hh"
+
+#include <string>
+#include <sys/types.h>
+
+namespace dotproxy {
+
+/// empty -> starting -> ready -> empty ...; hopeless is the end.
+class WorkerSlot {
+  public:
+    enum class State : std::uint8_t {
+        empty,    // no process; one may be started from respawn_at() on
+        starting, // forked, has not said READY
+        ready,
+        hopeless, // it said that it cannot work with this configuration
+    };
+
+    explicit WorkerSlot(unsigned index) noexcept : index_{index} {}
+
+    /// A process was forked for it.
+    void born(pid_t pid, Fd control, TimePoint now) noexcept;
+    /// It said something.
+    void heard(Report report, TimePoint now) noexcept;
+    /// Its process ended with this wait status. A worker that dies again and again, or before it
+    /// was ready, is replaced later and later: from at once to 30 s (L60).
+    void died(int status, TimePoint now) noexcept;
+    /// There was no process to be had.
+    void not_born(TimePoint now) noexcept;
+
+    /// Sends an order; lost when the worker is dead, which its end tells anyway.
+    void tell(Order order) const noexcept;
+    void kill(int signal) const noexcept;
+
+    /// For a process that was just forked: closes what belongs to the master.
+    void close() noexcept { control_.reset(); }
+
+    [[nodiscard]] unsigned index() const noexcept { return index_; }
+
+    [[nodiscard]] State state() const noexcept { return state_; }
+
+    [[nodiscard]] bool alive() const noexcept { return pid_ > 0; }
+
+    [[nodiscard]] pid_t pid() const noexcept { return pid_; }
+
+    [[nodiscard]] int control() const noexcept { return control_.get(); }
+
+    [[nodiscard]] TimePoint respawn_at() const noexcept { return respawn_at_; }
+
+    /// When it last gave a sign of life.
+    [[nodiscard]] TimePoint heard_at() const noexcept { return heard_at_; }
+
+  private:
+    void back_off(unsigned weight, TimePoint now) noexcept;
+
+    Fd control_;
+    TimePoint born_at_{};
+    TimePoint heard_at_{};
+    TimePoint respawn_at_{TimePoint::min()};
+    pid_t pid_{0};
+    unsigned index_;
+    unsigned failures_{0};
+    State state_{State::empty};
+};
+
+/// "exited with status 1", "was killed by signal 9 (Killed)".
+[[nodiscard]] std::string describe_end(int wait_status);
+
+} // namespace dotproxy

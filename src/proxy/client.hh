@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Client: whom to answer, by value. Front: the way back to clients of one transport.
+
+#pragma once
+
+#include "base/address.hh"
+#include "base/slab.hh"
+#include "dns/answer.hh"
+#include "dns/query.hh"
+
+#include <netinet/in.h>
+
+namespace dotproxy {
+
+class Front;
+
+/// Where an answer has to go. Nothing in it needs to be alive but the front.
+struct Client {
+    Front* front{nullptr};
+    Handle connection{}; // TCP
+    Address peer{};      // UDP
+    in6_addr local{};    // UDP on a wildcard address: the address that was asked, IPv4 in the first
+    unsigned interface { 0 }; // four octets, and where it came in
+};
+
+/// Takes answers to clients; they are sent at the end of the turn.
+class Front {
+  public:
+    /// What an answer to `asker` may look like here.
+    [[nodiscard]] virtual dns::Channel channel(const dns::Asker& asker) const noexcept = 0;
+
+    /// Room for an answer of at most `size` octets. Empty when the client is gone.
+    [[nodiscard]] virtual dns::MutableOctets begin_answer(const Client& client,
+                                                          std::size_t size) noexcept = 0;
+    /// The answer in that room is `size` octets long. Follows each begin_answer() that gave room.
+    virtual void end_answer(const Client& client, std::size_t size) noexcept = 0;
+
+  protected:
+    ~Front() = default;
+};
+
+} // namespace dotproxy

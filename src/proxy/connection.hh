@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Connection: one TLS connection to an endpoint and the inquiries in flight on it. Queries of a
+// turn leave in one record; answers come in any order.
+//
+//   connecting -> handshaking -> (proving ->) ready -> retiring -> closed
+//
+// proving: the endpoint had fallen silent before, so a query of our own must be answered first.
+// retiring: takes no new queries, and ends when nothing is in flight. Every state can go to closed;
+// the object lives until the end of the turn.
+
+#pragma once
+
+#include "base/buffer.hh"
+#include "base/fd.hh"
+#include "proxy/endpoint.hh"
+#include "proxy/inquiry.hh"
+#include "proxy/turn.hh"
+#include "tls/stream.hh"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace dotproxy {
+
+class Upstreams;
+
+class Connection final : public Watch {
+  public:
+    enum class State : std::uint8_t { connecting, handshaking, proving, ready, retiring, closed };
+
+    /// The most inquiries in flight at a time, well below the ID space (C99).
+    static constexpr std::size_t max_slots = 4096;
+
+    /// `id_mask`: random, so that IDs on the wire do not count up (C97).
+    Connection(Turn& turn, Upstreams& upstreams, Endpoint& endpoint,
+               const tls::ClientContext& context, unsigned lane, std::uint16_t id_mask) noexcept;
+    ~Connection();
+    Connection(const Connection&) = delete;
+    Connection& operator=(const Connection&) = delete;
+
+    /// Begins to connect. A failure is reported through Upstreams like any other, at once.
+    void start() noexcept;
+
+    void on_ready(std::uint32_t events) noexcept override;
+
+    /// Whether send() may be called.
+    [[nodiscard]] bool has_room() const noexcept;
+    /// Queues the query of an inquiry for the flush.
+    void send(Inquiry& inquiry) noexcept;
+
+    /// The inquiry in `slot` is over: its ID stays taken until the answer comes (C98).
+    void forget(std::uint16_t slot) noexcept { slots_[slot].inquiry = nullptr; }
+
+    /// Encrypts and writes what is queued.
+    void flush() noexcept;
+
+    /// When on_deadline() is due; TimePoint::max() for never.
+    [[nodiscard]] TimePoint deadline() const noexcept { return deadline_; }
+
+    void on_deadline() noexcept;
+    /// Takes no new queries; closes when nothing is in flight any more.
+    void retire() noexcept;
+    /// Ends it in order, with close_notify where there is a session.
+    void close() noexcept;
+
+    [[nodiscard]] State state() const noexcept { return state_; }
+
+    [[nodiscard]] Endpoint& endpoint() const noexcept { return endpoint_; }
+
+    [[nodiscard]] unsigned lane() const noexcept { return lane_; }
+
+    [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_; }
+
+    [[nodiscard]] std::uint64_t answers() const noexcept { return answers_; }
+
+    /// When octets last came from the peer.
+    [[nodiscard]] TimePoint heard_at() const noexcept { return heard_at_; }
+
+    [[nodiscard]] TimePoint last_query_at() const noexcept { return last_query_at_; }
+
+    /// Visits every inquiry in flight.
+    template <class Visit>
+    void for_each_inquiry(Visit visit) noexcept {
+        for (const Slot& slot : slots_) {
+            if (slot.inquiry != nullptr) {
+                visit(*slot.inquiry);
+            }
+        }
+    }
+
+    /// Takes every inquiry off a closed connection. `visit(Inquiry&, bool sent)`: `sent` is false
+    /// when it never left this host.
+    template <class Visit>
+    void release_inquiries(Visit visit) noexcept {
+        for (Slot& slot : slots_) {
+            if (Inquiry* inquiry = slot.inquiry) {
+                slot.inquiry = nullptr;
+                inquiry->remove_place(*this);
+                visit(*inquiry, slot.sent);
+            }
+        }
+    }
+
+  private:
+    static constexpr std::uint16_t no_slot = max_slots;
+
+    struct Slot {
+        Inquiry* inquiry{nullptr}; // nullptr while taken: nobody waits any more, or a probe
+        std::uint16_t next_free{0};
+        std::uint16_t uses{0}; // how often it was taken; stays at the top once there
+        bool taken{false};
+        bool sent{false};
+    };
+
+    [[nodiscard]] std::uint16_t wire_id(std::uint16_t slot) const noexcept;
+    void send_probe() noexcept;
+    [[nodiscard]] std::uint16_t take_slot(Inquiry* inquiry) noexcept;
+    void free_slot(std::uint16_t slot) noexcept;
+    void queue_frame(dns::Octets message) noexcept;
+
+    void on_connected() noexcept;
+    void on_readable() noexcept;
+    void take_in() noexcept;
+    void on_verified() noexcept;
+    void become_ready() noexcept;
+    void read_frames(dns::Octets plain) noexcept;
+    [[nodiscard]] std::size_t consume_frames(dns::Octets stream) noexcept;
+    void on_message(dns::Octets message) noexcept;
+    void on_answer(std::uint16_t slot, dns::Octets message) noexcept;
+    void note_keepalive(const dns::Response& response) noexcept;
+    void write_out() noexcept;
+    void watch(std::uint32_t events) noexcept;
+    void set_deadline() noexcept;
+    void end(Trouble trouble, std::string reason) noexcept;
+
+    Turn& turn_;
+    Upstreams& upstreams_;
+    Endpoint& endpoint_;
+    tls::Stream stream_;
+    Fd socket_;
+    std::vector<Slot> slots_;
+    Buffer queued_;                     // frames to be encrypted in the flush
+    Buffer partial_;                    // the beginning of a frame whose rest has not come
+    std::vector<std::uint16_t> unsent_; // slots whose frames are in queued_
+    TimePoint deadline_{TimePoint::max()};
+    TimePoint idle_since_{};
+    TimePoint partial_since_{};
+    TimePoint heard_at_{};
+    TimePoint last_query_at_{};
+    std::uint64_t answers_{0};
+    std::size_t in_flight_{0}; // slots taken
+    Clock::duration idle_limit_;
+    std::uint32_t events_{0};
+    std::uint16_t free_head_{no_slot};
+    std::uint16_t probe_{no_slot};
+    std::uint16_t id_mask_;
+    unsigned lane_;
+    State state_{State::connecting};
+    bool keepalive_asked_{false};
+};
+
+} // namespace dotproxy

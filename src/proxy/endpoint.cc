@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "proxy/endpoint.hh"
+
+#include <algorithm>
+#include <utility>
+
+namespace dotproxy {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Clock::duration shortest_pause = 50ms;
+constexpr Clock::duration longest_pause = 10s;
+constexpr int outage_share = 64;
+
+/// 3/4 to 5/4 of `pause`, so that workers and hosts do not knock all at once.
+Clock::duration jitter(Clock::duration pause, std::uint32_t random) noexcept {
+    return pause * (768 + static_cast<int>(random % 512)) / 1024;
+}
+
+} // namespace
+
+std::string Endpoint::text() const {
+    return upstream_name_ + " [" + address_.text() + "]";
+}
+
+Trouble Endpoint::recover() noexcept {
+    failures_ = 0;
+    retry_at_ = TimePoint::min();
+    return std::exchange(trouble_, Trouble::none);
+}
+
+void Endpoint::fail(Trouble trouble, std::string reason, TimePoint now,
+                    std::uint32_t random) noexcept {
+    if (trouble_ == Trouble::none) {
+        down_since_ = now;
+    }
+    trouble_ = trouble;
+    reason_ = std::move(reason);
+    if (failures_++ == 0) {
+        retry_at_ = now;
+        return;
+    }
+    const Clock::duration outage = now - down_since_;
+    retry_at_ =
+        now + jitter(std::clamp(outage / outage_share, shortest_pause, longest_pause), random);
+}
+
+} // namespace dotproxy

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Endpoint: one address of one upstream, and how it fares: its tickets, its failures and when it
+// may be tried again.
+
+#pragma once
+
+#include "base/address.hh"
+#include "base/clock.hh"
+#include "tls/identity.hh"
+#include "tls/tickets.hh"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace dotproxy {
+
+/// Why an endpoint is out of use.
+enum class Trouble : std::uint8_t {
+    none,
+    unreachable, // no connection, or none that answered anything
+    silent,      // connected, then nothing came any more
+    untrusted,   // it could not prove its identity
+};
+
+class Endpoint {
+  public:
+    /// `rank`: the place of its upstream in the configuration, 0 is asked first. `identity` and
+    /// `upstream_name` outlive the endpoint.
+    Endpoint(unsigned rank, const Address& address, const tls::Identity& identity,
+             const std::string& upstream_name) noexcept
+        : rank_{rank}, address_{address}, identity_{identity}, upstream_name_{upstream_name} {}
+
+    [[nodiscard]] unsigned rank() const noexcept { return rank_; }
+
+    [[nodiscard]] const Address& address() const noexcept { return address_; }
+
+    [[nodiscard]] const tls::Identity& identity() const noexcept { return identity_; }
+
+    [[nodiscard]] tls::Tickets& tickets() noexcept { return tickets_; }
+
+    /// "cloudflare-dns.com [1.1.1.1:853]", for the log.
+    [[nodiscard]] std::string text() const;
+
+    /// It answered: whatever was wrong is over. Returns the trouble that ended.
+    Trouble recover() noexcept;
+
+    /// It failed. The next try may come after a pause that grows with how long it has been out of
+    /// use: a 64th of that, from 50 ms to 10 s, so that recovery is noticed soon after a short
+    /// outage and a long one costs little (L35, L36). The first failure after success costs no
+    /// pause.
+    void fail(Trouble trouble, std::string reason, TimePoint now, std::uint32_t random) noexcept;
+
+    [[nodiscard]] Trouble trouble() const noexcept { return trouble_; }
+
+    [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
+
+    /// Since when it is out of use; meaningful while trouble() is not none.
+    [[nodiscard]] TimePoint down_since() const noexcept { return down_since_; }
+
+    [[nodiscard]] TimePoint retry_at() const noexcept { return retry_at_; }
+
+    /// When a connection to it was last of use; of the addresses of an upstream, the latest goes
+    /// first.
+    [[nodiscard]] TimePoint good_at() const noexcept { return good_at_; }
+
+    void set_good_at(TimePoint when) noexcept { good_at_ = when; }
+
+  private:
+    unsigned rank_;
+    Address address_;
+    const tls::Identity& identity_;
+    const std::string& upstream_name_;
+    tls::Tickets tickets_;
+    std::string reason_;
+    TimePoint down_since_{};
+    TimePoint retry_at_{TimePoint::min()};
+    TimePoint good_at_{TimePoint::min()};
+    unsigned failures_{0}; // in a row
+    Trouble trouble_{Trouble::none};
+};
+
+} // namespace dotproxy

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Handover: the way open TCP connections of clients take from a draining worker to the next
+// generation, so that a reload does not cut them. One socket pair that the master holds for its
+// life; each message is one connection and the octets of a query that had been read of it already.
+
+#pragma once
+
+#include "base/fd.hh"
+
+#include <cstdint>
+#include <span>
+
+namespace dotproxy {
+
+/// Both ends; every worker has both, a draining one uses `in`, the others `out`.
+struct Handover {
+    Fd in;
+    Fd out;
+};
+
+/// Throws std::system_error.
+[[nodiscard]] Handover make_handover();
+
+/// Sends a connection; the caller still owns (and then closes) its copy. false: not now, try later.
+[[nodiscard]] bool hand_over(const Handover& handover, int connection,
+                             std::span<const std::uint8_t> unread) noexcept;
+
+/// Takes one connection, with `unread` written to the front of `room` and its size to `size`. An
+/// empty Fd: there is none (or another worker was quicker).
+[[nodiscard]] Fd take_over(const Handover& handover, std::span<std::uint8_t> room,
+                           std::size_t& size) noexcept;
+
+} // namespace dotproxy

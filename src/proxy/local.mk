@@ -1,0 +1,14 @@
+noinst_LIBRARIES += libproxy.a
+libproxy_a_SOURCES = \
+	src/proxy/client.hh \
+	src/proxy/connection.cc src/proxy/connection.hh \
+	src/proxy/endpoint.cc src/proxy/endpoint.hh \
+	src/proxy/handover.cc src/proxy/handover.hh \
+	src/proxy/inquiry.cc src/proxy/inquiry.hh \
+	src/proxy/relay.cc src/proxy/relay.hh \
+	src/proxy/tcp_client.hh \
+	src/proxy/tcp_front.cc src/proxy/tcp_front.hh \
+	src/proxy/turn.hh \
+	src/proxy/udp_front.cc src/proxy/udp_front.hh \
+	src/proxy/upstreams.cc src/proxy/upstreams.hh \
+	src/proxy/worker.cc src/proxy/worker.hh

@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "proxy/tcp_front.hh"
+
+#include "dns/frame.hh"
+#include "proxy/relay.hh"
+#include "shared/counters.hh"
+
+#include <algorithm>
+#include <cerrno>
+#include <sys/socket.h>
+
+namespace dotproxy {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Clock::duration first_query_time = 5s;
+constexpr Clock::duration write_time = 10s;
+constexpr Clock::duration leave_again = 10ms;
+constexpr Clock::duration resource_pause = 50ms; // L47
+constexpr Clock::duration share_pause = 5ms;
+constexpr std::size_t output_limit = 65536; // a client with more than this unread is not read
+constexpr std::size_t read_size = 16384;
+constexpr unsigned accepts_per_turn = 16;
+constexpr std::uint64_t share_counts_from = 64; // clients; with fewer, who has them does not matter
+
+} // namespace
+
+void TcpClient::on_ready(std::uint32_t ready) noexcept {
+    front.on_ready(*this, ready);
+}
+
+void TcpFront::Source::on_ready(std::uint32_t /*events*/) noexcept {
+    if (handover) {
+        front.take_over_from();
+    } else {
+        front.accept_from(*this);
+    }
+}
+
+TcpFront::TcpFront(Turn& turn, Relay& relay, const CounterRegion& all, const Handover& handover)
+    : turn_{turn}, relay_{relay}, all_{all}, handover_{handover},
+      first_query_{std::max(first_query_time, Clock::duration{turn.config.timeouts.client_idle})},
+      idle_{turn.config.timeouts.client_idle}, writing_{write_time}, leaving_{leave_again},
+      pause_{resource_pause}, yield_{share_pause}, clients_{turn.config.limits.tcp_clients +
+                                                            accepts_per_turn * 4} {}
+
+TcpFront::~TcpFront() = default;
+
+bool TcpFront::open(const Listener& listener) {
+    return open(listener.socket.get(), false);
+}
+
+bool TcpFront::open_handover() {
+    return open(handover_.out.get(), true);
+}
+
+bool TcpFront::open(int socket, bool handover) {
+    sources_.push_back(std::make_unique<Source>(*this, socket, handover));
+    return turn_.loop.add(socket, EPOLLIN | EPOLLEXCLUSIVE, *sources_.back());
+}
+
+void TcpFront::accept_from(const Source& source) noexcept {
+    for (unsigned i = 0; i < accepts_per_turn && !paused_.armed(); ++i) {
+        Fd socket{::accept4(source.socket, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
+        if (!socket) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+                turn_.counters.add(Counter::accept_paused);
+                pause(pause_);
+            }
+            return;
+        }
+        turn_.counters.add(Counter::tcp_accepted);
+        TcpClient* client = admit(std::move(socket));
+        if (client != nullptr && more_than_its_share()) {
+            pause(yield_);
+        }
+        if (client != nullptr) {
+            read(*client); // the query is often there already
+        }
+    }
+}
+
+void TcpFront::take_over_from() noexcept {
+    for (unsigned i = 0; i < accepts_per_turn; ++i) {
+        std::size_t size = 0;
+        Fd socket = take_over(handover_, turn_.scratch, size);
+        if (!socket) {
+            return;
+        }
+        TcpClient* client = admit(std::move(socket));
+        if (client != nullptr) {
+            client->greeted = true;
+            take(*client, std::span{turn_.scratch}.first(size));
+        }
+    }
+}
+
+/// Makes a client of a connection; where there is no room the one that was idle longest makes way
+/// (RFC 7766, section 6.2.3). nullptr: refused.
+TcpClient* TcpFront::admit(Fd socket) noexcept {
+    if (full()) {
+        if (TcpClient* idlest = idle_.pop(TimePoint::max())) {
+            turn_.counters.add(Counter::tcp_idle_closed);
+            close(*idlest);
+        }
+    }
+    const int fd = socket.get();
+    TcpClient* client = full() ? nullptr : clients_.create(*this, std::move(socket));
+    if (client == nullptr) {
+        turn_.counters.add(Counter::tcp_refused);
+        return nullptr;
+    }
+    client->events = EPOLLIN | EPOLLRDHUP;
+    if (!turn_.loop.add(fd, client->events, *client)) {
+        clients_.destroy(client);
+        turn_.counters.add(Counter::tcp_refused);
+        return nullptr;
+    }
+    count_clients();
+    set_timer(*client);
+    return client;
+}
+
+bool TcpFront::full() const noexcept {
+    return all_.sum(Counter::tcp_clients) >= turn_.config.limits.tcp_clients;
+}
+
+/// Whether the other workers should come to the next connections first (L67).
+bool TcpFront::more_than_its_share() const noexcept {
+    const std::uint64_t own = clients_.size();
+    return own > share_counts_from &&
+           own * all_.size() > all_.sum(Counter::tcp_clients) + all_.size() * share_counts_from / 2;
+}
+
+void TcpFront::pause(DeadlineQueue<Pause>& length) noexcept {
+    if (!paused_.armed()) {
+        for (const auto& source : sources_) {
+            turn_.loop.remove(source->socket);
+        }
+    }
+    length.arm(paused_, turn_.now);
+}
+
+void TcpFront::resume() noexcept {
+    if (draining_) {
+        return;
+    }
+    for (const auto& source : sources_) {
+        if (!turn_.loop.add(source->socket, EPOLLIN | EPOLLEXCLUSIVE, *source)) {
+            pause(pause_);
+            return;
+        }
+    }
+}
+
+void TcpFront::on_ready(TcpClient& client, std::uint32_t events) noexcept {
+    if (client.closed) {
+        return;
+    }
+    if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
+        close(client); // reset: nobody is there to be answered (C12)
+        return;
+    }
+    if ((events & EPOLLOUT) != 0) {
+        mark_dirty(client);
+    }
+    if ((events & (EPOLLIN | EPOLLRDHUP)) != 0 && may_ask(client)) {
+        read(client);
+    }
+}
+
+void TcpFront::read(TcpClient& client) noexcept {
+    const ssize_t count = ::recv(client.socket.get(), turn_.scratch.data(), read_size, 0);
+    if (count > 0) {
+        take(client, std::span{turn_.scratch}.first(static_cast<std::size_t>(count)));
+    } else if (count == 0) {
+        client.ended = true;
+        client.in.clear(); // the rest of a query that will not be completed
+        mark_dirty(client);
+    } else if (errno != EAGAIN && errno != EINTR) {
+        close(client);
+    }
+}
+
+/// Takes the whole queries from what is held and `octets`, as far as the client may ask more.
+void TcpFront::take(TcpClient& client, dns::Octets octets) noexcept {
+    const bool held = !client.in.empty();
+    if (held) {
+        client.in.append(octets);
+        octets = client.in.view();
+    }
+    std::size_t used = 0;
+    bool partial = false;
+    while (!partial && may_ask(client)) {
+        const dns::Frame frame = dns::next_frame(octets.subspan(used));
+        switch (frame.state) {
+        case dns::Frame::State::invalid:
+            turn_.counters.add(Counter::dropped);
+            client.ended = true; // the stream is lost (C17); what was asked before is answered
+            used = octets.size();
+            break;
+        case dns::Frame::State::partial:
+            partial = true;
+            break;
+        case dns::Frame::State::complete:
+            used += frame.consumed;
+            turn_.counters.add(Counter::tcp_queries);
+            client.greeted = true;
+            ++client.in_flight;
+            if (!relay_.ask({.front = this, .connection = clients_.handle_of(&client)},
+                            frame.message)) {
+                --client.in_flight;
+            }
+            break;
+        }
+    }
+    if (held) {
+        client.in.consume(used);
+    } else {
+        client.in.append(octets.subspan(used));
+    }
+    client.in.release();
+    if (used > 0 && !client.stuck) {
+        client.disarm(); // a whole query starts the idle time anew, a part of one does not (C10)
+    }
+    mark_dirty(client);
+}
+
+bool TcpFront::may_ask(const TcpClient& client) const noexcept {
+    return !client.ended && !client.closed && !draining_ &&
+           client.in_flight < turn_.config.limits.queries_per_client &&
+           client.out.size() < output_limit;
+}
+
+dns::Channel TcpFront::channel(const dns::Asker& /*asker*/) const noexcept {
+    const auto idle = turn_.config.timeouts.client_idle / 100ms;
+    return {.limit = dns::max_message_size,
+            .keepalive = static_cast<std::uint16_t>(std::min<decltype(idle)>(idle, 65535))};
+}
+
+dns::MutableOctets TcpFront::begin_answer(const Client& client, std::size_t size) noexcept {
+    TcpClient* connection = clients_.find(client.connection);
+    if (connection == nullptr || connection->closed) {
+        turn_.counters.add(Counter::clients_gone);
+        return {};
+    }
+    room_ = connection->out.grow(dns::frame_prefix_size + std::min(size, dns::max_message_size));
+    return room_.subspan(dns::frame_prefix_size);
+}
+
+void TcpFront::end_answer(const Client& client, std::size_t size) noexcept {
+    TcpClient& connection = *clients_.find(client.connection);
+    dns::store16(room_, 0, static_cast<std::uint16_t>(size));
+    connection.out.trim(room_.size() - dns::frame_prefix_size - size);
+    --connection.in_flight;
+    turn_.counters.add(Counter::tcp_answers);
+    mark_dirty(connection);
+}
+
+void TcpFront::mark_dirty(TcpClient& client) noexcept {
+    if (!client.dirty && !client.closed) {
+        client.dirty = true;
+        dirty_.push_back(&client);
+    }
+}
+
+void TcpFront::flush() noexcept {
+    for (std::size_t i = 0; i < dirty_.size(); ++i) {
+        TcpClient& client = *dirty_[i];
+        client.dirty = false;
+        if (!client.closed) {
+            write(client);
+        }
+    }
+    dirty_.clear();
+}
+
+void TcpFront::write(TcpClient& client) noexcept {
+    if (!client.out.empty()) {
+        const auto octets = client.out.view();
+        const ssize_t count =
+            ::send(client.socket.get(), octets.data(), octets.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (count > 0) {
+            client.out.consume(static_cast<std::size_t>(count));
+            client.out.release();
+        } else if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
+            close(client);
+            return;
+        }
+    }
+    const bool settled = client.in_flight == 0 && client.out.empty();
+    if (settled && (client.ended || draining_)) {
+        leave(client);
+        return;
+    }
+    if (!client.in.empty() && may_ask(client) && !client.waiting) {
+        client.waiting = true; // read before and held back; in the next turn, others come first
+        waiting_.push_back(clients_.handle_of(&client));
+    }
+    set_timer(client);
+    set_events(client);
+}
+
+void TcpFront::take_waiting() noexcept {
+    std::vector<Handle> now;
+    now.swap(waiting_);
+    for (const Handle handle : now) {
+        if (TcpClient* client = clients_.find(handle)) {
+            client->waiting = false;
+            if (!client->closed) {
+                take(*client, {});
+            }
+        }
+    }
+}
+
+void TcpFront::set_timer(TcpClient& client) noexcept {
+    if (!client.out.empty()) {
+        // All of it has to be read in one write time: a reader of single octets does not extend it.
+        if (!client.stuck) {
+            client.stuck = true;
+            writing_.arm(client, turn_.now);
+        }
+        return;
+    }
+    if (client.stuck || client.in_flight > 0) {
+        client.stuck = false;
+        client.disarm();
+    }
+    if (client.in_flight == 0 && !client.armed()) {
+        (client.greeted ? idle_ : first_query_).arm(client, turn_.now);
+    }
+}
+
+void TcpFront::set_events(TcpClient& client) noexcept {
+    const std::uint32_t wanted = (may_ask(client) ? EPOLLIN | EPOLLRDHUP : 0U) |
+                                 (client.out.empty() ? 0U : std::uint32_t{EPOLLOUT});
+    if (wanted != client.events) {
+        client.events = wanted;
+        turn_.loop.modify(client.socket.get(), wanted, client);
+    }
+}
+
+void TcpFront::expire() noexcept {
+    while (TcpClient* client = first_query_.pop(turn_.now)) {
+        turn_.counters.add(Counter::tcp_timed_out);
+        close(*client);
+    }
+    while (TcpClient* client = idle_.pop(turn_.now)) {
+        turn_.counters.add(client->in.empty() ? Counter::tcp_idle_closed : Counter::tcp_timed_out);
+        close(*client);
+    }
+    while (TcpClient* client = writing_.pop(turn_.now)) {
+        turn_.counters.add(Counter::tcp_timed_out);
+        close(*client);
+    }
+    while (TcpClient* client = leaving_.pop(turn_.now)) {
+        leave(*client);
+    }
+    if (pause_.pop(turn_.now) != nullptr || yield_.pop(turn_.now) != nullptr) {
+        resume();
+    }
+}
+
+void TcpFront::soonest(TimePoint& earliest) const noexcept {
+    if (!waiting_.empty()) {
+        earliest = TimePoint::min();
+    }
+    first_query_.soonest(earliest);
+    idle_.soonest(earliest);
+    writing_.soonest(earliest);
+    leaving_.soonest(earliest);
+    pause_.soonest(earliest);
+    yield_.soonest(earliest);
+}
+
+void TcpFront::drain(bool to_successor) noexcept {
+    to_successor_ = to_successor;
+    if (paused_.armed()) {
+        paused_.disarm();
+    } else if (!draining_) {
+        for (const auto& source : sources_) {
+            source->on_ready(0); // what this worker may have been woken for: no other one was
+        }
+        for (const auto& source : sources_) {
+            turn_.loop.remove(source->socket);
+        }
+    }
+    draining_ = true;
+    clients_.for_each([this](TcpClient& client) { mark_dirty(client); });
+}
+
+/// The client has all its answers and this worker is done with it.
+void TcpFront::leave(TcpClient& client) noexcept {
+    if (client.ended || !to_successor_) {
+        close(client);
+        return;
+    }
+    if (hand_over(handover_, client.socket.get(), client.in.view())) {
+        turn_.counters.add(Counter::tcp_handed_over);
+        close(client);
+    } else {
+        leaving_.arm(client, turn_.now);
+    }
+}
+
+void TcpFront::close(TcpClient& client) noexcept {
+    client.closed = true;
+    client.disarm();
+    turn_.loop.remove(client.socket.get());
+    closed_.push_back(&client);
+    count_clients();
+}
+
+void TcpFront::bury() noexcept {
+    if (closed_.empty()) {
+        return;
+    }
+    for (TcpClient* client : closed_) {
+        clients_.destroy(client);
+    }
+    closed_.clear();
+}
+
+void TcpFront::count_clients() noexcept {
+    turn_.counters.set(Counter::tcp_clients, clients_.size() - closed_.size());
+}
+
+} // namespace dotproxy
