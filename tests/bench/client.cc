@@ -37,18 +37,28 @@ Names::Names(const std::string& tag, std::uint32_t distinct) : distinct_{distinc
     query_.insert(query_.end(), rest.begin(), rest.end());
 }
 
-dns::Octets Names::next(std::uint16_t id) noexcept {
+void Names::write(std::uint32_t number) noexcept {
     constexpr std::string_view digits = "0123456789abcdef";
-    dns::set_id(query_, id);
-    std::uint32_t number = next_;
     for (std::size_t i = 8; i-- > 0; number >>= 4U) {
         query_[digits_at + i] = static_cast<std::uint8_t>(digits[number & 0xfU]);
     }
-    ++next_;
+}
+
+dns::Octets Names::next(std::uint16_t id) noexcept {
+    dns::set_id(query_, id);
+    write(next_);
+    last_ = next_++;
     if (next_ == distinct_) {
         next_ = 0;
     }
     return query_;
+}
+
+bool Names::is_about(dns::Octets message, std::uint32_t number) noexcept {
+    write(number);
+    return message.size() >= query_.size() &&
+           std::equal(query_.begin() + dns::header_size, query_.end(),
+                      message.begin() + dns::header_size);
 }
 
 Client::Client(Shared& shared) : shared_{shared}, pending_(ring) {}
@@ -89,10 +99,12 @@ void Client::close() noexcept {
 }
 
 dns::Octets Client::make_query(TimePoint now) noexcept {
-    pending(newest_) = {.sent = now, .waits = true};
+    const dns::Octets query = shared_.names.next(static_cast<std::uint16_t>(newest_));
+    pending(newest_) = {.sent = now, .name = shared_.names.last(), .waits = true};
+    ++newest_;
     ++waiting_;
     shared_.statistics.sent(now);
-    return shared_.names.next(static_cast<std::uint16_t>(newest_++));
+    return query;
 }
 
 void Client::ask(std::size_t count, TimePoint now) noexcept {
@@ -107,10 +119,8 @@ void Client::ask(std::size_t count, TimePoint now) noexcept {
 }
 
 void Client::ask_udp(std::size_t count, TimePoint now) noexcept {
-    // NOLINTBEGIN(cppcoreguidelines-pro-type-member-init): filled as far as they are used
     std::array<std::array<std::uint8_t, datagram_size>, batch> queries;
     std::array<iovec, batch> pieces;
-    // NOLINTEND(cppcoreguidelines-pro-type-member-init)
     std::array<mmsghdr, batch> messages{};
     while (count > 0 && has_room()) {
         unsigned filled = 0;
@@ -168,10 +178,8 @@ void Client::on_ready(std::uint32_t events) noexcept {
 }
 
 bool Client::read_udp(TimePoint now) noexcept {
-    // NOLINTBEGIN(cppcoreguidelines-pro-type-member-init): filled by the kernel
     std::array<std::array<std::uint8_t, datagram_size>, batch> answers;
     std::array<iovec, batch> pieces;
-    // NOLINTEND(cppcoreguidelines-pro-type-member-init)
     std::array<mmsghdr, batch> messages{};
     for (std::size_t i = 0; i < batch; ++i) {
         pieces[i] = {.iov_base = answers[i].data(), .iov_len = answers[i].size()};
@@ -213,8 +221,11 @@ void Client::take(dns::Octets message, TimePoint now) noexcept {
     if (back == 0 || back > newest_ - oldest_ || !pending(sequence).waits) {
         return; // an answer to what was given up already
     }
-    shared_.statistics.answered(pending(sequence).sent, now,
-                                dns::flags(message) & dns::flag::rcode_mask);
+    // Quick answers are worth nothing when they answer something else.
+    const bool good = (dns::flags(message) & dns::flag::rcode_mask) == 0 &&
+                      dns::ancount(message) == 1 &&
+                      shared_.names.is_about(message, pending(sequence).name);
+    shared_.statistics.answered(pending(sequence).sent, now, good);
     settle(sequence);
 }
 

@@ -31,10 +31,19 @@ class Names {
     /// The next query, under the ID given. Valid until the next call.
     [[nodiscard]] dns::Octets next(std::uint16_t id) noexcept;
 
+    /// The number of what next() gave last.
+    [[nodiscard]] std::uint32_t last() const noexcept { return last_; }
+
+    /// Whether a message asks, or answers, the query of that number.
+    [[nodiscard]] bool is_about(dns::Octets message, std::uint32_t number) noexcept;
+
   private:
+    void write(std::uint32_t number) noexcept;
+
     std::vector<std::uint8_t> query_;
     std::uint32_t distinct_;
     std::uint32_t next_{0};
+    std::uint32_t last_{0};
 };
 
 class Client;
@@ -86,6 +95,7 @@ class Client final : public Watch {
 
     struct Pending {
         TimePoint sent;
+        std::uint32_t name{0};
         bool waits{false};
     };
 

@@ -83,7 +83,7 @@ class Place:
     """Where the processes run: the cores, a working directory, the certificates, the tools."""
 
     def __init__(self, tools: Path, proxy_core: int, load_core: int):
-        self.tools = tools
+        self.tools = tools.resolve()
         self.proxy_core = proxy_core
         self.load_core = load_core
         self.directory = Path(tempfile.mkdtemp(prefix="dotproxy-bench-"))
@@ -254,7 +254,8 @@ class Proxy:
                 with contextlib.suppress(OSError):
                     if is_good(client.recv(4096)):
                         return time.monotonic() - self.started
-                if time.monotonic() - self.started > START_PATIENCE or self.child.poll() is not None:
+                late = time.monotonic() - self.started > START_PATIENCE
+                if late or self.child.poll() is not None:
                     break
         raise Trouble(f"{self.child.args[0]} does not answer")
 

@@ -8,6 +8,9 @@ validation is off (dotproxy does not validate). What a proxy does by default bey
 padding) stays as it is; the questions of the uncached rows never repeat a name.
 """
 
+import grp
+import os
+import pwd
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,18 +55,24 @@ class Dotproxy(Peer):
         self.command = command
 
     def find(self) -> str | None:
-        return self.command and shutil.which(self.command)
+        found = self.command and shutil.which(self.command)
+        return found and os.path.abspath(found)
 
     def prepare(self, setup: Setup) -> list[str]:
         upstreams = ",\n".join(
             f'  {{ name = "{UPSTREAM_NAME}"; addresses = ("127.0.0.1"); port = {port}; }}'
             for port in setup.upstreams
         )
+        # It refuses to stay root, and can become nobody else unless it is.
+        user, group = "nobody", "nogroup"
+        if os.geteuid() != 0:
+            user = pwd.getpwuid(os.geteuid()).pw_name
+            group = grp.getgrgid(os.getegid()).gr_name
         patience = 'timeouts: { client_idle = "120s"; };\n' if setup.patient else ""
         file = setup.directory / "dotproxy.conf"
         file.write_text(
             f"workers = {setup.workers};\n"
-            'user = ""; group = "";\n'
+            f'user = "{user}"; group = "{group}";\n'
             f'listen = ( {{ address = "127.0.0.1"; port = {setup.port}; }} );\n'
             f"upstreams = (\n{upstreams}\n);\n"
             f'tls: {{ ca_file = "{setup.ca_file}"; }};\n' + patience +
@@ -77,7 +86,8 @@ class Dnsdist(Peer):
 
     def prepare(self, setup: Setup) -> list[str]:
         servers = "".join(
-            f'newServer({{address="127.0.0.1:{port}", tls="gnutls", maxInFlight=1000, order={order}, '
+            f'newServer({{address="127.0.0.1:{port}", order={order}, tls="gnutls", '
+            "maxInFlight=1000, "
             f'subjectName="{UPSTREAM_NAME}", caStore="{setup.ca_file}", '
             "validateCertificates=true})\n"
             for order, port in enumerate(setup.upstreams, 1)

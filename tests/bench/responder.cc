@@ -131,7 +131,7 @@ class Responder final : public Host {
         if (silent_) {
             return;
         }
-        std::array<std::uint8_t, answer_size> out; // NOLINT(cppcoreguidelines-pro-type-member-init)
+        std::array<std::uint8_t, answer_size> out;
         const auto size = query.size() + answer_growth <= out.size()
                               ? write_answer(query, options_.ttl, out)
                               : std::nullopt;

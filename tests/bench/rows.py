@@ -117,8 +117,12 @@ def run_loads(place: Place, peer: Peer, wanted: set[str], scale: float, cache: b
                 continue
             seconds = (3.0 if "--rate=400" in options else 2.0 if "paced" in key else 1.5) * scale
             before = upstream.counters()
-            result = measure(place, proxy, *options, seconds=seconds,
-                             warm_up=0.6 if cache else 0.3)
+            try:
+                result = measure(place, proxy, *options, seconds=seconds,
+                                 warm_up=0.6 if cache else 0.3)
+            except Trouble as trouble:
+                note(f"  {peer.name}: {key}: {trouble}")
+                continue
             seen = {name: count - before[name] for name, count in upstream.counters().items()}
             values[key] = result["cpu_us"]
             values[f"{key}-qps"] = result["qps"]
@@ -200,8 +204,9 @@ class IdleClients:
     def held(self) -> int:
         count = 0
         for client in self.sockets:
+            client.setblocking(False)
             try:
-                client.recv(1, socket.MSG_DONTWAIT)
+                client.recv(1)
             except BlockingIOError:
                 count += 1
             except OSError:
@@ -226,14 +231,17 @@ def memory(place: Place, peer: Peer, wanted: set[str], scale: float) -> Values:
         if "client-pss" not in wanted:
             return values
         with Proxy(place, peer, upstream, patient=True) as proxy:
-            with contextlib.suppress(Trouble, OSError):
+            try:
                 with IdleClients(proxy.port, 16, place.tag()):
                     before = pss_kib(proxy.pid)
                     with IdleClients(proxy.port, IDLE_CLIENTS, place.tag()) as clients:
                         time.sleep(0.2)
                         held = clients.held()
-                        if held > 0.9 * IDLE_CLIENTS:
-                            values["client-pss"] = (pss_kib(proxy.pid) - before) / held
+                        if held < 0.9 * IDLE_CLIENTS:
+                            raise Trouble(f"keeps {held} of {IDLE_CLIENTS} idle clients")
+                        values["client-pss"] = (pss_kib(proxy.pid) - before) / held
+            except (Trouble, OSError) as trouble:
+                note(f"  {peer.name}: {trouble}")  # what was measured before still counts
     return values
 
 

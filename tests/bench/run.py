@@ -73,8 +73,8 @@ def run(place: Place, peers: list[Peer], rows: list, rounds: int, scale: float) 
             for peer in peers:
                 if stage.needs_cache and not peer.has_cache:
                     continue
-                note(f"{time.monotonic() - begin:5.0f} s  round {number}: {peer.name}: "
-                     f"{', '.join(key for key in stage.keys if key in wanted)}")
+                note(f"{time.monotonic() - begin:5.0f} s  round {number} of {rounds}: {peer.name}: "
+                     f"{stage.run.__name__.replace('_', ' ')}")
                 try:
                     results.add(number, peer.name, stage.run(place, peer, wanted, scale))
                 except (Trouble, OSError) as trouble:
@@ -83,8 +83,11 @@ def run(place: Place, peers: list[Peer], rows: list, rounds: int, scale: float) 
         if not wanted & {f"{fault.key}-lost", f"{fault.key}-back"}:
             continue
         note(f"{time.monotonic() - begin:5.0f} s  upstream {fault.key}: all")
-        for name, values in run_fault(place, peers, fault).items():
-            results.add(1, name, values)
+        try:
+            for name, values in run_fault(place, peers, fault).items():
+                results.add(1, name, values)
+        except (Trouble, OSError) as trouble:
+            note(f"  {trouble}")
     return results
 
 

@@ -17,14 +17,14 @@ void Statistics::sent(TimePoint when) {
     }
 }
 
-void Statistics::answered(TimePoint when, TimePoint now, unsigned rcode) {
-    if (rcode == 0 && in_window(now)) {
+void Statistics::answered(TimePoint when, TimePoint now, bool good) {
+    if (good && in_window(now)) {
         ++received_;
     }
     if (!in_window(when)) {
         return;
     }
-    if (rcode != 0) {
+    if (!good) {
         ++failed_;
         return;
     }

@@ -29,8 +29,8 @@ class Statistics {
     void close(TimePoint now) noexcept { end_ = now; }
 
     void sent(TimePoint when);
-    /// An answer with RCODE `rcode` has come to what was sent at `when`.
-    void answered(TimePoint when, TimePoint now, unsigned rcode);
+    /// An answer has come to what was sent at `when`; `good`: it says what was asked for.
+    void answered(TimePoint when, TimePoint now, bool good);
     /// No answer has come in time, or none can come any more.
     void lost(TimePoint when) noexcept;
 
@@ -55,10 +55,11 @@ class Statistics {
     TimePoint begin_{TimePoint::max()};
     TimePoint end_{TimePoint::max()};
     std::uint64_t sent_{0};
-    std::uint64_t received_{0}; // NOERROR that came within the window, whenever it was asked for
-    std::uint64_t failed_{0};   // another RCODE
+    std::uint64_t received_{
+        0};                   // good ones that came within the window, whenever they were asked for
+    std::uint64_t failed_{0}; // answers that are not good
     std::uint64_t lost_{0};
-    std::vector<float> latencies_; // one for each NOERROR, in microseconds
+    std::vector<float> latencies_; // one for each good answer, in microseconds
     std::vector<Bin> bins_;
 };
 
