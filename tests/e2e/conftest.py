@@ -20,6 +20,11 @@ from harness.upstream import Upstream
 LONGEST = 120
 
 
+def pytest_configure():
+    # TERM ends a run as an interrupt does: what was started is ended as well.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True)
 def bounded():
     """Ends a test that does not end."""

@@ -79,8 +79,8 @@ def test_an_opt_never_makes_an_answer_too_large(proxy, upstream, size):
 def test_large_queries_pass(proxy):
     """C24: 4,096 octets over UDP, 65,535 over TCP."""
     for size, transport in ((4096, udp), (65535, tcp)):
-        bare = len(wire.query("large.example", options=[(65001, b"")]))
-        message = wire.query("large.example", options=[(65001, b"\1" * (size - bare))])
+        bare = len(wire.query_with("large.example", wire.option(65001)))
+        message = wire.query_with("large.example", wire.option(65001, b"\1" * (size - bare)))
         assert len(message) == size
         assert wire.address_in(transport(proxy.address, message)) is not None
 

@@ -67,8 +67,8 @@ def test_the_watchdog_of_somebody_else_is_left_alone(start, upstream):
 
 # Hands sockets over: from descriptor 3 on, and to the process that it becomes.
 AS_SYSTEMD = """
-import os, sys
-copies = [os.dup(int(number)) for number in sys.argv[1].split(",")]
+import fcntl, os, sys
+copies = [fcntl.fcntl(int(number), fcntl.F_DUPFD_CLOEXEC, 100) for number in sys.argv[1].split(",")]
 for number, copy in enumerate(copies):
     os.dup2(copy, 3 + number)
 os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(copies))}

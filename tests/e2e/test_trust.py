@@ -190,8 +190,9 @@ def test_a_resumed_session_is_verified_again(face, authority):
     expires = leaf.certificate.not_valid_after
     proxy, server = face(leaf)
     assert_trusted(proxy, server)
-    server.connections[0].close(CLOSE_NOTIFY)
     wait_for(lambda: datetime.datetime.utcnow() > expires + datetime.timedelta(seconds=1))
+    for connection in server.open_connections:
+        connection.close(CLOSE_NOTIFY)
     answer = ask(proxy.address, "secret.example", edns=0)
     assert answer.rcode() == dns.rcode.SERVFAIL and not server.asked("secret.example")
     assert len(server.connections) > 1

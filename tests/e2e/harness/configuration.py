@@ -22,8 +22,7 @@ def defaults(listen, upstreams, ca_file):
         "upstreams": [describe(one) for one in upstreams],
         "local_zones": False,
         "tls": {"ca_file": str(ca_file)},
-        "timeouts": {"query": "4s", "connect": "1s", "client_idle": "10s", "upstream_idle": "10s",
-                     "drain": "2s"},
+        "timeouts": {"query": "4s", "client_idle": "10s", "upstream_idle": "10s", "drain": "2s"},
         "log": {"level": "debug", "target": "stderr"},
     }
     if os.geteuid() == 0:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 
 from . import configuration
 from .waiting import PATIENCE, free_port, wait_for
@@ -46,6 +47,8 @@ class Dotproxy:
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(directory / "notify"))
         os.chmod(directory / "notify", 0o777)
+        # Read all the time, as a service manager does: the socket holds only a few datagrams.
+        threading.Thread(target=self._read_notifications, daemon=True).start()
         self.process = None
         self.expect_clean_exit = True
 
@@ -85,7 +88,6 @@ class Dotproxy:
     def wait_for_notification(self, wanted, count=1, timeout=PATIENCE):
         """Waits until the line `wanted` came `count` times through the notification socket."""
         def seen():
-            self._read_notifications()
             if self.lines().count(wanted) >= count:
                 return True
             assert self.process.poll() is None, \
@@ -95,15 +97,11 @@ class Dotproxy:
 
     def lines(self):
         """Every line that came through the notification socket, in order."""
-        self._read_notifications()
-        return [line for datagram in self.notifications for line in datagram.splitlines()]
+        return [line for datagram in list(self.notifications) for line in datagram.splitlines()]
 
     def _read_notifications(self):
-        try:
-            while True:
-                self.notifications.append(self._notify.recv(4096, socket.MSG_DONTWAIT).decode())
-        except BlockingIOError:
-            pass
+        while datagram := self._notify.recv(4096):
+            self.notifications.append(datagram.decode())
 
     # The tree.
 
@@ -180,6 +178,7 @@ class Dotproxy:
             if self.expect_clean_exit:
                 assert status == 0, f"exit status {status}:\n{self.log}"
         finally:
+            self._notify.shutdown(socket.SHUT_RDWR)
             self._notify.close()
 
 

@@ -391,4 +391,4 @@ class Upstream:
     def _note_name(self, tls, name, _):
         connection = self.connection_of.get(id(tls))
         if connection:
-            connection.sni = name or ""
+            connection.sni = name

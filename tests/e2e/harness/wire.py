@@ -42,6 +42,11 @@ def query(name, rdtype="A", *, edns=None, payload=1232, do=False, options=(), **
     return message.to_wire()
 
 
+def query_with(text, *options):
+    """A query for the address of `text` with options in octets, as many and as long as they are."""
+    return header(7, 0x0100, 1, additionals=1) + question(text) + opt(*options)
+
+
 def header(ident, flags, questions=0, answers=0, authorities=0, additionals=0):
     return HEADER.pack(ident, flags, questions, answers, authorities, additionals)
 
