@@ -130,6 +130,7 @@ void Connection::on_readable() noexcept {
         stream_.feed_end();
     } else {
         heard_at_ = turn_.now;
+        upstreams_.mark_dirty(*this);
         stream_.feed(std::span{turn_.scratch}.first(static_cast<std::size_t>(count)));
     }
     take_in();
@@ -394,6 +395,11 @@ void Connection::flush() noexcept {
         turn_.counters.add(Counter::upstream_queries, unsent_.size());
         turn_.counters.add(Counter::upstream_records, (size + 16383) / 16384);
         unsent_.clear();
+    } else if (in_flight_ > 0) {
+        // Nothing to send that would carry the acknowledgement, and more answers due: a peer that
+        // holds them back until it is acknowledged (Nagle) must not wait for the delayed one, 40
+        // ms.
+        set_option(socket_.get(), IPPROTO_TCP, TCP_QUICKACK, 1);
     }
     write_out();
 }

@@ -2,6 +2,7 @@ noinst_LIBRARIES += libproxy.a
 libproxy_a_SOURCES = \
 	src/proxy/client.hh \
 	src/proxy/connection.cc src/proxy/connection.hh \
+	src/proxy/courtesy.cc src/proxy/courtesy.hh \
 	src/proxy/endpoint.cc src/proxy/endpoint.hh \
 	src/proxy/handover.cc src/proxy/handover.hh \
 	src/proxy/inquiry.cc src/proxy/inquiry.hh \

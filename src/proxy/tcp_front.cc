@@ -4,6 +4,7 @@
 #include "proxy/tcp_front.hh"
 
 #include "dns/frame.hh"
+#include "proxy/courtesy.hh"
 #include "proxy/relay.hh"
 #include "shared/counters.hh"
 
@@ -34,15 +35,14 @@ void TcpClient::on_ready(std::uint32_t ready) noexcept {
 }
 
 void TcpFront::Source::on_ready(std::uint32_t /*events*/) noexcept {
-    if (handover) {
-        front.take_over_from();
-    } else {
-        front.accept_from(*this);
+    if (!front.courtesy_.step_back()) {
+        front.come_in(*this);
     }
 }
 
-TcpFront::TcpFront(Turn& turn, Relay& relay, const CounterRegion& all, const Handover& handover)
-    : turn_{turn}, relay_{relay}, all_{all}, handover_{handover},
+TcpFront::TcpFront(Turn& turn, Relay& relay, Courtesy& courtesy, const CounterRegion& all,
+                   const Handover& handover)
+    : turn_{turn}, relay_{relay}, courtesy_{courtesy}, all_{all}, handover_{handover},
       first_query_{std::max(first_query_time, Clock::duration{turn.config.timeouts.client_idle})},
       idle_{turn.config.timeouts.client_idle}, writing_{write_time}, leaving_{leave_again},
       pause_{resource_pause}, yield_{share_pause}, clients_{turn.config.limits.tcp_clients +
@@ -60,12 +60,20 @@ bool TcpFront::open_handover() {
 
 bool TcpFront::open(int socket, bool handover) {
     sources_.push_back(std::make_unique<Source>(*this, socket, handover));
-    return turn_.loop.add(socket, EPOLLIN | EPOLLEXCLUSIVE, *sources_.back());
+    return courtesy_.open(socket, *sources_.back());
 }
 
-void TcpFront::accept_from(const Source& source) noexcept {
+void TcpFront::come_in(const Source& source) noexcept {
+    if (source.handover) {
+        take_over_from();
+    } else {
+        accept_from(source.socket);
+    }
+}
+
+void TcpFront::accept_from(int listening) noexcept {
     for (unsigned i = 0; i < accepts_per_turn && !paused_.armed(); ++i) {
-        Fd socket{::accept4(source.socket, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
+        Fd socket{::accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
         if (!socket) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
                 turn_.counters.add(Counter::accept_paused);
@@ -139,7 +147,7 @@ bool TcpFront::more_than_its_share() const noexcept {
 void TcpFront::pause(DeadlineQueue<Pause>& length) noexcept {
     if (!paused_.armed()) {
         for (const auto& source : sources_) {
-            turn_.loop.remove(source->socket);
+            courtesy_.close(source->socket);
         }
     }
     length.arm(paused_, turn_.now);
@@ -150,7 +158,7 @@ void TcpFront::resume() noexcept {
         return;
     }
     for (const auto& source : sources_) {
-        if (!turn_.loop.add(source->socket, EPOLLIN | EPOLLEXCLUSIVE, *source)) {
+        if (!courtesy_.open(source->socket, *source)) {
             pause(pause_);
             return;
         }
@@ -384,10 +392,10 @@ void TcpFront::drain(bool to_successor) noexcept {
         paused_.disarm();
     } else if (!draining_) {
         for (const auto& source : sources_) {
-            source->on_ready(0); // what this worker may have been woken for: no other one was
+            come_in(*source); // what this worker may have been woken for: no other one was
         }
         for (const auto& source : sources_) {
-            turn_.loop.remove(source->socket);
+            courtesy_.close(source->socket);
         }
     }
     draining_ = true;

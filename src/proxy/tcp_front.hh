@@ -21,12 +21,14 @@
 namespace dotproxy {
 
 class CounterRegion;
+class Courtesy;
 class Relay;
 
 class TcpFront final : public Front {
   public:
     /// `all`: the counters of all workers, for the common limit of clients.
-    TcpFront(Turn& turn, Relay& relay, const CounterRegion& all, const Handover& handover);
+    TcpFront(Turn& turn, Relay& relay, Courtesy& courtesy, const CounterRegion& all,
+             const Handover& handover);
     ~TcpFront();
     TcpFront(const TcpFront&) = delete;
     TcpFront& operator=(const TcpFront&) = delete;
@@ -72,7 +74,8 @@ class TcpFront final : public Front {
     struct Pause : Deadline {};
 
     [[nodiscard]] bool open(int socket, bool handover);
-    void accept_from(const Source& source) noexcept;
+    void come_in(const Source& source) noexcept;
+    void accept_from(int listening) noexcept;
     void take_over_from() noexcept;
     [[nodiscard]] TcpClient* admit(Fd socket) noexcept;
     [[nodiscard]] bool full() const noexcept;
@@ -93,6 +96,7 @@ class TcpFront final : public Front {
 
     Turn& turn_;
     Relay& relay_;
+    Courtesy& courtesy_;
     const CounterRegion& all_;
     const Handover& handover_;
     // Deadlines, before what stands in them.

@@ -3,6 +3,7 @@
 
 #include "proxy/udp_front.hh"
 
+#include "proxy/courtesy.hh"
 #include "proxy/relay.hh"
 
 #include <algorithm>
@@ -11,9 +12,9 @@
 
 namespace dotproxy {
 
-UdpFront::UdpFront(Turn& turn, Relay& relay, const Listener& listener)
-    : turn_{turn}, relay_{relay}, listener_{listener}, wildcard_{listener.address.is_wildcard()},
-      in_{std::make_unique_for_overwrite<Incoming>()},
+UdpFront::UdpFront(Turn& turn, Relay& relay, Courtesy& courtesy, const Listener& listener)
+    : turn_{turn}, relay_{relay}, courtesy_{courtesy}, listener_{listener},
+      wildcard_{listener.address.is_wildcard()}, in_{std::make_unique_for_overwrite<Incoming>()},
       out_{std::make_unique_for_overwrite<Outgoing>()} {
     for (std::size_t i = 0; i < batch_size; ++i) {
         in_->parts[i] = {.iov_base = nullptr, .iov_len = receive_size};
@@ -27,16 +28,21 @@ UdpFront::UdpFront(Turn& turn, Relay& relay, const Listener& listener)
 }
 
 bool UdpFront::open() noexcept {
-    // One worker is woken for a datagram, and at low load the same one again and again.
-    return turn_.loop.add(listener_.socket.get(), EPOLLIN | EPOLLEXCLUSIVE, *this);
+    return courtesy_.open(listener_.socket.get(), *this);
 }
 
 void UdpFront::drain() noexcept {
-    on_ready(0); // what this worker may have been woken for: no other one was
-    turn_.loop.remove(listener_.socket.get());
+    read(); // what this worker may have been woken for: no other one was
+    courtesy_.close(listener_.socket.get());
 }
 
 void UdpFront::on_ready(std::uint32_t /*events*/) noexcept {
+    if (!courtesy_.step_back()) {
+        read();
+    }
+}
+
+void UdpFront::read() noexcept {
     for (std::size_t i = 0; i < batch_size; ++i) {
         msghdr& header = in_->headers[i].msg_hdr;
         in_->parts[i].iov_base = in_->octets[i].data();

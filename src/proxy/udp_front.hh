@@ -18,12 +18,13 @@
 
 namespace dotproxy {
 
+class Courtesy;
 class Relay;
 
 class UdpFront final : public Front, public Watch {
   public:
     /// `listener` outlives it.
-    UdpFront(Turn& turn, Relay& relay, const Listener& listener);
+    UdpFront(Turn& turn, Relay& relay, Courtesy& courtesy, const Listener& listener);
 
     /// Starts to take queries; false when the kernel refuses.
     [[nodiscard]] bool open() noexcept;
@@ -62,12 +63,14 @@ class UdpFront final : public Front, public Watch {
         std::array<std::array<std::uint8_t, dns::max_udp_answer_size>, batch_size> octets;
     };
 
+    void read() noexcept;
     void take(std::size_t index) noexcept;
     void read_local(const msghdr& header, Client& client) const noexcept;
     void write_local(const Client& client, std::size_t index) noexcept;
 
     Turn& turn_;
     Relay& relay_;
+    Courtesy& courtesy_;
     const Listener& listener_;
     bool wildcard_;
     std::unique_ptr<Incoming> in_;

@@ -4,6 +4,7 @@
 #include "proxy/worker.hh"
 
 #include "base/log.hh"
+#include "proxy/courtesy.hh"
 #include "proxy/relay.hh"
 #include "proxy/tcp_front.hh"
 #include "proxy/turn.hh"
@@ -22,12 +23,12 @@ class Worker final : public Watch {
   public:
     explicit Worker(WorkerBrief& brief)
         : turn_{brief.config, brief.counters.slot(brief.slot)}, control_{std::move(brief.control)},
-          upstreams_{turn_, brief.tls, relay_}, relay_{turn_, upstreams_}, tcp_{turn_, relay_,
-                                                                                brief.counters,
-                                                                                brief.handover} {
+          upstreams_{turn_, brief.tls, relay_}, relay_{turn_, upstreams_},
+          courtesy_{turn_, brief.counters}, tcp_{turn_, relay_, courtesy_, brief.counters,
+                                                 brief.handover} {
         for (const auto& listener : brief.listeners) {
             if (listener->protocol == Protocol::udp) {
-                udp_.push_back(std::make_unique<UdpFront>(turn_, relay_, *listener));
+                udp_.push_back(std::make_unique<UdpFront>(turn_, relay_, courtesy_, *listener));
             }
         }
     }
@@ -51,13 +52,16 @@ class Worker final : public Watch {
             relay_.expire();
             upstreams_.expire();
             tcp_.expire();
+            courtesy_.expire();
             upstreams_.flush();
-            for (const auto& front : udp_) {
-                front->flush();
-            }
             tcp_.flush();
             upstreams_.bury();
             tcp_.bury();
+            // Last: the client's next query may come before this returns, and should find this
+            // worker waiting rather than wake another one.
+            for (const auto& front : udp_) {
+                front->flush();
+            }
         }
         return exit_finished;
     }
@@ -91,6 +95,7 @@ class Worker final : public Watch {
         relay_.soonest(earliest);
         upstreams_.soonest(earliest);
         tcp_.soonest(earliest);
+        courtesy_.soonest(earliest);
         return earliest;
     }
 
@@ -127,6 +132,7 @@ class Worker final : public Watch {
     Fd control_;
     Upstreams upstreams_;
     Relay relay_;
+    Courtesy courtesy_;
     std::vector<std::unique_ptr<UdpFront>> udp_;
     TcpFront tcp_;
     TimePoint drain_until_{};
