@@ -145,32 +145,46 @@ def test_one_client_cannot_take_all(proxy, upstream):
         assert len(client.receive_all(300)) == 300
 
 
+def is_served(client, name):
+    try:
+        client.send(wire.query(name))
+        return wire.address_in(client.receive()) == wire.address_of(name)
+    except (EOFError, ConnectionError):
+        return False
+
+
 def test_there_is_a_limit_to_tcp_clients(start, upstream):
-    """C15: and it counts those there are, not those there were (L48)."""
+    """C15: who comes when all places are taken by busy clients is refused; and those are counted that
+    there are, not those that there were (L48)."""
     proxy = start(upstream, workers=1, limits={"tcp_clients": 10})
-    for _ in range(3):
+    for turn in range(3):
+        name = f"busy{turn}.example."
+        upstream.hold(name)
         clients = [TcpClient(proxy.address) for _ in range(10)]
         for client in clients:
-            client.send(wire.query("limit.example"))
-            client.receive()
-        late = TcpClient(proxy.address)
-        late.socket.settimeout(1)
-        try:
-            late.send(wire.query("late.example"))
-            served = bool(late.socket.recv(1))
-        except (TimeoutError, ConnectionError):
-            served = False
-        assert not served
-        assert ask(proxy.address, "udp.example").answer
-        for client in [*clients, late]:
+            client.send(wire.query(name))
+        ask(proxy.address, f"sentinel{turn}.example")
+        with TcpClient(proxy.address) as late:
+            assert not is_served(late, "late.example")
+        upstream.release(name)
+        for client in clients:
+            assert wire.address_in(client.receive()) == wire.address_of(name)
             client.reset()
+        wait_for(lambda: is_served(TcpClient(proxy.address), "again.example"))
 
-        def served_again():
-            try:
-                return ask(proxy.address, "again.example", transport="tcp", timeout=1).answer
-            except (OSError, EOFError):
-                return False
-        wait_for(served_again)
+
+def test_the_idlest_client_makes_way_for_a_new_one(start, upstream):
+    """C11, C15: idle connections do not keep others out (RFC 7766, section 6.2.3)."""
+    proxy = start(upstream, workers=1, limits={"tcp_clients": 5}, timeouts={"client_idle": "30s"})
+    clients = [TcpClient(proxy.address) for _ in range(5)]
+    for number, client in enumerate(clients):
+        assert is_served(client, f"idle{number}.example")
+    with TcpClient(proxy.address) as late:
+        assert is_served(late, "late.example")
+    assert clients[0].is_closed_by_peer()
+    for client in clients[1:]:
+        assert is_served(client, "still.example")
+        client.reset()
 
 
 def test_out_of_descriptors_is_no_busy_loop(prepare, upstream):

@@ -107,14 +107,16 @@ def test_a_name_that_ends_connections_does_not_harm_others(spoil, how):
     assert_contained(proxy, upstream)
 
 
-def test_a_name_that_ends_connections_does_not_harm_its_neighbours(spoil):
-    """L80: those in flight on the same connection at the same time."""
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_a_name_that_ends_connections_does_not_harm_its_neighbours(spoil, place):
+    """L80: those in flight on the same connection at the same time, before and behind it."""
     proxy, upstream = spoil(lambda query: query.connection.close(RESET))
     with TcpClient(proxy.address) as client:
         for turn in range(10):
             good = [f"near{turn}-{n}.example" for n in range(10)]
-            client.send(*(wire.query(name, id=n) for n, name in enumerate(good)),
-                        wire.query(BAD, id=99))
+            queries = [wire.query(name, id=n) for n, name in enumerate(good)]
+            queries.insert(0 if place == "first" else len(queries), wire.query(BAD, id=99))
+            client.send(*queries)
             answers = client.receive_all(11)
             assert answers[b"\0\x63"][3] & 15 == dns.rcode.SERVFAIL
             for number, name in enumerate(good):
