@@ -27,7 +27,7 @@ constexpr unsigned use_mask = 0xf;
 static_assert(Connection::max_slots == 1U << slot_bits);
 
 // More than this waiting for the peer to read: no new queries on this connection (L30).
-constexpr std::size_t output_limit = 256 * 1024;
+constexpr std::size_t output_limit = 262144;
 // A connection for questions that broke one is not kept (see Upstreams).
 constexpr Clock::duration side_lane_idle = 1s;
 

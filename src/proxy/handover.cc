@@ -34,6 +34,7 @@ bool hand_over(const Handover& handover, int connection,
     std::uint8_t mark = 0;
     std::array<iovec, 2> parts{
         iovec{.iov_base = &mark, .iov_len = 1},
+        // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): sendmsg(2) only reads
         iovec{.iov_base = const_cast<std::uint8_t*>(unread.data()), .iov_len = unread.size()}};
     Control control;
     msghdr message{};

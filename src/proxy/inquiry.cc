@@ -72,9 +72,10 @@ void Inquiries::Free::operator()(Inquiry** buckets) const noexcept {
 
 Inquiries::Inquiries(std::uint32_t capacity)
     : slab_{capacity}, bucket_mask_{std::bit_ceil(std::size_t{capacity}) - 1},
-      // calloc: pages that were never used stay the kernel's.
-      // NOLINTNEXTLINE(cppcoreguidelines-no-malloc)
+      // NOLINTBEGIN(cppcoreguidelines-no-malloc,bugprone-sizeof-expression): an array of pointers
+      // from calloc, whose pages stay the kernel's until they are used.
       buckets_{static_cast<Inquiry**>(std::calloc(bucket_mask_ + 1, sizeof(Inquiry*)))},
+      // NOLINTEND(cppcoreguidelines-no-malloc,bugprone-sizeof-expression)
       hash_{draw_key()} {
     if (!buckets_) {
         throw std::bad_alloc{};

@@ -277,11 +277,10 @@ void TcpFront::mark_dirty(TcpClient& client) noexcept {
 }
 
 void TcpFront::flush() noexcept {
-    for (std::size_t i = 0; i < dirty_.size(); ++i) {
-        TcpClient& client = *dirty_[i];
-        client.dirty = false;
-        if (!client.closed) {
-            write(client);
+    for (TcpClient* client : dirty_) {
+        client->dirty = false;
+        if (!client->closed) {
+            write(*client);
         }
     }
     dirty_.clear();

@@ -256,10 +256,9 @@ void Upstreams::expire() noexcept {
     while (Inquiry* inquiry = attempts_.pop(turn_.now)) {
         overdue(*inquiry);
     }
-    // By index: what a deadline does may add connections.
-    for (std::size_t i = 0; i < connections_.size(); ++i) {
-        if (connections_[i]->deadline() <= turn_.now) {
-            connections_[i]->on_deadline();
+    for (const auto& connection : connections_) { // only the flush adds to them
+        if (connection->deadline() <= turn_.now) {
+            connection->on_deadline();
         }
     }
 }
@@ -306,11 +305,11 @@ void Upstreams::mark_dirty(Connection& connection) noexcept {
 void Upstreams::on_ready(Connection& connection) noexcept {
     // The race is over for all that are not preferred to this one.
     connection.endpoint().set_good_at(turn_.now);
-    for (std::size_t i = 0; i < connections_.size(); ++i) {
-        Connection& other = *connections_[i];
-        if (&other != &connection && other.lane() == connection.lane() &&
-            is_attempt(other.state()) && other.endpoint().rank() >= connection.endpoint().rank()) {
-            other.close();
+    for (const auto& other : connections_) {
+        if (other.get() != &connection && other->lane() == connection.lane() &&
+            is_attempt(other->state()) &&
+            other->endpoint().rank() >= connection.endpoint().rank()) {
+            other->close();
         }
     }
 }
@@ -418,8 +417,8 @@ void Upstreams::flush() noexcept {
             give_up(lane);
         }
     }
-    for (std::size_t i = 0; i < dirty_.size(); ++i) {
-        dirty_[i]->flush();
+    for (Connection* connection : dirty_) {
+        connection->flush();
     }
     dirty_.clear();
 }

@@ -19,6 +19,7 @@ namespace dotproxy {
 
 namespace {
 
+// NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor): final, and never held by its base
 class Worker final : public Watch {
   public:
     explicit Worker(WorkerBrief& brief)
