@@ -2,15 +2,19 @@ check_PROGRAMS += \
 	tests/base/test_address \
 	tests/base/test_buffer \
 	tests/base/test_deadline \
+	tests/base/test_listener \
 	tests/base/test_log \
 	tests/base/test_loop \
+	tests/base/test_siphash \
 	tests/base/test_slab
 TESTS += \
 	tests/base/test_address \
 	tests/base/test_buffer \
 	tests/base/test_deadline \
+	tests/base/test_listener \
 	tests/base/test_log \
 	tests/base/test_loop \
+	tests/base/test_siphash \
 	tests/base/test_slab
 
 tests_base_test_address_SOURCES = tests/base/test_address.cc tests/unit.hh
@@ -19,9 +23,13 @@ tests_base_test_buffer_SOURCES = tests/base/test_buffer.cc tests/unit.hh
 tests_base_test_buffer_LDADD = $(CMOCKA_LIBS)
 tests_base_test_deadline_SOURCES = tests/base/test_deadline.cc tests/unit.hh
 tests_base_test_deadline_LDADD = $(CMOCKA_LIBS)
+tests_base_test_listener_SOURCES = tests/base/test_listener.cc tests/unit.hh
+tests_base_test_listener_LDADD = libbase.a $(CMOCKA_LIBS)
 tests_base_test_log_SOURCES = tests/base/test_log.cc tests/unit.hh
 tests_base_test_log_LDADD = libbase.a $(CMOCKA_LIBS)
 tests_base_test_loop_SOURCES = tests/base/test_loop.cc tests/unit.hh
 tests_base_test_loop_LDADD = libbase.a $(CMOCKA_LIBS)
+tests_base_test_siphash_SOURCES = tests/base/test_siphash.cc tests/unit.hh
+tests_base_test_siphash_LDADD = $(CMOCKA_LIBS)
 tests_base_test_slab_SOURCES = tests/base/test_slab.cc tests/unit.hh
 tests_base_test_slab_LDADD = $(CMOCKA_LIBS)
