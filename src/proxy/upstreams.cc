@@ -22,6 +22,9 @@ constexpr Clock::duration side_lane_pause = 50ms;
 // next question need not wait for a handshake. The spare itself is not: it was of no use yet.
 constexpr std::uint64_t worth_a_spare = 4;
 
+// An outage that has lasted this many client time-outs is not about to end.
+constexpr int hopeless_after = 3;
+
 constexpr unsigned no_rank = std::numeric_limits<unsigned>::max();
 
 bool is_attempt(Connection::State state) noexcept {
@@ -211,10 +214,10 @@ void Upstreams::connect(Endpoint& endpoint, unsigned lane) noexcept {
     connections_.back()->start();
 }
 
-/// Whether nothing is to be hoped for within a client's patience: every endpoint is out of use, and
-/// has been for that long or cannot be trusted.
+/// Whether nothing is to be hoped for within a client's patience: every endpoint cannot be trusted,
+/// or has been out of use for so long that a restart or a change of networks would be over.
 bool Upstreams::hopeless() const noexcept {
-    const TimePoint long_ago = turn_.now - turn_.config.timeouts.query;
+    const TimePoint long_ago = turn_.now - hopeless_after * turn_.config.timeouts.query;
     return std::all_of(endpoints_.begin(), endpoints_.end(), [long_ago](const auto& endpoint) {
         return endpoint->trouble() == Trouble::untrusted ||
                (endpoint->trouble() != Trouble::none && endpoint->down_since() <= long_ago);
