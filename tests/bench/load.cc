@@ -4,8 +4,9 @@
 // bench/load: the load generator of the benchmark. It asks a DNS server on 127.0.0.1 over UDP or
 // TCP, either as fast as answers come (a fixed number of queries under way) or at a fixed rate,
 // and says exactly what became of each query. dnsperf knows neither percentiles of latency, nor
-// losses by the time of sending, nor a new connection for each query, and costs more CPU time per
-// query than the proxies do that share the machine with it.
+// losses by the time of sending, nor a new connection for each query; and since it costs about as
+// much CPU time per query as dotproxy does, it cannot saturate it from a core that it shares with
+// the upstream.
 //
 // Standard output: "begin" and "end" around the measured window, then what Statistics prints.
 

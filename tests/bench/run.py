@@ -117,7 +117,7 @@ def main() -> int:
     (arguments.out / "table.txt").write_text(text + "\n")
     results.write_csv(arguments.out / "samples.csv")
     drawn = report.plot(results, arguments.out / "plot.svg")
-    note(f"samples{', table and plot' if drawn else ' and table (no gnuplot, no plot)'}: "
+    note(f"samples{', table and plot' if drawn else ' and table'}: "
          f"{arguments.out}")
     return 0
 
