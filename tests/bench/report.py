@@ -106,7 +106,7 @@ def plot(results: Results, file: Path) -> bool:
         script.append(" ".join(f'"{head}"' for head in ["row", *results.peers]))
         for row in rows:
             values = [results.median(row.key, peer) for peer in results.peers]
-            script.append(f'"{row.title}" ' + " ".join(
+            script.append(f'"{row.key}" ' + " ".join(
                 "?" if value is None or math.isinf(value) else f"{value:.3f}" for value in values))
         script += ["END", f"set title '{group.replace(chr(39), chr(39) * 2)}' noenhanced",
                    "set datafile missing '?'"]
