@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "master/notify.hh"
+
+#include "master/child.hh"
+#include "unit.hh"
+
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <fcntl.h>
+#include <string>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+using namespace std::chrono_literals;
+using dotproxy::Fd;
+using dotproxy::Notify;
+using dotproxy::passed_sockets;
+using dotproxy::test::first_failure;
+using dotproxy::test::in_child;
+
+namespace {
+
+constexpr std::array<const char*, 6> variables{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID",
+                                               "LISTEN_FDS",    "LISTEN_PID",    "LISTEN_FDNAMES"};
+
+void set(const char* variable, const std::string& value) {
+    ::setenv(variable, value.c_str(), 1);
+}
+
+int clear_environment(void** /*state*/) {
+    for (const char* variable : variables) {
+        ::unsetenv(variable);
+    }
+    return 0;
+}
+
+/// The service manager's end of the notification socket, bound to a path or an abstract name.
+class Manager {
+  public:
+    explicit Manager(bool abstract) : socket_{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)} {
+        std::array<char, 32> directory{"/tmp/dotproxy-notify-XXXXXX"};
+        assert_non_null(::mkdtemp(directory.data()));
+        directory_ = directory.data();
+        path_ = (abstract ? "@" : "") + directory_ + "/socket";
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        path_.copy(address.sun_path, sizeof address.sun_path - 1);
+        if (abstract) {
+            address.sun_path[0] = '\0';
+        }
+        const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path_.size());
+        assert_int_equal(::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), size),
+                         0);
+    }
+
+    Manager(const Manager&) = delete;
+    Manager& operator=(const Manager&) = delete;
+
+    ~Manager() {
+        ::unlink(path_.c_str());
+        ::rmdir(directory_.c_str());
+    }
+
+    [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+    /// The next notification; empty when there is none.
+    [[nodiscard]] std::string heard() const {
+        std::array<char, 512> text{};
+        const ssize_t count = ::recv(socket_.get(), text.data(), text.size(), MSG_DONTWAIT);
+        return count > 0 ? std::string{text.data(), static_cast<std::size_t>(count)} : "";
+    }
+
+  private:
+    Fd socket_;
+    std::string directory_;
+    std::string path_;
+};
+
+void assert_heard(const Manager& manager, const char* wanted) {
+    assert_string_equal(manager.heard().c_str(), wanted);
+}
+
+void test_notify_when_a_path_then_each_state_is_one_datagram(void** /*state*/) {
+    const Manager manager{false};
+    set("NOTIFY_SOCKET", manager.path());
+    const Notify notify;
+    notify.ready("serving with 2 workers");
+    assert_heard(manager, "READY=1\nSTATUS=serving with 2 workers");
+    notify.alive();
+    assert_heard(manager, "WATCHDOG=1");
+    notify.stopping();
+    assert_heard(manager, "STOPPING=1");
+    assert_heard(manager, "");
+}
+
+void test_notify_when_an_abstract_name_then_heard(void** /*state*/) {
+    const Manager manager{true};
+    set("NOTIFY_SOCKET", manager.path());
+    Notify{}.alive();
+    assert_heard(manager, "WATCHDOG=1");
+}
+
+// Type=notify-reload wants the time, so that it can tell this reload from the one before.
+void test_reloading_then_with_the_time(void** /*state*/) {
+    const Manager manager{false};
+    set("NOTIFY_SOCKET", manager.path());
+    const auto now = [] {
+        timespec time{};
+        ::clock_gettime(CLOCK_MONOTONIC, &time);
+        return time.tv_sec * 1'000'000LL + time.tv_nsec / 1000;
+    };
+    const long long before = now();
+    Notify{}.reloading();
+    const std::string text = manager.heard();
+    const std::string front = "RELOADING=1\nMONOTONIC_USEC=";
+    assert_string_equal(text.substr(0, front.size()).c_str(), front.c_str());
+    const long long told = std::atoll(text.c_str() + front.size());
+    assert_in_range(told, before, now());
+}
+
+void test_notify_when_nobody_listens_then_nothing_happens(void** /*state*/) {
+    const Notify without;
+    without.ready("there is no service manager");
+    assert_false(without.watchdog().has_value());
+    set("NOTIFY_SOCKET", "/nonexistent/socket");
+    Notify{}.ready("it is gone");
+    set("NOTIFY_SOCKET", std::string(sizeof(sockaddr_un::sun_path), 'x')); // one octet too many
+    Notify{}.ready("no address can hold it");
+}
+
+void test_watchdog_then_twice_as_often_as_it_must(void** /*state*/) {
+    set("WATCHDOG_USEC", "30000000");
+    assert_true(Notify{}.watchdog() == 15s);
+    set("WATCHDOG_PID", std::to_string(::getpid()));
+    assert_true(Notify{}.watchdog() == 15s);
+}
+
+void test_watchdog_when_it_watches_another_process_then_none(void** /*state*/) {
+    set("WATCHDOG_USEC", "30000000");
+    set("WATCHDOG_PID", std::to_string(::getppid()));
+    assert_false(Notify{}.watchdog().has_value());
+}
+
+void test_watchdog_when_no_number_then_none(void** /*state*/) {
+    for (const char* text : {"", "0", "-1", "30s", " 30", "99999999999999999999"}) {
+        set("WATCHDOG_USEC", text);
+        assert_false(Notify{}.watchdog().has_value());
+    }
+}
+
+/// Puts a socket that is bound to nothing at `fd`, as the service manager passes them: inheritable.
+bool put_socket(int fd) {
+    Fd socket{::socket(AF_INET, SOCK_DGRAM, 0)};
+    return socket.get() == fd ? socket.release() == fd : ::dup2(socket.get(), fd) == fd;
+}
+
+bool is_socket(int fd) {
+    struct stat status {};
+
+    return ::fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+bool environment_is_clear() {
+    return std::getenv("LISTEN_FDS") == nullptr && std::getenv("LISTEN_PID") == nullptr &&
+           std::getenv("LISTEN_FDNAMES") == nullptr;
+}
+
+void test_passed_sockets_when_meant_for_us_then_from_3_on_and_not_inherited(void** /*state*/) {
+    const int failed = in_child([] {
+        const bool put = put_socket(3) && put_socket(4);
+        set("LISTEN_PID", std::to_string(::getpid()));
+        set("LISTEN_FDS", "2");
+        set("LISTEN_FDNAMES", "dns:dns");
+        const auto sockets = passed_sockets();
+        return first_failure({put, sockets.size() == 2, sockets[0].get() == 3,
+                              sockets[1].get() == 4, ::fcntl(3, F_GETFD) == FD_CLOEXEC,
+                              ::fcntl(4, F_GETFD) == FD_CLOEXEC, environment_is_clear(),
+                              passed_sockets().empty()});
+    });
+    assert_int_equal(failed, 0);
+}
+
+// The variables are inherited: a program that our starter started in between would see them too.
+void test_passed_sockets_when_meant_for_another_then_left_alone(void** /*state*/) {
+    const int failed = in_child([] {
+        const bool put = put_socket(3);
+        set("LISTEN_PID", std::to_string(::getppid()));
+        set("LISTEN_FDS", "1");
+        const bool none = passed_sockets().empty();
+        return first_failure({put, none, is_socket(3), environment_is_clear()});
+    });
+    assert_int_equal(failed, 0);
+}
+
+void test_passed_sockets_when_no_sensible_count_then_none(void** /*state*/) {
+    for (const char* count : {"", "0", "-1", "1x", "1025", "4294967297"}) {
+        const int failed = in_child([count] {
+            const bool put = put_socket(3);
+            set("LISTEN_PID", std::to_string(::getpid()));
+            set("LISTEN_FDS", count);
+            return first_failure({put, passed_sockets().empty(), is_socket(3)});
+        });
+        assert_int_equal(failed, 0);
+    }
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_notify_when_a_path_then_each_state_is_one_datagram,
+                               clear_environment),
+        cmocka_unit_test_setup(test_notify_when_an_abstract_name_then_heard, clear_environment),
+        cmocka_unit_test_setup(test_reloading_then_with_the_time, clear_environment),
+        cmocka_unit_test_setup(test_notify_when_nobody_listens_then_nothing_happens,
+                               clear_environment),
+        cmocka_unit_test_setup(test_watchdog_then_twice_as_often_as_it_must, clear_environment),
+        cmocka_unit_test_setup(test_watchdog_when_it_watches_another_process_then_none,
+                               clear_environment),
+        cmocka_unit_test_setup(test_watchdog_when_no_number_then_none, clear_environment),
+        cmocka_unit_test_setup(
+            test_passed_sockets_when_meant_for_us_then_from_3_on_and_not_inherited,
+            clear_environment),
+        cmocka_unit_test_setup(test_passed_sockets_when_meant_for_another_then_left_alone,
+                               clear_environment),
+        cmocka_unit_test_setup(test_passed_sockets_when_no_sensible_count_then_none,
+                               clear_environment),
+    };
+    return cmocka_run_group_tests_name("master/notify", tests, nullptr, nullptr);
+}

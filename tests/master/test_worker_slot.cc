@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Wait statuses are built as wait(2) has them on Linux: the exit status in the second octet, the
+// signal in the first.
+
+#include "master/worker_slot.hh"
+
+#include "unit.hh"
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+using namespace std::chrono_literals;
+using dotproxy::Clock;
+using dotproxy::describe_end;
+using dotproxy::exit_failed;
+using dotproxy::exit_hopeless;
+using dotproxy::Fd;
+using dotproxy::Milliseconds;
+using dotproxy::Order;
+using dotproxy::Report;
+using dotproxy::TimePoint;
+using dotproxy::WorkerSlot;
+using State = dotproxy::WorkerSlot::State;
+
+namespace {
+
+constexpr TimePoint start{24h};
+constexpr pid_t some_pid = 4711;
+
+constexpr int exited(int status) noexcept {
+    return status << 8;
+}
+
+/// A life of `span` that ends in a crash; returns when it ended.
+TimePoint live(WorkerSlot& slot, TimePoint from, Clock::duration span, bool ready) {
+    slot.born(some_pid, Fd{}, from);
+    if (ready) {
+        slot.heard(Report::ready, from);
+    }
+    slot.died(SIGSEGV, from + span);
+    return from + span;
+}
+
+void test_new_then_a_worker_may_be_started_at_once(void** /*state*/) {
+    const WorkerSlot slot{3};
+    assert_int_equal(slot.index(), 3);
+    assert_true(slot.state() == State::empty);
+    assert_false(slot.alive());
+    assert_true(slot.respawn_at() <= start);
+}
+
+void test_life_then_each_state_in_turn(void** /*state*/) {
+    WorkerSlot slot{0};
+    slot.born(some_pid, Fd{}, start);
+    assert_true(slot.state() == State::starting);
+    assert_true(slot.alive());
+    assert_int_equal(slot.pid(), some_pid);
+    slot.heard(Report::alive, start + 1s); // no substitute for READY
+    assert_true(slot.state() == State::starting);
+    assert_true(slot.heard_at() == start + 1s);
+    slot.heard(Report::ready, start + 2s);
+    assert_true(slot.state() == State::ready);
+    slot.heard(Report::alive, start + 3s);
+    assert_true(slot.state() == State::ready);
+    assert_true(slot.heard_at() == start + 3s);
+    slot.died(exited(0), start + 4s);
+    assert_true(slot.state() == State::empty);
+    assert_false(slot.alive());
+}
+
+// L60: the first crash of a worker that had served costs no time, then it doubles, up to 30 s.
+void test_died_when_it_was_ready_then_the_pause_doubles(void** /*state*/) {
+    WorkerSlot slot{0};
+    TimePoint now = live(slot, start, 1s, true);
+    assert_true(slot.respawn_at() == now);
+    Milliseconds pause = 100ms;
+    for (int crash = 2; crash < 40; ++crash) {
+        now = live(slot, slot.respawn_at(), 1s, true);
+        assert_true(slot.respawn_at() == now + pause);
+        pause = std::min<Milliseconds>(pause * 2, 30s);
+    }
+    assert_true(pause == 30s);
+}
+
+void test_died_when_it_was_never_ready_then_it_counts_double(void** /*state*/) {
+    WorkerSlot slot{0};
+    for (const Milliseconds pause : {100ms, 400ms, 1600ms, 6400ms, 25600ms, 30000ms, 30000ms}) {
+        const TimePoint now = live(slot, slot.respawn_at() + 24h, 1ms, false);
+        assert_true(slot.respawn_at() == now + pause);
+    }
+}
+
+void test_died_when_it_had_served_a_minute_then_its_past_is_forgotten(void** /*state*/) {
+    WorkerSlot slot{0};
+    TimePoint now = start;
+    for (int crash = 0; crash < 5; ++crash) {
+        now = live(slot, now, 1s, true);
+    }
+    now = live(slot, now, 59'999ms, true);
+    assert_true(slot.respawn_at() > now);
+    now = live(slot, now, 60s, true);
+    assert_true(slot.respawn_at() == now);
+}
+
+// A worker that hangs before it is ready has not proved anything by living long.
+void test_died_when_it_lived_long_but_never_ready_then_nothing_is_forgotten(void** /*state*/) {
+    WorkerSlot slot{0};
+    TimePoint now = live(slot, start, 1s, false);
+    now = live(slot, now, 120s, false);
+    assert_true(slot.respawn_at() == now + 400ms);
+}
+
+void test_not_born_then_later_and_later(void** /*state*/) {
+    WorkerSlot slot{0};
+    slot.not_born(start);
+    assert_true(slot.state() == State::empty);
+    assert_true(slot.respawn_at() == start + 100ms);
+    slot.not_born(start + 1s);
+    assert_true(slot.respawn_at() == start + 1400ms);
+}
+
+void test_died_when_it_says_hopeless_then_it_is_the_end(void** /*state*/) {
+    WorkerSlot slot{0};
+    slot.born(some_pid, Fd{}, start);
+    slot.died(exited(exit_hopeless), start);
+    assert_true(slot.state() == State::hopeless);
+    assert_false(slot.alive());
+}
+
+// A signal whose number is the same says nothing of the kind.
+void test_died_when_another_status_then_another_may_be_started(void** /*state*/) {
+    for (const int status : {exited(exit_failed), exited(0), exit_hopeless & 0x7f}) {
+        WorkerSlot slot{0};
+        slot.born(some_pid, Fd{}, start);
+        slot.died(status, start);
+        assert_true(slot.state() == State::empty);
+    }
+}
+
+void test_tell_then_the_order_arrives_as_one_octet(void** /*state*/) {
+    std::array<int, 2> ends{-1, -1};
+    assert_int_equal(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()), 0);
+    const Fd worker{ends[1]};
+    WorkerSlot slot{0};
+    slot.born(some_pid, Fd{ends[0]}, start);
+    assert_int_equal(slot.control(), ends[0]);
+    slot.tell(Order::hand_over);
+    slot.tell(Order::ping);
+    std::array<char, 4> got{};
+    assert_int_equal(::recv(worker.get(), got.data(), got.size(), MSG_DONTWAIT), 1);
+    assert_int_equal(got[0], 'H');
+    assert_int_equal(::recv(worker.get(), got.data(), got.size(), MSG_DONTWAIT), 1);
+    assert_int_equal(got[0], 'P');
+    slot.died(SIGKILL, start);
+    assert_int_equal(slot.control(), -1);
+    assert_int_equal(::recv(worker.get(), got.data(), got.size(), MSG_DONTWAIT), 0); // the end
+}
+
+void test_tell_when_the_worker_is_gone_then_no_signal(void** /*state*/) {
+    std::array<int, 2> ends{-1, -1};
+    assert_int_equal(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()), 0);
+    WorkerSlot slot{0};
+    slot.born(some_pid, Fd{ends[0]}, start);
+    Fd{ends[1]}.reset();
+    slot.tell(Order::finish); // SIGPIPE would end the test (L49)
+    assert_true(slot.alive());
+}
+
+void test_kill_then_its_process_gets_the_signal(void** /*state*/) {
+    WorkerSlot slot{0};
+    slot.kill(SIGKILL); // nobody there: not kill(0), which is the whole group
+    const pid_t child = ::fork();
+    if (child == 0) {
+        for (;;) {
+            ::pause();
+        }
+    }
+    slot.born(child, Fd{}, start);
+    slot.kill(SIGKILL);
+    int status = 0;
+    assert_int_equal(::waitpid(child, &status, 0), child);
+    assert_string_equal(describe_end(status).c_str(), "was killed by signal 9 (Killed)");
+}
+
+void test_describe_end_when_it_exited_then_its_status(void** /*state*/) {
+    assert_string_equal(describe_end(exited(0)).c_str(), "exited with status 0");
+    assert_string_equal(describe_end(exited(78)).c_str(), "exited with status 78");
+}
+
+void test_describe_end_when_it_dumped_core_then_the_signal(void** /*state*/) {
+    assert_string_equal(describe_end(SIGSEGV | 0x80).c_str(),
+                        "was killed by signal 11 (Segmentation fault)");
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test(test_new_then_a_worker_may_be_started_at_once),
+        cmocka_unit_test(test_life_then_each_state_in_turn),
+        cmocka_unit_test(test_died_when_it_was_ready_then_the_pause_doubles),
+        cmocka_unit_test(test_died_when_it_was_never_ready_then_it_counts_double),
+        cmocka_unit_test(test_died_when_it_had_served_a_minute_then_its_past_is_forgotten),
+        cmocka_unit_test(test_died_when_it_lived_long_but_never_ready_then_nothing_is_forgotten),
+        cmocka_unit_test(test_not_born_then_later_and_later),
+        cmocka_unit_test(test_died_when_it_says_hopeless_then_it_is_the_end),
+        cmocka_unit_test(test_died_when_another_status_then_another_may_be_started),
+        cmocka_unit_test(test_tell_then_the_order_arrives_as_one_octet),
+        cmocka_unit_test(test_tell_when_the_worker_is_gone_then_no_signal),
+        cmocka_unit_test(test_kill_then_its_process_gets_the_signal),
+        cmocka_unit_test(test_describe_end_when_it_exited_then_its_status),
+        cmocka_unit_test(test_describe_end_when_it_dumped_core_then_the_signal),
+    };
+    return cmocka_run_group_tests_name("master/worker_slot", tests, nullptr, nullptr);
+}
