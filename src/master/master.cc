@@ -254,10 +254,13 @@ void Master::spawn(Generation& generation, WorkerSlot& worker) {
 
 void Master::be_worker(Generation& generation, unsigned slot, Fd control) {
     // A sibling's channel that stayed open here would keep its end of file from that sibling when
-    // the master dies.
-    for_each_generation([](Generation& any) {
+    // the master dies, and another generation's socket would go on taking questions.
+    for_each_generation([&generation](Generation& any) {
         for (WorkerSlot& worker : any.workers) {
             worker.close();
+        }
+        if (&any != &generation) {
+            any.listeners.clear();
         }
     });
     signals_.reset();

@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 // How long one attempt has for itself before the next one joins the race (RFC 8305, section 5).
 constexpr Clock::duration stagger = 250ms;
 // Between attempts in the side lanes, whose connections may be broken again and again.
-constexpr Clock::duration side_lane_pause = 50ms;
+constexpr Clock::duration side_lane_pause = 200ms;
 // A connection that was of this much use and is closed while idle is replaced at once, so that the
 // next question need not wait for a handshake. The spare itself is not: it was of no use yet.
 constexpr std::uint64_t worth_a_spare = 4;
@@ -284,8 +284,9 @@ void Upstreams::overdue(Inquiry& inquiry) noexcept {
 void Upstreams::stalled(Connection& connection) noexcept {
     trouble(connection.endpoint(), Trouble::silent, "answers nothing");
     connection.retire();
-    connection.for_each_inquiry([this](Inquiry& inquiry) {
+    connection.for_each_inquiry([&](Inquiry& inquiry) {
         if (!inquiry.queued && inquiry.sends < max_sends) {
+            change_lane(inquiry, connection);
             enqueue(inquiry, false);
         }
     });
@@ -371,15 +372,23 @@ void Upstreams::send_again(Inquiry& inquiry, const Connection& lost, bool sent) 
                                         excuse_ = "the upstream closes instead of answering"));
         return;
     }
-    // The close of an idle connection may have crossed with the question (L34): nothing came since
-    // it was sent, and it was the connection's first loss of it. That says nothing about either.
+    if (sent) {
+        change_lane(inquiry, lost);
+    }
+    enqueue(inquiry, true);
+}
+
+/// A connection was lost under an inquiry, which may be to blame.
+void Upstreams::change_lane(Inquiry& inquiry, const Connection& lost) noexcept {
+    // The end of a connection that was of use may have crossed with the question (L34), or had
+    // begun before it: nothing came since it was sent, and it is the first one that this question
+    // lost.
     const bool crossed =
         lost.answers() > 0 && lost.heard_at() < inquiry.sent_at && inquiry.sends == 1;
-    if (sent && !crossed) {
+    if (!crossed) {
         inquiry.lane =
             static_cast<std::uint8_t>(std::min<unsigned>(inquiry.lane + 1U, lane_count - 1));
     }
-    enqueue(inquiry, true);
 }
 
 void Upstreams::soonest(TimePoint& earliest) noexcept {

@@ -93,6 +93,7 @@ class Upstreams {
     void overdue(Inquiry& inquiry) noexcept;
     void stalled(Connection& connection) noexcept;
     void send_again(Inquiry& inquiry, const Connection& lost, bool sent) noexcept;
+    static void change_lane(Inquiry& inquiry, const Connection& lost) noexcept;
     void trouble(Endpoint& endpoint, Trouble trouble, std::string reason) noexcept;
 
     Turn& turn_;
