@@ -1,1 +1,17 @@
-# Tests of src/proxy.
+proxy_tests = \
+	tests/proxy/test_courtesy \
+	tests/proxy/test_endpoint \
+	tests/proxy/test_handover \
+	tests/proxy/test_inquiry
+check_PROGRAMS += $(proxy_tests)
+TESTS += $(proxy_tests)
+
+tests_proxy_test_courtesy_SOURCES = tests/proxy/test_courtesy.cc \
+	tests/proxy/clock.cc tests/proxy/clock.hh tests/unit.hh
+tests_proxy_test_courtesy_LDADD = libproxy.a libshared.a libbase.a $(CMOCKA_LIBS)
+tests_proxy_test_endpoint_SOURCES = tests/proxy/test_endpoint.cc tests/unit.hh
+tests_proxy_test_endpoint_LDADD = libproxy.a libtls.a libbase.a $(GNUTLS_LIBS) $(CMOCKA_LIBS)
+tests_proxy_test_handover_SOURCES = tests/proxy/test_handover.cc tests/unit.hh
+tests_proxy_test_handover_LDADD = libproxy.a $(CMOCKA_LIBS)
+tests_proxy_test_inquiry_SOURCES = tests/proxy/test_inquiry.cc tests/dns/messages.hh tests/unit.hh
+tests_proxy_test_inquiry_LDADD = libproxy.a libdns.a libbase.a $(CMOCKA_LIBS)
