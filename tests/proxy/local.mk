@@ -1,4 +1,12 @@
+check_LIBRARIES += tests/proxy/librig.a
+tests_proxy_librig_a_SOURCES = \
+	tests/proxy/clients.hh \
+	tests/proxy/clock.cc tests/proxy/clock.hh \
+	tests/proxy/resolver.cc tests/proxy/resolver.hh \
+	tests/proxy/rig.cc tests/proxy/rig.hh
+
 proxy_tests = \
+	tests/proxy/test_connection \
 	tests/proxy/test_courtesy \
 	tests/proxy/test_endpoint \
 	tests/proxy/test_handover \
@@ -6,6 +14,12 @@ proxy_tests = \
 check_PROGRAMS += $(proxy_tests)
 TESTS += $(proxy_tests)
 
+# A whole worker under the test's own clock. The clock comes first: it stands before the C library's.
+proxy_test_rig = tests/proxy/librig.a tests/tls/libpeer.a libproxy.a libshared.a libtls.a libdns.a \
+	libbase.a $(GNUTLS_LIBS) $(CMOCKA_LIBS)
+
+tests_proxy_test_connection_SOURCES = tests/proxy/test_connection.cc tests/dns/messages.hh tests/unit.hh
+tests_proxy_test_connection_LDADD = $(proxy_test_rig)
 tests_proxy_test_courtesy_SOURCES = tests/proxy/test_courtesy.cc \
 	tests/proxy/clock.cc tests/proxy/clock.hh tests/unit.hh
 tests_proxy_test_courtesy_LDADD = libproxy.a libshared.a libbase.a $(CMOCKA_LIBS)

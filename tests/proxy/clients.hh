@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Clients of dotproxy: real sockets that never wait.
+
+#pragma once
+
+#include "base/address.hh"
+#include "base/fd.hh"
+#include "dns/messages.hh"
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <sys/socket.h>
+#include <vector>
+
+namespace dotproxy::test {
+
+using Message = std::vector<std::uint8_t>;
+
+[[nodiscard]] inline unsigned rcode(const Message& message) {
+    return message.size() < dns::header_size ? 0xffffU
+                                             : dns::flags(message) & dns::flag::rcode_mask;
+}
+
+/// A query with this ID.
+[[nodiscard]] inline Message query(std::string_view name, std::uint16_t id,
+                                   std::uint16_t type = dns::type::a) {
+    dns::test::Message made = dns::test::query(name, type);
+    dns::set_id(made.mutable_octets(), id);
+    return {made.octets().begin(), made.octets().end()};
+}
+
+class UdpClient {
+  public:
+    explicit UdpClient(const Address& server)
+        : socket_{::socket(server.family(), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)} {
+        static_cast<void>(::connect(socket_.get(), server.data(), server.size()));
+    }
+
+    void send(std::span<const std::uint8_t> message) const {
+        static_cast<void>(::send(socket_.get(), message.data(), message.size(), 0));
+    }
+
+    /// The next answer; empty when there is none.
+    [[nodiscard]] Message receive() const {
+        Message message(65536);
+        const ssize_t count = ::recv(socket_.get(), message.data(), message.size(), 0);
+        message.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
+        return message;
+    }
+
+  private:
+    Fd socket_;
+};
+
+class TcpClient {
+  public:
+    /// `receive_buffer`: octets the kernel holds for it, 0 for the default.
+    explicit TcpClient(const Address& server, int receive_buffer = 0)
+        : socket_{::socket(server.family(), SOCK_STREAM | SOCK_CLOEXEC, 0)} {
+        if (receive_buffer != 0) {
+            ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer,
+                         sizeof receive_buffer);
+        }
+        static_cast<void>(::connect(socket_.get(), server.data(), server.size()));
+    }
+
+    /// Octets as they are; returns how many the kernel took.
+    std::size_t send_raw(std::span<const std::uint8_t> octets) const {
+        const ssize_t count =
+            ::send(socket_.get(), octets.data(), octets.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        return count > 0 ? static_cast<std::size_t>(count) : 0;
+    }
+
+    /// One message in its frame.
+    std::size_t send(const Message& message) const { return send_raw(frame(message)); }
+
+    [[nodiscard]] static Message frame(const Message& message) {
+        Message made{static_cast<std::uint8_t>(message.size() >> 8U),
+                     static_cast<std::uint8_t>(message.size() & 0xffU)};
+        made.insert(made.end(), message.begin(), message.end());
+        return made;
+    }
+
+    /// The next whole answer; empty when there is none yet.
+    [[nodiscard]] Message receive() {
+        read();
+        if (held_.size() < 2 || held_.size() < 2U + dns::load16(held_, 0)) {
+            return {};
+        }
+        const auto end = held_.begin() + 2 + dns::load16(held_, 0);
+        Message message{held_.begin() + 2, end};
+        held_.erase(held_.begin(), end);
+        return message;
+    }
+
+    /// Whether the server has closed the connection, and how.
+    [[nodiscard]] bool is_closed() {
+        read();
+        return closed_;
+    }
+
+    void end_writing() const { ::shutdown(socket_.get(), SHUT_WR); }
+
+    void close() { socket_.reset(); }
+
+    /// Closes with RST.
+    void reset() {
+        const linger at_once{.l_onoff = 1, .l_linger = 0};
+        ::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        socket_.reset();
+    }
+
+  private:
+    void read() {
+        std::array<std::uint8_t, 65536> octets{};
+        for (;;) {
+            const ssize_t count = ::recv(socket_.get(), octets.data(), octets.size(), MSG_DONTWAIT);
+            if (count <= 0) {
+                closed_ = closed_ || count == 0 || errno != EAGAIN;
+                return;
+            }
+            held_.insert(held_.end(), octets.begin(), octets.begin() + count);
+        }
+    }
+
+    Fd socket_;
+    Message held_;
+    bool closed_{false};
+};
+
+} // namespace dotproxy::test
