@@ -215,7 +215,7 @@ def test_out_of_descriptors_is_no_busy_loop(prepare, upstream):
     assert proxy.log.count("\n") - lines <= 5 * elapsed
     for sock in clients:
         sock.close()
-    wait_for(lambda: ask(proxy.address, "again.example", transport="tcp").answer)
+    wait_for(lambda: is_served(TcpClient(proxy.address), "again.example"))
 
 
 def test_slow_clients_do_not_slow_others(proxy):

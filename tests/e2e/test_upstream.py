@@ -49,7 +49,8 @@ def test_the_end_of_an_idle_connection_is_not_noticed(proxy, upstream, how):
         assert ask(proxy.address, f"idle{number}.example").answer
         upstream.connections[-1].close(how)
     assert len(upstream.handshakes) == 20
-    assert len(upstream.queries) == 20
+    # Each was asked once. After a reset there may be a question of dotproxy's own before it.
+    assert len([query for query in upstream.queries if query.name.startswith("idle")]) == 20
 
 
 def test_sessions_are_resumed_and_tickets_used_once(proxy, upstream):

@@ -76,6 +76,7 @@ class Connection:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = None
         self._lock = threading.RLock()
+        self._thread, self._done = None, threading.Event()
         self._wire, self._plain = b"", b""
 
     @property
@@ -106,6 +107,7 @@ class Connection:
                 pass
 
     def close(self, how=FIN):
+        """Ends the connection; it has ended when this returns."""
         with self._lock:
             if self.closed:
                 return
@@ -120,18 +122,20 @@ class Connection:
                 if how == RESET:
                     self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
                                            struct.pack("ii", 1, 0))
-                    # The thread of this connection may be inside recv(): closing alone would wait
-                    # for it.
-                    self.socket.shutdown(socket.SHUT_RD)
-                    self.socket.close()
-                else:
-                    self.socket.shutdown(socket.SHUT_RDWR)
+                # For a reset, what sends it is close(), in the thread that may be inside recv().
+                self.socket.shutdown(socket.SHUT_RD if how == RESET else socket.SHUT_RDWR)
             except OSError:
                 pass
+            if self._thread == threading.get_ident():
+                self.socket.close()
+                return
+        if how == RESET:
+            self._done.wait(PATIENCE)
 
     # The thread.
 
     def run(self):
+        self._thread = threading.get_ident()
         try:
             if self.server.on_accept is None or self.server.on_accept(self) is not False:
                 self._handshake()
@@ -149,6 +153,7 @@ class Connection:
                 self.close()
             with self._lock:
                 self.socket.close()
+            self._done.set()
             self.server.changed()
 
     def _handshake(self):
