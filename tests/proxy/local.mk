@@ -10,7 +10,11 @@ proxy_tests = \
 	tests/proxy/test_courtesy \
 	tests/proxy/test_endpoint \
 	tests/proxy/test_handover \
-	tests/proxy/test_inquiry
+	tests/proxy/test_inquiry \
+	tests/proxy/test_relay \
+	tests/proxy/test_tcp_front \
+	tests/proxy/test_udp_front \
+	tests/proxy/test_upstreams
 check_PROGRAMS += $(proxy_tests)
 TESTS += $(proxy_tests)
 
@@ -29,3 +33,11 @@ tests_proxy_test_handover_SOURCES = tests/proxy/test_handover.cc tests/unit.hh
 tests_proxy_test_handover_LDADD = libproxy.a $(CMOCKA_LIBS)
 tests_proxy_test_inquiry_SOURCES = tests/proxy/test_inquiry.cc tests/dns/messages.hh tests/unit.hh
 tests_proxy_test_inquiry_LDADD = libproxy.a libdns.a libbase.a $(CMOCKA_LIBS)
+tests_proxy_test_relay_SOURCES = tests/proxy/test_relay.cc tests/dns/messages.hh tests/unit.hh
+tests_proxy_test_relay_LDADD = $(proxy_test_rig)
+tests_proxy_test_tcp_front_SOURCES = tests/proxy/test_tcp_front.cc tests/dns/messages.hh tests/unit.hh
+tests_proxy_test_tcp_front_LDADD = $(proxy_test_rig)
+tests_proxy_test_udp_front_SOURCES = tests/proxy/test_udp_front.cc tests/dns/messages.hh tests/unit.hh
+tests_proxy_test_udp_front_LDADD = $(proxy_test_rig)
+tests_proxy_test_upstreams_SOURCES = tests/proxy/test_upstreams.cc tests/dns/messages.hh tests/unit.hh
+tests_proxy_test_upstreams_LDADD = $(proxy_test_rig)

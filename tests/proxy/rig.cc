@@ -4,6 +4,7 @@
 #include "proxy/rig.hh"
 
 #include <algorithm>
+#include <unistd.h>
 
 namespace dotproxy::test {
 
@@ -63,9 +64,14 @@ TimePoint Rig::nearest() noexcept {
 }
 
 void Rig::step() {
+    in_turn([] {});
+}
+
+void Rig::in_turn(const std::function<void()>& what) {
     // The order of a worker's turn.
     Worker& worker = *worker_;
     worker.turn.loop.wait_and_dispatch(std::min(nearest(), worker.turn.now + 1ms), worker.turn.now);
+    what();
     worker.tcp.take_waiting();
     worker.relay.expire();
     worker.upstreams.expire();
@@ -84,6 +90,9 @@ void Rig::step() {
 void Rig::pass(Clock::duration time) {
     constexpr int most_turns = 10'000;
     const TimePoint target = Clock::now() + time;
+    for (int i = 0; i < 3; ++i) {
+        step(); // what is ready now is not to happen later
+    }
     int turns = 0;
     for (TimePoint due = nearest(); due <= target; due = nearest()) {
         assert_in_range(++turns, 1, most_turns);
@@ -102,6 +111,7 @@ Message Rig::resolve(std::string_view name) {
 }
 
 int make_world(void** state) {
+    ::alarm(120); // a worker that never wakes ends the program, not the patience of who waits
     *state = std::make_unique<World>().release();
     return 0;
 }

@@ -23,6 +23,7 @@
 #include "unit.hh"
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -54,6 +55,9 @@ class Rig {
 
     /// Lets what is ready happen: a turn of the worker, a step of each resolver.
     void step();
+
+    /// A step in which an order of the master comes in: what it makes the worker do.
+    void in_turn(const std::function<void()>& what);
 
     /// Takes steps until `holds()`, at most so many that a wait of 1 ms each is 10 s. false: it
     /// never held.

@@ -238,7 +238,8 @@ void test_frame_when_it_does_not_end_then_closed_within_a_second(void** state) {
     const UdpClient client{rig.udp_address()};
     ask(rig, resolver, client, 2);
     const Asked first = resolver.take();
-    Asked second = resolver.take();
+    resolver.asked.clear();
+    rig.pass(100ms);
     const auto message = right_answer(first);
     resolver.send_raw(0, Bytes{}.u16(static_cast<unsigned>(message.size()) + 100).octets());
     resolver.send_raw(0, message.octets());
