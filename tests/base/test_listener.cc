@@ -183,6 +183,12 @@ void test_adopt_when_no_ip_socket_then_refused(void** /*state*/) {
     }
 }
 
+// It would say that it serves, and every client would be refused.
+void test_adopt_when_tcp_but_not_listening_then_refused(void** /*state*/) {
+    const Refusal refused = refusal([] { return adopt_listener(bound("127.0.0.1", SOCK_STREAM)); });
+    assert_non_null(std::strstr(refused.text.c_str(), "passed socket"));
+}
+
 void test_adopt_when_no_socket_then_refused(void** /*state*/) {
     std::array<int, 2> pipe{-1, -1};
     assert_int_equal(::pipe2(pipe.data(), O_CLOEXEC), 0);
@@ -207,6 +213,7 @@ int main() {
         cmocka_unit_test(test_adopt_udp_then_set_up_as_our_own),
         cmocka_unit_test(test_adopt_tcp_then_set_up_as_our_own),
         cmocka_unit_test(test_adopt_when_no_ip_socket_then_refused),
+        cmocka_unit_test(test_adopt_when_tcp_but_not_listening_then_refused),
         cmocka_unit_test(test_adopt_when_no_socket_then_refused),
     };
     return cmocka_run_group_tests_name("base/listener", tests, nullptr, nullptr);
