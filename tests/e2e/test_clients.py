@@ -48,7 +48,7 @@ def test_clients_that_never_read_cost_bounded_memory(start, upstream):
             wire.query(f"never{number}-{n}.example", "TYPE65280", id=n) for n in range(1000))))
     for number in range(50):
         assert ask(proxy.address, f"other{number}.example").answer
-    assert proxy.memory_kib() - before < 64 * 1024
+    proxy.assert_memory_grew_less(before, 64 * 1024)
     wait_for(lambda: proxy.descriptors(proxy.workers()[0]) < 30, what="the deaf clients to be cut")
     for client in clients:
         client.socket.close()
@@ -154,8 +154,8 @@ def is_served(client, name):
 
 
 def test_there_is_a_limit_to_tcp_clients(start, upstream):
-    """C15: who comes when all places are taken by busy clients is refused; and those are counted that
-    there are, not those that there were (L48)."""
+    """C15: who comes when all places are taken by busy clients is refused; and those are counted
+    that there are, not those that there were (L48)."""
     proxy = start(upstream, workers=1, limits={"tcp_clients": 10})
     for turn in range(3):
         name = f"busy{turn}.example."
@@ -188,8 +188,8 @@ def test_the_idlest_client_makes_way_for_a_new_one(start, upstream):
 
 
 def test_out_of_descriptors_is_no_busy_loop(prepare, upstream):
-    """L47: nofile=64 and many more clients than that: no spinning, no flood of log lines; well again
-    when they leave."""
+    """L47: nofile=64 and many more clients than that: no spinning, no flood of log lines; well
+    again when they leave."""
     def few_descriptors():
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
         if os.geteuid() == 0:

@@ -19,7 +19,8 @@ UPSTREAM = 'upstreams = ( { name = "dot.example"; addresses = ( "127.0.0.1" ); }
 FAULTS = {
     "unknown key": ("workers = 1;\nworkres = 2;\n", 2, "workres"),
     "unknown key in a group": ("timeouts: {\n  query = \"1s\";\n  qery = \"1s\";\n};\n", 3, "qery"),
-    "unknown key in a list": ('listen = (\n { address = "127.0.0.1";\n   prt = 1; } );\n', 3, "prt"),
+    "unknown key in a list": ('listen = (\n { address = "127.0.0.1";\n  prt = 1; } );\n', 3,
+                              "prt"),
     "wrong type": ('\n\nworkers = "two";\n', 3, "workers"),
     "wrong type of a group": ("timeouts = 5;\n", 1, "timeouts"),
     "wrong type of a list": ("listen = { };\n", 1, "listen"),
@@ -105,7 +106,7 @@ def test_an_unknown_account_is_an_error(directory, authority):
 
 def test_a_good_file_passes(directory, authority):
     file = directory / "good.conf"
-    file.write_text(f'user = "nobody"; group = "nogroup";\ntls: {{ ca_file = "{authority.file}"; }};\n'
-                    + UPSTREAM)
+    file.write_text('user = "nobody"; group = "nogroup";\n'
+                    f'tls: {{ ca_file = "{authority.file}"; }};\n' + UPSTREAM)
     result = run(file, "-t")
     assert result.returncode == 0, result

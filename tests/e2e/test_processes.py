@@ -7,13 +7,14 @@
 import os
 import pathlib
 import signal
+import socket
 import time
 
 import dns.rcode
 import pytest
 
-from harness.client import TcpClient, ask
 from harness import wire
+from harness.client import TcpClient, ask
 from harness.load import Load
 from harness.process import kill, state_of
 from harness.waiting import free_port, wait_for
@@ -231,7 +232,6 @@ def test_privileges_are_given_up(start, upstream):
 
 
 def _in_use(port):
-    import socket
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
         with socket.socket(socket.AF_INET, kind) as probe:
             try:

@@ -251,8 +251,8 @@ def test_tls_is_1_3_or_1_2(face, leaf, version, trusted):
 
 
 def test_the_hello_offers_nothing_weak(face, leaf):
-    """C69, C72: no early data, no compression, no old version, no static RSA, CBC or 3DES; also when
-    a session is resumed."""
+    """C69, C72: no early data, no compression, no old version, no static RSA, CBC or 3DES; also
+    when a session is resumed."""
     proxy, server = face(leaf)
     assert_trusted(proxy, server)
     server.connections[0].close(CLOSE_NOTIFY)

@@ -73,7 +73,8 @@ def option(code, data=b""):
 
 def opt(*options, payload=1232, ttl=0):
     """An OPT record with options in octets."""
-    return b"\0" + struct.pack("!HHIH", 41, payload, ttl, sum(map(len, options))) + b"".join(options)
+    data = b"".join(options)
+    return b"\0" + struct.pack("!HHIH", 41, payload, ttl, len(data)) + data
 
 
 def question_end(message):
