@@ -220,17 +220,19 @@ void test_close_when_always_for_one_name_then_the_others_are_answered(void** sta
         poison.send(query("poison" + number + ".example", 1));
         Question good{rig, "good" + number + ".example"};
         for (int i = 0; i < 40; ++i) {
-            rig.step();
-            while (!resolver.asked.empty()) {
-                const Asked one = resolver.take();
+            rig.pass(10ms);
+            // It dies of the one name before it answers anything that came along with it.
+            for (const Asked& one : resolver.asked) {
                 if (one.name.starts_with("poison")) {
                     resolver.close(one.session, false);
-                } else {
-                    resolver.answer(one);
                 }
             }
+            for (const Asked& one : resolver.asked) {
+                resolver.answer(one); // where it can
+            }
+            resolver.asked.clear();
         }
-        assert_int_equal(rcode(good.answer()), noerror); // and no time has passed
+        assert_int_equal(rcode(good.answer()), noerror);
         rig.pass(500ms);
     }
     assert_true(rig.count(Counter::upstream_connects) < 60);
