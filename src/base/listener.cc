@@ -113,7 +113,10 @@ Listener adopt_listener(Fd socket) {
         fail("passed socket");
     }
     const auto address = Address::from(name);
-    if (!address || (type != SOCK_DGRAM && type != SOCK_STREAM)) {
+    int listening = 0;
+    socklen_t listening_size = sizeof listening;
+    ::getsockopt(socket.get(), SOL_SOCKET, SO_ACCEPTCONN, &listening, &listening_size);
+    if (!address || (type != SOCK_DGRAM && (type != SOCK_STREAM || listening == 0))) {
         errno = EPROTONOSUPPORT;
         fail("passed socket");
     }

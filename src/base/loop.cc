@@ -17,6 +17,9 @@ int timeout_until(TimePoint until) noexcept {
     if (until == TimePoint::max()) {
         return -1;
     }
+    if (until <= Clock::now()) {
+        return 0; // also where the difference would not fit
+    }
     // Rounded up: a turn that starts before its deadline would find nothing due and spin.
     const auto left = std::chrono::ceil<Milliseconds>(until - Clock::now()).count();
     return static_cast<int>(std::clamp<decltype(left)>(left, 0, std::numeric_limits<int>::max()));

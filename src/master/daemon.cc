@@ -81,12 +81,19 @@ void Background::ready() noexcept {
     if (!starter_) {
         return;
     }
+    const std::uint8_t word = 1;
+    static_cast<void>(!::write(starter_.get(), &word, 1));
+    let_go();
+}
+
+void Background::let_go() noexcept {
+    if (!starter_) {
+        return;
+    }
     const Fd null{::open("/dev/null", O_RDWR | O_CLOEXEC)};
     for (int fd = STDIN_FILENO; null && fd <= STDERR_FILENO; ++fd) {
         ::dup2(null.get(), fd);
     }
-    const std::uint8_t word = 1;
-    static_cast<void>(!::write(starter_.get(), &word, 1));
     starter_.reset();
 }
 

@@ -25,8 +25,10 @@ class Background {
 
     [[nodiscard]] bool entered() const noexcept { return entered_; }
 
-    /// Tells the starter, and lets go of its terminal.
+    /// Tells the starter, and lets go of it.
     void ready() noexcept;
+    /// Lets go of the starter and its terminal without a word; for a child of the process.
+    void let_go() noexcept;
 
   private:
     Fd starter_;

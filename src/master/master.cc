@@ -28,7 +28,7 @@ using namespace std::chrono_literals;
 constexpr Clock::duration start_time = 15s; // for a generation to become ready
 constexpr Clock::duration drain_grace = 2s; // beyond the workers' own deadline
 constexpr Clock::duration longest_ping = 5s;
-constexpr int missed_pings = 3;
+constexpr unsigned missed_pings = 3;
 
 Fd open_signals() {
     sigset_t set;
@@ -59,8 +59,8 @@ Listeners adopt_passed() {
 
 Master::Master(std::string config_path, Config config, Background background)
     : config_path_{std::move(config_path)},
-      background_{std::move(background)}, pid_file_{config.pid_file}, passed_{adopt_passed()},
-      handover_{make_handover()}, signals_{open_signals()},
+      background_{std::move(background)}, signals_{open_signals()}, pid_file_{config.pid_file},
+      passed_{adopt_passed()}, handover_{make_handover()},
       ping_interval_{std::min(longest_ping, notify_.watchdog().value_or(longest_ping) / 2)} {
     ::signal(SIGPIPE, SIG_IGN); // L49
     ::umask(S_IRWXG | S_IRWXO);
@@ -201,12 +201,12 @@ void Master::check_life() {
             if (!worker.alive()) {
                 continue;
             }
-            if (now_ - worker.heard_at() > ping_interval_ * missed_pings) {
+            if (worker.unanswered() >= missed_pings) {
                 log::write(log::Level::error, "worker %u (pid %d) does not respond, is killed",
                            worker.index(), worker.pid());
                 worker.kill(SIGKILL);
             } else {
-                worker.tell(Order::ping);
+                worker.ping();
             }
         }
     });
@@ -216,7 +216,7 @@ void Master::listen_to(Generation& /*generation*/, WorkerSlot& worker) {
     std::uint8_t word = 0;
     const ssize_t count = ::recv(worker.control(), &word, 1, MSG_DONTWAIT);
     if (count == 1) {
-        worker.heard(Report{word}, now_);
+        worker.heard(Report{word});
     } else if (count == 0 || (errno != EAGAIN && errno != EINTR)) {
         worker.close(); // it is ending; SIGCHLD tells how
     }
@@ -264,6 +264,8 @@ void Master::be_worker(Generation& generation, unsigned slot, Fd control) {
         }
     });
     signals_.reset();
+    background_.let_go();
+    log::open(generation.config.log.target, generation.config.log.level, !background_.entered());
     // What a terminal or an administrator sends to the whole group is the master's to act on.
     for (const int signal : {SIGHUP, SIGTERM, SIGINT, SIGUSR1}) {
         ::signal(signal, SIG_IGN);
@@ -341,6 +343,10 @@ void Master::start(GenerationPtr next) {
     next_->deadline = now_ + start_time;
     for (WorkerSlot& worker : next_->workers) {
         spawn(*next_, worker);
+    }
+    const auto alive = [](const WorkerSlot& worker) { return worker.alive(); };
+    if (!std::all_of(next_->workers.begin(), next_->workers.end(), alive)) {
+        abandon_next("a worker could not be started");
     }
 }
 

@@ -64,10 +64,10 @@ class Master {
     std::string config_path_;
     Notify notify_;
     Background background_;
+    Fd signals_; // first: whoever reads the pid file may send one
     PidFile pid_file_;
     Listeners passed_;
     Handover handover_;
-    Fd signals_;
     TimePoint now_{Clock::now()};
     TimePoint next_ping_{};
     Clock::duration ping_interval_;

@@ -16,6 +16,9 @@ namespace dotproxy {
 
 namespace {
 
+// A day; more is as good as none, and would not fit the clock.
+constexpr std::uint64_t longest_watchdog = 86'400'000'000;
+
 std::string environment(const char* name) {
     const char* value = std::getenv(name); // NOLINT(concurrency-mt-unsafe): one thread
     return value != nullptr ? value : "";
@@ -39,7 +42,7 @@ bool meant_for_us(const char* pid_variable) {
 
 Notify::Notify() : path_{environment("NOTIFY_SOCKET")} {
     const auto microseconds = number(environment("WATCHDOG_USEC"));
-    if (microseconds && *microseconds > 0 &&
+    if (microseconds && *microseconds > 0 && *microseconds <= longest_watchdog &&
         (environment("WATCHDOG_PID").empty() || meant_for_us("WATCHDOG_PID"))) {
         watchdog_ = std::chrono::microseconds{*microseconds / 2};
     }
@@ -76,7 +79,8 @@ void Notify::send(const std::string& state) const noexcept {
     }
     const Fd socket{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
     const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path_.size());
-    static_cast<void>(::sendto(socket.get(), state.data(), state.size(), MSG_NOSIGNAL,
+    static_cast<void>(::sendto(socket.get(), state.data(), state.size(),
+                               MSG_NOSIGNAL | MSG_DONTWAIT,
                                reinterpret_cast<const sockaddr*>(&address), size));
 }
 

@@ -24,12 +24,13 @@ constexpr Milliseconds longest_pause = 30s;
 void WorkerSlot::born(pid_t pid, Fd control, TimePoint now) noexcept {
     pid_ = pid;
     control_ = std::move(control);
-    born_at_ = heard_at_ = now;
+    born_at_ = now;
+    unanswered_ = 0;
     state_ = State::starting;
 }
 
-void WorkerSlot::heard(Report report, TimePoint now) noexcept {
-    heard_at_ = now;
+void WorkerSlot::heard(Report report) noexcept {
+    unanswered_ = 0;
     if (report == Report::ready) {
         state_ = State::ready;
     }
@@ -67,6 +68,12 @@ void WorkerSlot::back_off(unsigned weight, TimePoint now) noexcept {
 void WorkerSlot::tell(Order order) const noexcept {
     const auto octet = static_cast<std::uint8_t>(order);
     static_cast<void>(::send(control_.get(), &octet, 1, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+
+void WorkerSlot::ping() noexcept {
+    // Counted, not timed: a pause of the master itself is nothing to hold against it.
+    ++unanswered_;
+    tell(Order::ping);
 }
 
 void WorkerSlot::kill(int signal) const noexcept {

@@ -30,7 +30,7 @@ class WorkerSlot {
     /// A process was forked for it.
     void born(pid_t pid, Fd control, TimePoint now) noexcept;
     /// It said something.
-    void heard(Report report, TimePoint now) noexcept;
+    void heard(Report report) noexcept;
     /// Its process ended with this wait status. A worker that dies again and again, or before it
     /// was ready, is replaced later and later: from at once to 30 s (L60).
     void died(int status, TimePoint now) noexcept;
@@ -39,6 +39,8 @@ class WorkerSlot {
 
     /// Sends an order; lost when the worker is dead, which its end tells anyway.
     void tell(Order order) const noexcept;
+    /// Asks for a sign of life.
+    void ping() noexcept;
     void kill(int signal) const noexcept;
 
     /// For a process that was just forked: closes what belongs to the master.
@@ -56,19 +58,19 @@ class WorkerSlot {
 
     [[nodiscard]] TimePoint respawn_at() const noexcept { return respawn_at_; }
 
-    /// When it last gave a sign of life.
-    [[nodiscard]] TimePoint heard_at() const noexcept { return heard_at_; }
+    /// How many pings have gone by without a sign of life.
+    [[nodiscard]] unsigned unanswered() const noexcept { return unanswered_; }
 
   private:
     void back_off(unsigned weight, TimePoint now) noexcept;
 
     Fd control_;
     TimePoint born_at_{};
-    TimePoint heard_at_{};
     TimePoint respawn_at_{TimePoint::min()};
     pid_t pid_{0};
     unsigned index_;
     unsigned failures_{0};
+    unsigned unanswered_{0};
     State state_{State::empty};
 };
 

@@ -28,6 +28,11 @@ static_assert(Connection::max_slots == 1U << slot_bits);
 
 // More than this waiting for the peer to read: no new queries on this connection (L30).
 constexpr std::size_t output_limit = 262144;
+// With so many IDs lost to questions that were never answered, a new connection is due.
+constexpr std::size_t most_forgotten = Connection::max_slots / 4;
+// A connection that has carried nothing yet is kept at least this long, whatever upstream_idle
+// says.
+constexpr Clock::duration first_use_time = 1s;
 // A connection for questions that broke one is not kept (see Upstreams).
 constexpr Clock::duration side_lane_idle = 1s;
 
@@ -129,7 +134,6 @@ void Connection::on_readable() noexcept {
     if (count == 0) {
         stream_.feed_end();
     } else {
-        heard_at_ = turn_.now;
         upstreams_.mark_dirty(*this);
         stream_.feed(std::span{turn_.scratch}.first(static_cast<std::size_t>(count)));
     }
@@ -210,7 +214,8 @@ void Connection::become_ready() noexcept {
 }
 
 bool Connection::has_room() const noexcept {
-    return state_ == State::ready && in_flight_ < max_slots && queued_.size() < output_limit;
+    return state_ == State::ready && in_flight_ < max_slots &&
+           queued_.size() + stream_.output().size() < output_limit;
 }
 
 void Connection::send(Inquiry& inquiry) noexcept {
@@ -256,6 +261,7 @@ std::uint16_t Connection::take_slot(Inquiry* inquiry) noexcept {
     slot.inquiry = inquiry;
     slot.taken = true;
     slot.sent = false;
+    slot.forgotten = false;
     // Counts on modulo the mask once all values have been seen, so that it never wraps to "unused".
     slot.uses = static_cast<std::uint16_t>(slot.uses <= use_mask * 2 ? slot.uses + 1
                                                                      : slot.uses - use_mask);
@@ -264,19 +270,43 @@ std::uint16_t Connection::take_slot(Inquiry* inquiry) noexcept {
 }
 
 void Connection::free_slot(std::uint16_t slot) noexcept {
+    if (slots_[slot].forgotten) {
+        --forgotten_;
+    }
     slots_[slot].taken = false;
     slots_[slot].inquiry = nullptr;
     slots_[slot].next_free = free_head_;
     free_head_ = slot;
-    if (--in_flight_ == 0) {
-        idle_since_ = turn_.now;
-        if (state_ == State::retiring) {
-            close();
-        }
+    --in_flight_;
+    if (in_flight() == 0) {
+        on_nothing_in_flight();
+    }
+}
+
+void Connection::forget(std::uint16_t slot) noexcept {
+    slots_[slot].inquiry = nullptr;
+    slots_[slot].forgotten = true;
+    ++forgotten_;
+    if (in_flight() == 0) {
+        on_nothing_in_flight();
+    }
+    // In a side lane the question that was never answered may still be at work there.
+    if (state_ == State::ready && (lane_ > 0 || forgotten_ >= most_forgotten)) {
+        retire();
+    }
+}
+
+void Connection::on_nothing_in_flight() noexcept {
+    idle_since_ = turn_.now;
+    if (state_ == State::retiring) {
+        deadline_ = turn_.now; // closed in this turn or the next, not under the caller's hands
+    } else {
+        set_deadline();
     }
 }
 
 void Connection::read_frames(dns::Octets plain) noexcept {
+    heard_at_ = turn_.now;
     if (partial_.empty()) {
         const std::size_t used = consume_frames(plain);
         if (used < plain.size() && state_ != State::closed) {
@@ -395,7 +425,7 @@ void Connection::flush() noexcept {
         turn_.counters.add(Counter::upstream_queries, unsent_.size());
         turn_.counters.add(Counter::upstream_records, (size + 16383) / 16384);
         unsent_.clear();
-    } else if (in_flight_ > 0) {
+    } else if (in_flight() > 0) {
         // Nothing to send that would carry the acknowledgement, and more answers due: a peer that
         // holds them back until it is acknowledged (Nagle) must not wait for the delayed one, 40
         // ms.
@@ -436,8 +466,9 @@ void Connection::set_deadline() noexcept {
     if (!partial_.empty()) {
         // Whatever else goes on, a frame that was begun must come to its end (L84).
         deadline_ = partial_since_ + Patience::upstream(turn_.config);
-    } else if (in_flight_ == 0) {
-        deadline_ = idle_since_ + idle_limit_;
+    } else if (in_flight() == 0) {
+        const bool used = last_query_at_ != TimePoint{};
+        deadline_ = idle_since_ + (used ? idle_limit_ : std::max(idle_limit_, first_use_time));
     } else {
         deadline_ = TimePoint::max();
     }
@@ -475,10 +506,7 @@ void Connection::retire() noexcept {
         return;
     }
     state_ = State::retiring;
-    deadline_ = turn_.now + turn_.config.timeouts.query;
-    if (in_flight_ == 0) {
-        close();
-    }
+    deadline_ = in_flight() == 0 ? turn_.now : turn_.now + turn_.config.timeouts.query;
 }
 
 void Connection::close() noexcept {

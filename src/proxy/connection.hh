@@ -52,7 +52,7 @@ class Connection final : public Watch {
     void send(Inquiry& inquiry) noexcept;
 
     /// The inquiry in `slot` is over: its ID stays taken until the answer comes (C98).
-    void forget(std::uint16_t slot) noexcept { slots_[slot].inquiry = nullptr; }
+    void forget(std::uint16_t slot) noexcept;
 
     /// Encrypts and writes what is queued.
     void flush() noexcept;
@@ -72,7 +72,8 @@ class Connection final : public Watch {
 
     [[nodiscard]] unsigned lane() const noexcept { return lane_; }
 
-    [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_; }
+    /// Those that somebody waits for.
+    [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_ - forgotten_; }
 
     [[nodiscard]] std::uint64_t answers() const noexcept { return answers_; }
 
@@ -113,12 +114,14 @@ class Connection final : public Watch {
         std::uint16_t uses{0}; // how often it was taken; stays at the top once there
         bool taken{false};
         bool sent{false};
+        bool forgotten{false};
     };
 
     [[nodiscard]] std::uint16_t wire_id(std::uint16_t slot) const noexcept;
     void send_probe() noexcept;
     [[nodiscard]] std::uint16_t take_slot(Inquiry* inquiry) noexcept;
     void free_slot(std::uint16_t slot) noexcept;
+    void on_nothing_in_flight() noexcept;
     void queue_frame(dns::Octets message) noexcept;
 
     void on_connected() noexcept;
@@ -152,6 +155,7 @@ class Connection final : public Watch {
     TimePoint last_query_at_{};
     std::uint64_t answers_{0};
     std::size_t in_flight_{0}; // slots taken
+    std::size_t forgotten_{0}; // of these: nobody waits any more (C98)
     Clock::duration idle_limit_;
     std::uint32_t events_{0};
     std::uint16_t free_head_{no_slot};

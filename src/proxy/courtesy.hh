@@ -35,9 +35,12 @@ class Courtesy {
     void soonest(TimePoint& earliest) const noexcept { pause_.soonest(earliest); }
 
   private:
+    [[nodiscard]] bool anybody_there() const noexcept;
+
     struct Door {
         int socket;
         Watch* watch;
+        bool open;
     };
 
     struct Pause : Deadline {};
@@ -47,8 +50,8 @@ class Courtesy {
     DeadlineQueue<Pause> pause_;
     Pause away_;
     std::vector<Door> doors_;
-    TimePoint back_since_{};
     unsigned in_a_row_{0}; // how often it came back to a socket that was ready
+    bool willing_{false};  // the others do not keep up: takes what there is
 };
 
 } // namespace dotproxy

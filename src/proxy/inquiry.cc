@@ -15,6 +15,9 @@ namespace dotproxy {
 
 namespace {
 
+// All signed queries in flight; others are made from their question and hold no octets.
+constexpr std::size_t sealed_cap = 8U << 20U;
+
 SipHash::Key draw_key() {
     SipHash::Key key{};
     if (::getrandom(&key, sizeof key, 0) != static_cast<ssize_t>(sizeof key)) {
@@ -83,7 +86,17 @@ Inquiries::Inquiries(std::uint32_t capacity)
 }
 
 std::uint64_t Inquiries::hash(const dns::Question& question) const noexcept {
-    return hash_(question.name.view()) + question.type;
+    // All of the key: what a client can vary without changing the hash fills one bucket (L19).
+    std::array<std::uint8_t, dns::max_name_size + 5> key; // NOLINT(*-member-init): filled below
+    const std::size_t size = question.name.size;
+    std::copy_n(question.name.octets.begin(), size, key.begin());
+    dns::store16(key, size, question.type);
+    dns::store16(key, size + 2, question.klass);
+    key[size + 4] = static_cast<std::uint8_t>(
+        unsigned{question.recursion_desired} | unsigned{question.checking_disabled} << 1U |
+        unsigned{question.authentic_data} << 2U | unsigned{question.dnssec_ok} << 3U |
+        unsigned{question.subnet_opt_out} << 4U);
+    return hash_(std::span{key}.first(size + 5));
 }
 
 Inquiry* Inquiries::find(const dns::Question& question, std::uint64_t hash) noexcept {
@@ -106,8 +119,12 @@ Inquiry* Inquiries::create(const dns::Question& question, std::uint64_t hash) no
 }
 
 Inquiry* Inquiries::create_sealed(const dns::Question& question, dns::Octets message) noexcept {
+    if (sealed_octets_ + message.size() > sealed_cap) {
+        return nullptr;
+    }
     Inquiry* inquiry = slab_.create();
     if (inquiry != nullptr) {
+        sealed_octets_ += message.size();
         inquiry->question = question;
         inquiry->sealed.assign(message.begin(), message.end());
     }
@@ -121,6 +138,8 @@ void Inquiries::destroy(Inquiry& inquiry) noexcept {
             link = &(*link)->chain;
         }
         *link = inquiry.chain;
+    } else {
+        sealed_octets_ -= inquiry.sealed.size();
     }
     slab_.destroy(&inquiry);
 }

@@ -101,6 +101,7 @@ class Inquiries {
     std::size_t bucket_mask_;
     std::unique_ptr<Inquiry*[], Free> buckets_;
     SipHash hash_;
+    std::size_t sealed_octets_{0};
 };
 
 } // namespace dotproxy

@@ -33,6 +33,7 @@ struct TcpClient final : Watch, Deadline {
     Buffer out; // answers that are not written yet
     std::uint32_t events{0};
     std::uint32_t in_flight{0};
+    std::size_t held{0}; // of in and out, as the front has counted them
     bool ended{false};
     bool closed{false};
     bool dirty{false};   // stands in the list of those to be flushed

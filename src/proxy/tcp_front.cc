@@ -25,6 +25,9 @@ constexpr Clock::duration resource_pause = 50ms; // L47
 constexpr Clock::duration share_pause = 5ms;
 constexpr std::size_t output_limit = 65536; // a client with more than this unread is not read
 constexpr std::size_t read_size = 16384;
+// What one client that does not read, and all clients together, can make a worker hold.
+constexpr std::size_t client_output_cap = 1U << 20U;
+constexpr std::size_t held_cap = 64U << 20U;
 constexpr unsigned accepts_per_turn = 16;
 constexpr std::uint64_t share_counts_from = 64; // clients; with fewer, who has them does not matter
 
@@ -111,7 +114,9 @@ void TcpFront::take_over_from() noexcept {
 /// (RFC 7766, section 6.2.3). nullptr: refused.
 TcpClient* TcpFront::admit(Fd socket) noexcept {
     if (full()) {
-        if (TcpClient* idlest = idle_.pop(TimePoint::max())) {
+        TcpClient* idlest = first_query_.pop(TimePoint::max()); // has shown no use for it yet
+        idlest = idlest != nullptr ? idlest : idle_.pop(TimePoint::max());
+        if (idlest != nullptr) {
             turn_.counters.add(Counter::tcp_idle_closed);
             close(*idlest);
         }
@@ -186,8 +191,7 @@ void TcpFront::read(TcpClient& client) noexcept {
     if (count > 0) {
         take(client, std::span{turn_.scratch}.first(static_cast<std::size_t>(count)));
     } else if (count == 0) {
-        client.ended = true;
-        client.in.clear(); // the rest of a query that will not be completed
+        client.ended = true; // whole queries that were held back are still taken
         mark_dirty(client);
     } else if (errno != EAGAIN && errno != EINTR) {
         close(client);
@@ -203,7 +207,7 @@ void TcpFront::take(TcpClient& client, dns::Octets octets) noexcept {
     }
     std::size_t used = 0;
     bool partial = false;
-    while (!partial && may_ask(client)) {
+    while (!partial && may_take(client)) {
         const dns::Frame frame = dns::next_frame(octets.subspan(used));
         switch (frame.state) {
         case dns::Frame::State::invalid:
@@ -232,6 +236,12 @@ void TcpFront::take(TcpClient& client, dns::Octets octets) noexcept {
         client.in.append(octets.subspan(used));
     }
     client.in.release();
+    account(client);
+    if (held_ > held_cap && !client.in.empty()) {
+        turn_.counters.add(Counter::tcp_timed_out);
+        close(client);
+        return;
+    }
     if (used > 0 && !client.stuck) {
         client.disarm(); // a whole query starts the idle time anew, a part of one does not (C10)
     }
@@ -239,7 +249,13 @@ void TcpFront::take(TcpClient& client, dns::Octets octets) noexcept {
 }
 
 bool TcpFront::may_ask(const TcpClient& client) const noexcept {
-    return !client.ended && !client.closed && !draining_ &&
+    return !client.ended && !draining_ && may_take(client);
+}
+
+/// Whether queries that were read may be taken; the next generation takes those that are handed
+/// over.
+bool TcpFront::may_take(const TcpClient& client) const noexcept {
+    return !client.closed && !(draining_ && to_successor_) &&
            client.in_flight < turn_.config.limits.queries_per_client &&
            client.out.size() < output_limit;
 }
@@ -256,6 +272,11 @@ dns::MutableOctets TcpFront::begin_answer(const Client& client, std::size_t size
         turn_.counters.add(Counter::clients_gone);
         return {};
     }
+    if (connection->out.size() > client_output_cap || held_ > held_cap) {
+        turn_.counters.add(Counter::tcp_timed_out);
+        close(*connection); // it does not read, and there is no more memory for it (L29)
+        return {};
+    }
     room_ = connection->out.grow(dns::frame_prefix_size + std::min(size, dns::max_message_size));
     return room_.subspan(dns::frame_prefix_size);
 }
@@ -266,6 +287,7 @@ void TcpFront::end_answer(const Client& client, std::size_t size) noexcept {
     connection.out.trim(room_.size() - dns::frame_prefix_size - size);
     --connection.in_flight;
     turn_.counters.add(Counter::tcp_answers);
+    account(connection);
     mark_dirty(connection);
 }
 
@@ -294,17 +316,20 @@ void TcpFront::write(TcpClient& client) noexcept {
         if (count > 0) {
             client.out.consume(static_cast<std::size_t>(count));
             client.out.release();
+            account(client);
         } else if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
             close(client);
             return;
         }
     }
-    const bool settled = client.in_flight == 0 && client.out.empty();
+    const bool held = dns::next_frame(client.in.view()).state != dns::Frame::State::partial;
+    const bool settled =
+        client.in_flight == 0 && client.out.empty() && (!held || (draining_ && to_successor_));
     if (settled && (client.ended || draining_)) {
         leave(client);
         return;
     }
-    if (!client.in.empty() && may_ask(client) && !client.waiting) {
+    if (held && may_take(client) && !client.waiting) {
         client.waiting = true; // read before and held back; in the next turn, others come first
         waiting_.push_back(clients_.handle_of(&client));
     }
@@ -375,7 +400,7 @@ void TcpFront::expire() noexcept {
 
 void TcpFront::soonest(TimePoint& earliest) const noexcept {
     if (!waiting_.empty()) {
-        earliest = TimePoint::min();
+        earliest = turn_.now;
     }
     first_query_.soonest(earliest);
     idle_.soonest(earliest);
@@ -412,11 +437,24 @@ void TcpFront::leave(TcpClient& client) noexcept {
         close(client);
     } else {
         leaving_.arm(client, turn_.now);
+        set_events(client); // it is not read any more
     }
 }
 
+/// Keeps the sum of what all clients hold.
+void TcpFront::account(TcpClient& client) noexcept {
+    const std::size_t now = client.in.size() + client.out.size();
+    held_ += now - client.held;
+    client.held = now;
+}
+
 void TcpFront::close(TcpClient& client) noexcept {
+    if (client.closed) {
+        return;
+    }
     client.closed = true;
+    held_ -= client.held;
+    client.held = 0;
     client.disarm();
     turn_.loop.remove(client.socket.get());
     closed_.push_back(&client);

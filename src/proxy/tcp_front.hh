@@ -85,12 +85,14 @@ class TcpFront final : public Front {
 
     void read(TcpClient& client) noexcept;
     void take(TcpClient& client, dns::Octets octets) noexcept;
+    [[nodiscard]] bool may_take(const TcpClient& client) const noexcept;
     [[nodiscard]] bool may_ask(const TcpClient& client) const noexcept;
     void set_timer(TcpClient& client) noexcept;
     void set_events(TcpClient& client) noexcept;
     void mark_dirty(TcpClient& client) noexcept;
     void write(TcpClient& client) noexcept;
     void leave(TcpClient& client) noexcept;
+    void account(TcpClient& client) noexcept;
     void close(TcpClient& client) noexcept;
     void count_clients() noexcept;
 
@@ -113,6 +115,7 @@ class TcpFront final : public Front {
     std::vector<Handle> waiting_;
     std::vector<TcpClient*> closed_;
     dns::MutableOctets room_; // given out by begin_answer(), with the prefix
+    std::size_t held_{0};     // octets in the buffers of all clients
     bool draining_{false};
     bool to_successor_{false};
 };

@@ -12,6 +12,12 @@
 
 namespace dotproxy {
 
+namespace {
+
+constexpr int batches_at_leave = 64;
+
+} // namespace
+
 UdpFront::UdpFront(Turn& turn, Relay& relay, Courtesy& courtesy, const Listener& listener)
     : turn_{turn}, relay_{relay}, courtesy_{courtesy}, listener_{listener},
       wildcard_{listener.address.is_wildcard()}, in_{std::make_unique_for_overwrite<Incoming>()},
@@ -32,17 +38,20 @@ bool UdpFront::open() noexcept {
 }
 
 void UdpFront::drain() noexcept {
-    read(); // what this worker may have been woken for: no other one was
+    // What this worker may have been woken for: no other one was.
+    for (int i = 0; i < batches_at_leave && read(); ++i) {
+    }
     courtesy_.close(listener_.socket.get());
 }
 
 void UdpFront::on_ready(std::uint32_t /*events*/) noexcept {
     if (!courtesy_.step_back()) {
-        read();
+        static_cast<void>(read());
     }
 }
 
-void UdpFront::read() noexcept {
+/// Takes a batch of queries. true: there may be more.
+bool UdpFront::read() noexcept {
     for (std::size_t i = 0; i < batch_size; ++i) {
         msghdr& header = in_->headers[i].msg_hdr;
         in_->parts[i].iov_base = in_->octets[i].data();
@@ -58,6 +67,7 @@ void UdpFront::read() noexcept {
     for (int i = 0; i < count; ++i) {
         take(static_cast<std::size_t>(i));
     }
+    return count == static_cast<int>(batch_size);
 }
 
 void UdpFront::take(std::size_t index) noexcept {

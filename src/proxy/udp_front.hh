@@ -63,7 +63,7 @@ class UdpFront final : public Front, public Watch {
         std::array<std::array<std::uint8_t, dns::max_udp_answer_size>, batch_size> octets;
     };
 
-    void read() noexcept;
+    [[nodiscard]] bool read() noexcept;
     void take(std::size_t index) noexcept;
     void read_local(const msghdr& header, Client& client) const noexcept;
     void write_local(const Client& client, std::size_t index) noexcept;

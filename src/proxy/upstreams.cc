@@ -150,7 +150,7 @@ void Upstreams::hand_out(unsigned lane) noexcept {
 unsigned Upstreams::best_ready_rank(unsigned lane) const noexcept {
     unsigned best = no_rank;
     for (const auto& connection : connections_) {
-        if (connection->lane() == lane && connection->state() == Connection::State::ready) {
+        if (connection->lane() == lane && connection->has_room()) {
             best = std::min(best, connection->endpoint().rank());
         }
     }
@@ -267,15 +267,23 @@ void Upstreams::expire() noexcept {
 }
 
 void Upstreams::overdue(Inquiry& inquiry) noexcept {
+    const TimePoint long_ago = turn_.now - Patience::upstream(turn_.config);
+    bool hoping = false;
     for (const Inquiry::Place& place : inquiry.places) {
         Connection* connection = place.connection;
-        // Octets came since: the connection lives, the upstream is slow with this name. Asking
-        // again would not help; the client's patience bounds it.
-        if (connection != nullptr && connection->state() == Connection::State::ready &&
-            connection->heard_at() < inquiry.sent_at) {
+        if (connection == nullptr || connection->state() != Connection::State::ready) {
+            continue;
+        }
+        if (std::max(connection->heard_at(), inquiry.sent_at) <= long_ago) {
             stalled(*connection);
             return;
         }
+        hoping = true;
+    }
+    if (hoping) {
+        // The connection lives, the upstream is slow with this name: asking again would not help,
+        // and the client's patience bounds it. But the connection may fall silent yet.
+        attempts_.arm(inquiry, turn_.now);
     }
 }
 
@@ -360,13 +368,13 @@ void Upstreams::on_closed(Connection& connection, Connection::State was, Trouble
 }
 
 void Upstreams::send_again(Inquiry& inquiry, const Connection& lost, bool sent) noexcept {
-    inquiry.disarm();
     if (!sent) {
         --inquiry.sends; // it never left this host
     }
     if (inquiry.queued || inquiry.in_flight()) {
         return; // it is on its way by another connection
     }
+    inquiry.disarm();
     if (inquiry.sends >= max_sends) {
         relay_.failed(inquiry, extended(dns::ExtendedError::network_error,
                                         excuse_ = "the upstream closes instead of answering"));
@@ -386,8 +394,7 @@ void Upstreams::change_lane(Inquiry& inquiry, const Connection& lost) noexcept {
     const bool crossed =
         lost.answers() > 0 && lost.heard_at() < inquiry.sent_at && inquiry.sends == 1;
     if (!crossed) {
-        inquiry.lane =
-            static_cast<std::uint8_t>(std::min<unsigned>(inquiry.lane + 1U, lane_count - 1));
+        inquiry.lane = static_cast<std::uint8_t>(std::min<unsigned>(inquiry.sends, lane_count - 1));
     }
 }
 
@@ -433,6 +440,12 @@ void Upstreams::flush() noexcept {
         connection->flush();
     }
     dirty_.clear();
+}
+
+void Upstreams::close_all() noexcept {
+    for (const auto& connection : connections_) {
+        connection->close();
+    }
 }
 
 void Upstreams::bury() noexcept {

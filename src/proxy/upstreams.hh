@@ -53,6 +53,8 @@ class Upstreams {
     /// Hands out what waits, makes connections for it, and writes.
     void flush() noexcept;
     void bury() noexcept;
+    /// Takes leave of every upstream, for the end of the process (C73).
+    void close_all() noexcept;
 
     // What connections report.
     [[nodiscard]] Relay& relay() noexcept { return relay_; }

@@ -64,6 +64,7 @@ class Worker final : public Watch {
                 front->flush();
             }
         }
+        upstreams_.close_all();
         return exit_finished;
     }
 

@@ -184,9 +184,9 @@ void test_states_then_those_of_all_workers(void** state) {
     generation.workers[0].born(1001, Fd{}, start);
     generation.workers[1].born(1002, Fd{}, start);
     assert_true(generation.any_alive());
-    generation.workers[0].heard(Report::ready, start);
+    generation.workers[0].heard(Report::ready);
     assert_false(generation.all_ready());
-    generation.workers[1].heard(Report::ready, start);
+    generation.workers[1].heard(Report::ready);
     assert_true(generation.all_ready());
     assert_ptr_equal(generation.find(1002), &generation.workers[1]);
     assert_null(generation.find(1003));

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <deque>
 #include <vector>
 
 using dotproxy::Connection;
@@ -143,7 +144,7 @@ void test_sealed_then_nobody_can_join_it(void** /*state*/) {
 }
 
 /// Whether the list holds exactly those, newest first, with sound links both ways.
-bool holds(const Inquiry& inquiry, const std::vector<const Waiter*>& wanted) {
+bool holds(const Inquiry& inquiry, const std::deque<const Waiter*>& wanted) {
     const Waiter* previous = nullptr;
     const Waiter* at = inquiry.waiters;
     for (const Waiter* one : wanted) {
@@ -161,10 +162,10 @@ void test_waiters_then_they_may_leave_in_any_order(void** /*state*/) {
     do {
         Inquiry inquiry;
         std::array<Waiter, 4> waiters;
-        std::vector<const Waiter*> here;
+        std::deque<const Waiter*> here;
         for (Waiter& waiter : waiters) {
             inquiry.add(waiter);
-            here.insert(here.begin(), &waiter);
+            here.push_front(&waiter);
             assert_true(holds(inquiry, here));
         }
         for (const std::size_t leaving : order) {
