@@ -41,8 +41,7 @@ bool Courtesy::step_back() noexcept {
     if (away_.armed()) {
         return true; // another socket was ready in the same turn
     }
-    if (willing_ || turn_.counters.get(Counter::upstream_connections) > 0 ||
-        all_.sum(Counter::upstream_connections) == 0) {
+    if (willing_ || !another_is_warmer()) {
         return false;
     }
     for (Door& door : doors_) {
@@ -59,7 +58,7 @@ void Courtesy::expire() noexcept {
     if (pause_.pop(turn_.now) == nullptr) {
         return;
     }
-    if (anybody_there() && ++in_a_row_ < times) {
+    if (another_is_warmer() && anybody_there() && ++in_a_row_ < times) {
         pause_.arm(away_, turn_.now);
         return;
     }
@@ -70,6 +69,11 @@ void Courtesy::expire() noexcept {
             pause_.arm(away_, turn_.now); // out of memory: once more in a moment
         }
     }
+}
+
+bool Courtesy::another_is_warmer() const noexcept {
+    return turn_.counters.get(Counter::upstream_connections) == 0 &&
+           all_.sum(Counter::upstream_connections) > 0;
 }
 
 /// Whether something waits at a socket now.

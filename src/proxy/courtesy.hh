@@ -35,6 +35,7 @@ class Courtesy {
     void soonest(TimePoint& earliest) const noexcept { pause_.soonest(earliest); }
 
   private:
+    [[nodiscard]] bool another_is_warmer() const noexcept;
     [[nodiscard]] bool anybody_there() const noexcept;
 
     struct Door {

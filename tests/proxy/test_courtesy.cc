@@ -165,20 +165,6 @@ void test_ready_when_at_each_return_then_the_third_is_taken(void** state) {
 }
 
 // A query that comes a little after the return found an idle worker: that says nothing.
-void test_ready_when_a_while_after_the_return_then_counted_from_the_start(void** state) {
-    Worker& worker = *static_cast<Worker*>(*state);
-    worker.warm(1, 1);
-    worker.door.knock();
-    worker.turn();
-    for (int back = 0; back < 10; ++back) {
-        worker.come_back();
-        worker.pass(1ms);
-        worker.turn();
-        assert_true(worker.is_away());
-    }
-    assert_int_equal(worker.door.taken, 0);
-}
-
 void test_step_back_then_all_its_sockets_leave_and_come_back(void** state) {
     Worker& worker = *static_cast<Worker*>(*state);
     Door second{worker.courtesy};
@@ -239,9 +225,6 @@ int main() {
             test_ready_when_the_other_took_it_then_left_again_the_next_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ready_when_at_each_return_then_the_third_is_taken,
                                         set_up, tear_down),
-        cmocka_unit_test_setup_teardown(
-            test_ready_when_a_while_after_the_return_then_counted_from_the_start, set_up,
-            tear_down),
         cmocka_unit_test_setup_teardown(test_step_back_then_all_its_sockets_leave_and_come_back,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_open_when_away_then_it_comes_with_the_others, set_up,
