@@ -80,6 +80,11 @@ class Connection final : public Watch {
     /// When octets last came from the peer.
     [[nodiscard]] TimePoint heard_at() const noexcept { return heard_at_; }
 
+    /// Until when the stream made sense: what was asked later cannot have upset it.
+    [[nodiscard]] TimePoint sound_until() const noexcept {
+        return partial_.empty() ? heard_at_ : partial_since_;
+    }
+
     [[nodiscard]] TimePoint last_query_at() const noexcept { return last_query_at_; }
 
     /// Visits every inquiry in flight.

@@ -54,7 +54,7 @@ struct Inquiry : Deadline {
 
     std::array<Place, max_sends> places{};
     std::uint8_t sends{0};
-    std::uint8_t lane{0}; // how many connections broke under it, see Upstreams
+    std::uint8_t lane{0}; // above 0: it may have broken a connection, see Upstreams
     TimePoint sent_at{};
 
     // The queue of those that wait for a connection; see Upstreams.

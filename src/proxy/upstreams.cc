@@ -98,6 +98,7 @@ void Upstreams::abandon(Inquiry& inquiry) noexcept {
 void Upstreams::enqueue(Inquiry& inquiry, bool in_front) noexcept {
     Lane& lane = lanes_[inquiry.lane];
     inquiry.queued = true;
+    ++lane.queued;
     inquiry.queue_previous = in_front ? nullptr : lane.last;
     inquiry.queue_next = in_front ? lane.first : nullptr;
     (inquiry.queue_previous != nullptr ? inquiry.queue_previous->queue_next : lane.first) =
@@ -108,6 +109,7 @@ void Upstreams::enqueue(Inquiry& inquiry, bool in_front) noexcept {
 void Upstreams::dequeue(Inquiry& inquiry) noexcept {
     Lane& lane = lanes_[inquiry.lane];
     inquiry.queued = false;
+    --lane.queued;
     (inquiry.queue_previous != nullptr ? inquiry.queue_previous->queue_next : lane.first) =
         inquiry.queue_next;
     (inquiry.queue_next != nullptr ? inquiry.queue_next->queue_previous : lane.last) =
@@ -117,8 +119,7 @@ void Upstreams::dequeue(Inquiry& inquiry) noexcept {
 Connection* Upstreams::pick(const Inquiry& inquiry) noexcept {
     Connection* best = nullptr;
     for (const auto& connection : connections_) {
-        const bool alone_if_need_be =
-            inquiry.lane + 1U < lane_count || connection->in_flight() == 0;
+        const bool alone_if_need_be = inquiry.lane == 0 || connection->in_flight() == 0;
         if (connection->lane() == inquiry.lane && connection->has_room() && alone_if_need_be &&
             (best == nullptr || connection->endpoint().rank() < best->endpoint().rank())) {
             best = connection.get();
@@ -392,10 +393,27 @@ void Upstreams::change_lane(Inquiry& inquiry, const Connection& lost) noexcept {
     // begun before it: nothing came since it was sent, and it is the first one that this question
     // lost.
     const bool crossed =
-        lost.answers() > 0 && lost.heard_at() < inquiry.sent_at && inquiry.sends == 1;
-    if (!crossed) {
-        inquiry.lane = static_cast<std::uint8_t>(std::min<unsigned>(inquiry.sends, lane_count - 1));
+        lost.answers() > 0 && lost.sound_until() < inquiry.sent_at && inquiry.sends == 1;
+    if (crossed) {
+        return;
     }
+    inquiry.lane = 1;
+    for (std::uint8_t lane = 2; lane < lane_count; ++lane) {
+        if (load(lane) < load(inquiry.lane)) {
+            inquiry.lane = lane;
+        }
+    }
+}
+
+/// How many questions travel in a lane or wait for it.
+std::size_t Upstreams::load(unsigned lane) const noexcept {
+    std::size_t questions = lanes_[lane].queued;
+    for (const auto& connection : connections_) {
+        if (connection->lane() == lane && connection->state() != Connection::State::closed) {
+            questions += connection->in_flight();
+        }
+    }
+    return questions;
 }
 
 void Upstreams::soonest(TimePoint& earliest) noexcept {

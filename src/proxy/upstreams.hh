@@ -8,10 +8,10 @@
 // first that is verified serves, and one to a preferred upstream takes over when it comes up. An
 // endpoint that failed is tried again after a pause (Endpoint).
 //
-// Lanes. A connection that dies takes the queries on it along, and one of them may be the reason. A
-// question that lost n connections travels in lane n, on a connection of its own: lane 1 is for
-// those that lost one, lane 2 carries one question at a time. So a question that breaks connections
-// soon travels alone, and all the others get their answers (L80).
+// Lanes. A connection that dies takes the queries on it along, and one of them may be the reason.
+// Those that may be travel on in a side lane, of which there are a few: each has a connection of
+// its own that carries one question at a time. So a question that breaks connections soon travels
+// alone, and all the others get their answers (L80, L83, L84).
 
 #pragma once
 
@@ -66,11 +66,12 @@ class Upstreams {
                    std::string reason) noexcept;
 
   private:
-    static constexpr unsigned lane_count = 3;
+    static constexpr unsigned lane_count = 5; // lane 0 is for all, the others are side lanes
 
     struct Lane {
         Inquiry* first{nullptr}; // the queue of those that wait for a connection
         Inquiry* last{nullptr};
+        std::size_t queued{0};
         TimePoint next_attempt{
             TimePoint::min()};    // no attempt before, while another one is under way
         bool spare_wanted{false}; // a connection, though nothing waits for it
@@ -95,7 +96,8 @@ class Upstreams {
     void overdue(Inquiry& inquiry) noexcept;
     void stalled(Connection& connection) noexcept;
     void send_again(Inquiry& inquiry, const Connection& lost, bool sent) noexcept;
-    static void change_lane(Inquiry& inquiry, const Connection& lost) noexcept;
+    void change_lane(Inquiry& inquiry, const Connection& lost) noexcept;
+    [[nodiscard]] std::size_t load(unsigned lane) const noexcept;
     void trouble(Endpoint& endpoint, Trouble trouble, std::string reason) noexcept;
 
     Turn& turn_;
