@@ -21,15 +21,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A wire ID is a slot in its low bits and how often that slot was used in the rest.
-constexpr unsigned slot_bits = 12;
-constexpr unsigned use_mask = 0xf;
-static_assert(Connection::max_slots == 1U << slot_bits);
-
 // More than this waiting for the peer to read: no new queries on this connection (L30).
 constexpr std::size_t output_limit = 262144;
 // With so many IDs lost to questions that were never answered, a new connection is due.
-constexpr std::size_t most_forgotten = Connection::max_slots / 4;
+constexpr std::size_t most_forgotten = Slots::capacity / 4;
 // A connection that has carried nothing yet is kept at least this long, whatever upstream_idle
 // says.
 constexpr Clock::duration first_use_time = 1s;
@@ -50,12 +45,12 @@ void set_option(int fd, int level, int name, unsigned value) noexcept {
 Connection::Connection(Turn& turn, Upstreams& upstreams, Endpoint& endpoint,
                        const tls::ClientContext& context, unsigned lane,
                        std::uint16_t id_mask) noexcept
-    : turn_{turn}, upstreams_{upstreams}, endpoint_{endpoint}, stream_{context, endpoint.identity(),
-                                                                       endpoint.tickets()},
+    : turn_{turn}, upstreams_{upstreams}, endpoint_{endpoint},
+      stream_{context, endpoint.identity(), endpoint.tickets()}, slots_{id_mask},
       idle_limit_{lane == 0 ? Clock::duration{turn.config.timeouts.upstream_idle}
                             : std::min(Clock::duration{turn.config.timeouts.upstream_idle},
                                        side_lane_idle)},
-      id_mask_{id_mask}, lane_{lane} {}
+      lane_{lane} {}
 
 Connection::~Connection() {
     if (socket_) {
@@ -199,9 +194,9 @@ void Connection::send_probe() noexcept {
     question.type = dns::type::ns;
     question.klass = dns::klass::in;
     question.recursion_desired = true;
-    probe_ = take_slot(nullptr);
+    probe_ = slots_.take(nullptr);
     std::array<std::uint8_t, dns::max_query_size> message; // NOLINT(*-member-init)
-    const std::size_t size = dns::write_query(question, wire_id(probe_), false, message);
+    const std::size_t size = dns::write_query(question, slots_.wire_id(probe_), false, message);
     queue_frame(std::span{message}.first(size));
     upstreams_.mark_dirty(*this);
 }
@@ -214,20 +209,20 @@ void Connection::become_ready() noexcept {
 }
 
 bool Connection::has_room() const noexcept {
-    return state_ == State::ready && in_flight_ < max_slots &&
+    return state_ == State::ready && slots_.taken() < Slots::capacity &&
            queued_.size() + stream_.output().size() < output_limit;
 }
 
 void Connection::send(Inquiry& inquiry) noexcept {
-    const std::uint16_t slot = take_slot(&inquiry);
+    const std::uint16_t slot = slots_.take(&inquiry);
     if (inquiry.sealed.empty()) {
         std::array<std::uint8_t, dns::max_query_size> message; // NOLINT(*-member-init)
         const std::size_t size =
-            dns::write_query(inquiry.question, wire_id(slot), !keepalive_asked_, message);
+            dns::write_query(inquiry.question, slots_.wire_id(slot), !keepalive_asked_, message);
         keepalive_asked_ = true;
         queue_frame(std::span{message}.first(size));
     } else {
-        dns::set_id(inquiry.sealed, wire_id(slot));
+        dns::set_id(inquiry.sealed, slots_.wire_id(slot));
         queue_frame(inquiry.sealed);
     }
     unsent_.push_back(slot);
@@ -244,54 +239,20 @@ void Connection::queue_frame(dns::Octets message) noexcept {
     std::copy(message.begin(), message.end(), room.begin() + dns::frame_prefix_size);
 }
 
-std::uint16_t Connection::wire_id(std::uint16_t slot) const noexcept {
-    const unsigned use = (slots_[slot].uses - 1U) & use_mask;
-    return static_cast<std::uint16_t>((slot | use << slot_bits) ^ id_mask_);
-}
-
-std::uint16_t Connection::take_slot(Inquiry* inquiry) noexcept {
-    std::uint16_t index = free_head_;
-    if (index != no_slot) {
-        free_head_ = slots_[index].next_free;
-    } else {
-        index = static_cast<std::uint16_t>(slots_.size());
-        slots_.emplace_back();
-    }
-    Slot& slot = slots_[index];
-    slot.inquiry = inquiry;
-    slot.taken = true;
-    slot.sent = false;
-    slot.forgotten = false;
-    // Counts on modulo the mask once all values have been seen, so that it never wraps to "unused".
-    slot.uses = static_cast<std::uint16_t>(slot.uses <= use_mask * 2 ? slot.uses + 1
-                                                                     : slot.uses - use_mask);
-    ++in_flight_;
-    return index;
-}
-
 void Connection::free_slot(std::uint16_t slot) noexcept {
-    if (slots_[slot].forgotten) {
-        --forgotten_;
-    }
-    slots_[slot].taken = false;
-    slots_[slot].inquiry = nullptr;
-    slots_[slot].next_free = free_head_;
-    free_head_ = slot;
-    --in_flight_;
+    slots_.free(slot);
     if (in_flight() == 0) {
         on_nothing_in_flight();
     }
 }
 
 void Connection::forget(std::uint16_t slot) noexcept {
-    slots_[slot].inquiry = nullptr;
-    slots_[slot].forgotten = true;
-    ++forgotten_;
+    slots_.forget(slot);
     if (in_flight() == 0) {
         on_nothing_in_flight();
     }
     // In a side lane the question that was never answered may still be at work there.
-    if (state_ == State::ready && (lane_ > 0 || forgotten_ >= most_forgotten)) {
+    if (state_ == State::ready && (lane_ > 0 || slots_.forgotten() >= most_forgotten)) {
         retire();
     }
 }
@@ -342,17 +303,19 @@ std::size_t Connection::consume_frames(dns::Octets stream) noexcept {
 }
 
 void Connection::on_message(dns::Octets message) noexcept {
-    const unsigned id = dns::id(message) ^ unsigned { id_mask_ };
-    const auto slot = static_cast<std::uint16_t>(id & (max_slots - 1));
-    const unsigned use = id >> slot_bits;
-    if (slot >= slots_.size() || use >= slots_[slot].uses) {
-        // An ID that was never used here: the stream has shifted or makes no sense (L83).
+    std::uint16_t slot = Slots::none;
+    switch (slots_.find(dns::id(message), slot)) {
+    case Slots::Meaning::unknown:
+        // The stream has shifted or makes no sense (L83).
         turn_.counters.add(Counter::upstream_broken);
         end(Trouble::unreachable, "answered what was not asked");
-    } else if (!slots_[slot].taken || use != ((slots_[slot].uses - 1U) & use_mask)) {
+        break;
+    case Slots::Meaning::late:
         turn_.counters.add(Counter::upstream_late); // a second answer to the same query (L85)
-    } else {
+        break;
+    case Slots::Meaning::in_flight:
         on_answer(slot, message);
+        break;
     }
 }
 
@@ -361,7 +324,7 @@ void Connection::on_answer(std::uint16_t slot, dns::Octets message) noexcept {
     if (inquiry == nullptr) {
         free_slot(slot);
         if (slot == probe_ && state_ == State::proving) {
-            probe_ = no_slot;
+            probe_ = Slots::none;
             ++answers_;
             upstreams_.on_answer(*this);
             become_ready();

@@ -16,6 +16,7 @@
 #include "base/fd.hh"
 #include "proxy/endpoint.hh"
 #include "proxy/inquiry.hh"
+#include "proxy/slots.hh"
 #include "proxy/turn.hh"
 #include "tls/stream.hh"
 
@@ -30,9 +31,6 @@ class Upstreams;
 class Connection final : public Watch {
   public:
     enum class State : std::uint8_t { connecting, handshaking, proving, ready, retiring, closed };
-
-    /// The most inquiries in flight at a time, well below the ID space (C99).
-    static constexpr std::size_t max_slots = 4096;
 
     /// `id_mask`: random, so that IDs on the wire do not count up (C97).
     Connection(Turn& turn, Upstreams& upstreams, Endpoint& endpoint,
@@ -73,7 +71,9 @@ class Connection final : public Watch {
     [[nodiscard]] unsigned lane() const noexcept { return lane_; }
 
     /// Those that somebody waits for.
-    [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_ - forgotten_; }
+    [[nodiscard]] std::size_t in_flight() const noexcept {
+        return slots_.taken() - slots_.forgotten();
+    }
 
     [[nodiscard]] std::uint64_t answers() const noexcept { return answers_; }
 
@@ -90,7 +90,7 @@ class Connection final : public Watch {
     /// Visits every inquiry in flight.
     template <class Visit>
     void for_each_inquiry(Visit visit) noexcept {
-        for (const Slot& slot : slots_) {
+        for (const Slots::Slot& slot : slots_) {
             if (slot.inquiry != nullptr) {
                 visit(*slot.inquiry);
             }
@@ -101,7 +101,7 @@ class Connection final : public Watch {
     /// when it never left this host.
     template <class Visit>
     void release_inquiries(Visit visit) noexcept {
-        for (Slot& slot : slots_) {
+        for (Slots::Slot& slot : slots_) {
             if (Inquiry* inquiry = slot.inquiry) {
                 slot.inquiry = nullptr;
                 inquiry->remove_place(*this);
@@ -111,20 +111,7 @@ class Connection final : public Watch {
     }
 
   private:
-    static constexpr std::uint16_t no_slot = max_slots;
-
-    struct Slot {
-        Inquiry* inquiry{nullptr}; // nullptr while taken: nobody waits any more, or a probe
-        std::uint16_t next_free{0};
-        std::uint16_t uses{0}; // how often it was taken; stays at the top once there
-        bool taken{false};
-        bool sent{false};
-        bool forgotten{false};
-    };
-
-    [[nodiscard]] std::uint16_t wire_id(std::uint16_t slot) const noexcept;
     void send_probe() noexcept;
-    [[nodiscard]] std::uint16_t take_slot(Inquiry* inquiry) noexcept;
     void free_slot(std::uint16_t slot) noexcept;
     void on_nothing_in_flight() noexcept;
     void queue_frame(dns::Octets message) noexcept;
@@ -149,7 +136,7 @@ class Connection final : public Watch {
     Endpoint& endpoint_;
     tls::Stream stream_;
     Fd socket_;
-    std::vector<Slot> slots_;
+    Slots slots_;
     Buffer queued_;                     // frames to be encrypted in the flush
     Buffer partial_;                    // the beginning of a frame whose rest has not come
     std::vector<std::uint16_t> unsent_; // slots whose frames are in queued_
@@ -159,13 +146,9 @@ class Connection final : public Watch {
     TimePoint heard_at_{};
     TimePoint last_query_at_{};
     std::uint64_t answers_{0};
-    std::size_t in_flight_{0}; // slots taken
-    std::size_t forgotten_{0}; // of these: nobody waits any more (C98)
     Clock::duration idle_limit_;
     std::uint32_t events_{0};
-    std::uint16_t free_head_{no_slot};
-    std::uint16_t probe_{no_slot};
-    std::uint16_t id_mask_;
+    std::uint16_t probe_{Slots::none};
     unsigned lane_;
     State state_{State::connecting};
     bool keepalive_asked_{false};

@@ -7,6 +7,7 @@ libproxy_a_SOURCES = \
 	src/proxy/handover.cc src/proxy/handover.hh \
 	src/proxy/inquiry.cc src/proxy/inquiry.hh \
 	src/proxy/relay.cc src/proxy/relay.hh \
+	src/proxy/slots.cc src/proxy/slots.hh \
 	src/proxy/tcp_client.hh \
 	src/proxy/tcp_front.cc src/proxy/tcp_front.hh \
 	src/proxy/turn.hh \

@@ -67,6 +67,7 @@ class Stream {
     /// Ciphertext to be written to the peer; its user consumes it. After a failure it ends with the
     /// alert that tells the peer, if there is one to tell.
     [[nodiscard]] Buffer& output() noexcept { return output_; }
+
     [[nodiscard]] const Buffer& output() const noexcept { return output_; }
 
     [[nodiscard]] bool ready() const noexcept { return ready_; }

@@ -14,8 +14,8 @@
 #include <string>
 
 using namespace std::chrono_literals;
-using dotproxy::Connection;
 using dotproxy::Counter;
+using dotproxy::Slots;
 using dotproxy::dns::test::Bytes;
 using dotproxy::test::Asked;
 using dotproxy::test::free_rig;
@@ -392,18 +392,18 @@ void test_send_when_all_slots_are_taken_then_the_rest_waits(void** state) {
     Resolver& resolver = warm(rig);
     const UdpClient client{rig.udp_address()};
     constexpr std::size_t over = 10;
-    for (std::size_t i = 0; i < Connection::max_slots + over; ++i) {
+    for (std::size_t i = 0; i < Slots::capacity + over; ++i) {
         client.send(query(name_of(i), static_cast<std::uint16_t>(i)));
         if (i % 32 == 31) {
             rig.step();
         }
     }
-    assert_true(rig.until([&] { return resolver.asked.size() == Connection::max_slots; }));
+    assert_true(rig.until([&] { return resolver.asked.size() == Slots::capacity; }));
     for (std::size_t i = 0; i < over; ++i) {
         resolver.answer(resolver.take());
     }
-    assert_true(rig.until([&] { return resolver.asked.size() == Connection::max_slots; }));
-    assert_int_equal(resolver.asked_in_all, 1 + Connection::max_slots + over);
+    assert_true(rig.until([&] { return resolver.asked.size() == Slots::capacity; }));
+    assert_int_equal(resolver.asked_in_all, 1 + Slots::capacity + over);
     assert_int_equal(rig.count(Counter::overload), 0);
 }
 
