@@ -98,18 +98,14 @@ void Master::for_each_generation(const auto& visit) {
 }
 
 void Master::wait(TimePoint until) {
-    struct Source {
-        Generation* generation;
-        WorkerSlot* worker;
-    };
 
     std::vector<pollfd> polled{{.fd = signals_.get(), .events = POLLIN, .revents = 0}};
-    std::vector<Source> sources{{nullptr, nullptr}};
+    std::vector<WorkerSlot*> sources{nullptr}; // in step with what is polled
     for_each_generation([&](Generation& generation) {
         for (WorkerSlot& worker : generation.workers) {
             if (worker.alive() && worker.control() >= 0) {
                 polled.push_back({.fd = worker.control(), .events = POLLIN, .revents = 0});
-                sources.push_back({&generation, &worker});
+                sources.push_back(&worker);
             }
         }
     });
@@ -121,7 +117,7 @@ void Master::wait(TimePoint until) {
     now_ = Clock::now();
     for (std::size_t i = 1; count > 0 && i < polled.size(); ++i) {
         if (polled[i].revents != 0) {
-            listen_to(*sources[i].generation, *sources[i].worker);
+            listen_to(*sources[i]);
         }
     }
     // Last: what signals bring about changes the generations.
@@ -212,7 +208,7 @@ void Master::check_life() {
     });
 }
 
-void Master::listen_to(Generation& /*generation*/, WorkerSlot& worker) {
+void Master::listen_to(WorkerSlot& worker) {
     std::uint8_t word = 0;
     const ssize_t count = ::recv(worker.control(), &word, 1, MSG_DONTWAIT);
     if (count == 1) {

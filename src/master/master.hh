@@ -42,7 +42,7 @@ class Master {
     [[nodiscard]] TimePoint nearest() const noexcept;
     void on_signals();
     void on_timers();
-    void listen_to(Generation& generation, WorkerSlot& worker);
+    void listen_to(WorkerSlot& worker);
 
     void spawn(Generation& generation, WorkerSlot& worker);
     [[noreturn]] void be_worker(Generation& generation, unsigned slot, Fd control);

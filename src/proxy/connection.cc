@@ -228,7 +228,7 @@ void Connection::send(Inquiry& inquiry) noexcept {
     unsent_.push_back(slot);
     inquiry.add_place(*this, slot);
     inquiry.sent_at = turn_.now;
-    last_query_at_ = turn_.now;
+    used_ = true;
     set_deadline();
     upstreams_.mark_dirty(*this);
 }
@@ -430,8 +430,7 @@ void Connection::set_deadline() noexcept {
         // Whatever else goes on, a frame that was begun must come to its end (L84).
         deadline_ = partial_since_ + Patience::upstream(turn_.config);
     } else if (in_flight() == 0) {
-        const bool used = last_query_at_ != TimePoint{};
-        deadline_ = idle_since_ + (used ? idle_limit_ : std::max(idle_limit_, first_use_time));
+        deadline_ = idle_since_ + (used_ ? idle_limit_ : std::max(idle_limit_, first_use_time));
     } else {
         deadline_ = TimePoint::max();
     }

@@ -85,8 +85,6 @@ class Connection final : public Watch {
         return partial_.empty() ? heard_at_ : partial_since_;
     }
 
-    [[nodiscard]] TimePoint last_query_at() const noexcept { return last_query_at_; }
-
     /// Visits every inquiry in flight.
     template <class Visit>
     void for_each_inquiry(Visit visit) noexcept {
@@ -144,7 +142,6 @@ class Connection final : public Watch {
     TimePoint idle_since_{};
     TimePoint partial_since_{};
     TimePoint heard_at_{};
-    TimePoint last_query_at_{};
     std::uint64_t answers_{0};
     Clock::duration idle_limit_;
     std::uint32_t events_{0};
@@ -152,6 +149,7 @@ class Connection final : public Watch {
     unsigned lane_;
     State state_{State::connecting};
     bool keepalive_asked_{false};
+    bool used_{false}; // it has carried a query
 };
 
 } // namespace dotproxy

@@ -8,6 +8,7 @@
 #include "proxy/upstreams.hh"
 
 #include <algorithm>
+#include <string_view>
 
 namespace dotproxy {
 

@@ -14,8 +14,6 @@
 #include "proxy/inquiry.hh"
 #include "proxy/turn.hh"
 
-#include <string_view>
-
 namespace dotproxy {
 
 class Upstreams;
