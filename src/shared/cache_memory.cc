@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+//      page 0   Header
+//      page 1   the claims
+//      page 9   shard 0, shard 1, ...
+
+#include "shared/cache_memory.hh"
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <sys/random.h>
+#include <system_error>
+
+namespace dotproxy {
+
+namespace {
+
+constexpr std::size_t page = 4096;
+constexpr std::size_t claim_count = 4096;
+constexpr std::size_t first_shard = page + claim_count * sizeof(std::uint64_t);
+
+// An eighth of a megabyte holds two entries of the largest kind.
+constexpr std::size_t smallest_shard = std::size_t{1} << 19U;
+constexpr std::uint32_t most_shards = 64;
+
+// Of nine octets, one is for the index: an entry of 72 octets would fill a slot each.
+constexpr std::size_t octets_per_bucket = 9 * sizeof(Bucket);
+
+/// What has to be equal, octet by octet, in whatever uses the same memory.
+struct Likeness {
+    char magic[16];
+    std::uint32_t version; // of everything in this room that lies in shared memory
+    std::uint32_t format;  // of the values
+    std::uint64_t byte_order;
+    std::uint64_t size;
+    std::uint64_t ring_words;
+    std::uint32_t buckets;
+    std::uint32_t shards;
+    std::uint32_t shard_head_size;
+    std::uint32_t mutex_size;
+};
+
+static_assert(sizeof(Likeness) == 64, "no padding: it is compared octet by octet");
+
+struct Header {
+    Likeness likeness;
+    SipHash::Key secret;
+};
+
+static_assert(sizeof(Header) <= page);
+
+std::uint32_t shards_for(std::size_t size) noexcept {
+    return static_cast<std::uint32_t>(
+        std::min<std::size_t>(std::bit_floor(size / smallest_shard), most_shards));
+}
+
+Shard::Layout layout_for(std::size_t size) noexcept {
+    // A multiple of what all parts of a shard are multiples of.
+    const std::size_t shard =
+        (size - first_shard) / shards_for(size) / sizeof(Bucket) * sizeof(Bucket);
+    const std::size_t buckets = (shard - sizeof(ShardHead)) / octets_per_bucket;
+    return {.buckets = static_cast<std::uint32_t>(buckets),
+            .ring_words = (shard - sizeof(ShardHead) - buckets * sizeof(Bucket)) / 8};
+}
+
+Likeness likeness_for(std::size_t size, std::uint32_t format) noexcept {
+    const Shard::Layout layout = layout_for(size);
+    return {.magic = "dotproxy cache\n",
+            .version = 1,
+            .format = format,
+            .byte_order = 0x0102030405060708U,
+            .size = size,
+            .ring_words = layout.ring_words,
+            .buckets = layout.buckets,
+            .shards = shards_for(size),
+            .shard_head_size = sizeof(ShardHead),
+            .mutex_size = sizeof(pthread_mutex_t)};
+}
+
+SipHash::Key draw_key() {
+    SipHash::Key key{};
+    if (::getrandom(&key, sizeof key, 0) != static_cast<ssize_t>(sizeof key)) {
+        throw std::system_error{errno, std::generic_category(), "getrandom"};
+    }
+    return key;
+}
+
+SipHash new_cache(const Region& region, std::uint32_t format) {
+    const Header header{.likeness = likeness_for(region.size(), format), .secret = draw_key()};
+    std::memcpy(region.data(), &header, sizeof header);
+    return SipHash{header.secret};
+}
+
+SipHash cache_of_others(const Region& region, std::uint32_t format) {
+    const Likeness expected = likeness_for(region.size(), format);
+    Header header{};
+    std::memcpy(&header, region.data(), sizeof header);
+    if (std::memcmp(&header.likeness, &expected, sizeof expected) != 0) {
+        throw std::system_error{EINVAL, std::generic_category(), "the cache of another version"};
+    }
+    return SipHash{header.secret};
+}
+
+} // namespace
+
+CacheMemory::CacheMemory(std::size_t size, std::uint32_t format)
+    : asked_size_{size}, shards_{shards_for(size)}, layout_{layout_for(size)}, region_{size},
+      hash_{new_cache(region_, format)} {
+    prepare_shards();
+}
+
+CacheMemory::CacheMemory(Fd memory, std::size_t size, std::uint32_t format)
+    : asked_size_{size}, shards_{shards_for(size)}, layout_{layout_for(size)},
+      region_{std::move(memory), size}, hash_{cache_of_others(region_, format)} {
+    prepare_shards();
+}
+
+Shard CacheMemory::shard(std::uint32_t index, EntryBuffer& buffer) const noexcept {
+    return {region_.data() + first_shard + index * layout_.size(), layout_, hash_, buffer};
+}
+
+std::span<std::atomic<std::uint64_t>> CacheMemory::claims() const noexcept {
+    void* first = region_.data() + page;
+    return {static_cast<std::atomic<std::uint64_t>*>(first), claim_count};
+}
+
+void CacheMemory::prepare_shards() const {
+    EntryBuffer buffer; // NOLINT(*-member-init): not read
+    for (std::uint32_t i = 0; i < shards_; ++i) {
+        if (const int error = shard(i, buffer).prepare(); error != 0) {
+            throw std::system_error{error, std::generic_category(), "robust mutex"};
+        }
+    }
+}
+
+} // namespace dotproxy

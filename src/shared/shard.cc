@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Every word of the ring is read and written as an atomic one, with acquire and release: a reader
+// that sees any octet of a new entry sees that the tail has passed the old one. On x86 these are
+// plain loads and stores.
+
+#include "shared/shard.hh"
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+
+namespace dotproxy {
+
+namespace {
+
+constexpr unsigned position_bits = 51;
+constexpr std::uint64_t position_mask = (std::uint64_t{1} << position_bits) - 1;
+constexpr std::uint64_t used_bit = std::uint64_t{1} << position_bits;
+constexpr std::uint64_t tag_mask = ~(position_mask | used_bit);
+
+// An entry in the ring: three words, then the key, the value and what fills the last word.
+//   0  position (48 bits) | words of the entry (16)
+//   1  stored_at (48)     | zero (4) | octets of the key (9) | octets that fill the last word (3)
+//   2  check (32)         | ttl (32)
+constexpr std::size_t header_words = 3;
+constexpr unsigned header_shift = 16;
+constexpr std::uint64_t header_mask = 0xffff;
+constexpr unsigned filling_bits = 3;
+
+// One insertion moves at most so many times its own size from the tail to the head.
+constexpr std::uint64_t most_moved = 8;
+
+// How often a writer looks again whether another one is done: some 10 us in all.
+constexpr unsigned lock_attempts = 200;
+
+std::uint64_t tag_of(std::uint64_t hash) noexcept {
+    // The bits below choose the shard, those above the bucket.
+    return hash << 36U & tag_mask;
+}
+
+std::uint64_t load(std::uint64_t& word) noexcept {
+    return std::atomic_ref{word}.load(std::memory_order_acquire);
+}
+
+void store(std::uint64_t& word, std::uint64_t value) noexcept {
+    std::atomic_ref{word}.store(value, std::memory_order_release);
+}
+
+void bump(std::atomic<std::uint64_t>& counter) noexcept {
+    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+// Against what was scribbled by accident; who can choose what stands in this memory can do worse.
+std::uint32_t check_of(std::span<const std::uint64_t> words) noexcept {
+    constexpr std::uint64_t multiplier = 0x9e3779b97f4a7c15U;
+    std::uint64_t sum = multiplier;
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        const std::uint64_t word = i == 2 ? words[i] & 0xffffffffU : words[i];
+        sum = (std::rotl(sum, 23) ^ word) * multiplier;
+    }
+    return static_cast<std::uint32_t>(sum >> 32U);
+}
+
+void seal(std::span<std::uint64_t> words, std::uint64_t position) noexcept {
+    words[0] = position << header_shift | words.size();
+    words[2] = std::uint64_t{check_of(words)} << 32U | (words[2] & 0xffffffffU);
+}
+
+std::uint64_t words_for(const Entry& entry) noexcept {
+    return header_words + (entry.key.size() + entry.value.size() + 7) / 8;
+}
+
+void encode(const Entry& entry, std::span<std::uint64_t> words) noexcept {
+    const std::size_t room = (words.size() - header_words) * 8;
+    const std::size_t filling = room - entry.key.size() - entry.value.size();
+    words[1] = entry.stored_at << header_shift | entry.key.size() << filling_bits | filling;
+    words[2] = entry.ttl;
+    words.back() = 0;
+    auto* octets = reinterpret_cast<std::uint8_t*>(words.data() + header_words);
+    std::ranges::copy(entry.key, octets);
+    std::ranges::copy(entry.value, octets + entry.key.size());
+}
+
+// The words are a private copy, which may hold anything.
+std::optional<Entry> decode(std::span<std::uint64_t> words) noexcept {
+    const std::size_t room = (words.size() - header_words) * 8;
+    const std::size_t filling = words[1] & ((1U << filling_bits) - 1);
+    const std::size_t key_size = (words[1] & header_mask) >> filling_bits;
+    if (words[2] >> 32U != check_of(words) || key_size + filling > room ||
+        key_size > Shard::max_key) {
+        return std::nullopt;
+    }
+    const std::span octets{reinterpret_cast<std::uint8_t*>(words.data() + header_words),
+                           room - filling};
+    return Entry{.key = octets.first(key_size),
+                 .value = octets.subspan(key_size),
+                 .stored_at = words[1] >> header_shift,
+                 .ttl = static_cast<std::uint32_t>(words[2])};
+}
+
+void relax() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
+
+} // namespace
+
+/// Holds the mutex if it could be had.
+class Shard::Lock {
+  public:
+    explicit Lock(pthread_mutex_t& mutex) noexcept : mutex_{mutex} {
+        int error = ::pthread_mutex_trylock(&mutex_);
+        for (unsigned i = 0; error == EBUSY && i < lock_attempts; ++i) {
+            relax();
+            error = ::pthread_mutex_trylock(&mutex_);
+        }
+        if (error == EOWNERDEAD) {
+            error = ::pthread_mutex_consistent(&mutex_); // nothing is ever half done
+        }
+        held_ = error == 0;
+    }
+
+    Lock(const Lock&) = delete;
+    Lock& operator=(const Lock&) = delete;
+
+    ~Lock() {
+        if (held_) {
+            ::pthread_mutex_unlock(&mutex_);
+        }
+    }
+
+    explicit operator bool() const noexcept { return held_; }
+
+  private:
+    pthread_mutex_t& mutex_;
+    bool held_{false};
+};
+
+Shard::Shard(std::byte* memory, const Layout& layout, const SipHash& hash,
+             EntryBuffer& buffer) noexcept
+    : head_{static_cast<ShardHead*>(static_cast<void*>(memory))},
+      buckets_{reinterpret_cast<Bucket*>(head_ + 1)}, ring_{reinterpret_cast<std::uint64_t*>(
+                                                          buckets_ + layout.buckets)},
+      layout_{layout}, hash_{&hash}, buffer_{&buffer} {}
+
+int Shard::prepare() noexcept {
+    pthread_mutexattr_t attributes;
+    int error = ::pthread_mutexattr_init(&attributes);
+    if (error != 0) {
+        return error;
+    }
+    error = ::pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+    if (error == 0) {
+        error = ::pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+    }
+    if (error == 0) {
+        head_->mutex = {};
+        error = ::pthread_mutex_init(&head_->mutex, &attributes);
+    }
+    ::pthread_mutexattr_destroy(&attributes);
+    repair();
+    return error;
+}
+
+std::optional<Entry> Shard::find(std::uint64_t hash, std::span<const std::uint8_t> key) noexcept {
+    for (Slot& slot : bucket(hash).slots) {
+        std::uint64_t word = slot.load(std::memory_order_acquire);
+        if ((word & tag_mask) != tag_of(hash) || !alive(word)) {
+            continue;
+        }
+        std::optional<Entry> entry = read(word & position_mask);
+        if (!entry || !std::ranges::equal(entry->key, key)) {
+            continue;
+        }
+        if ((word & used_bit) == 0) {
+            // Fails when the slot is another entry's by now, which was not used.
+            slot.compare_exchange_strong(word, word | used_bit, std::memory_order_relaxed);
+        }
+        return entry;
+    }
+    return std::nullopt;
+}
+
+Stored Shard::insert(std::uint64_t hash, const Entry& entry, std::uint64_t now,
+                     std::uint64_t max_stale) noexcept {
+    const std::uint64_t words = words_for(entry);
+    if (entry.key.size() > max_key ||
+        words > std::min<std::uint64_t>(buffer_->size(), layout_.ring_words / 4)) {
+        return Stored::too_big;
+    }
+    const Lock lock{head_->mutex};
+    if (!lock) {
+        return Stored::busy;
+    }
+    repair();
+    make_room(words, now, max_stale);
+    Slot& slot = slot_for(hash, entry.key);
+    encode(entry, std::span{*buffer_}.first(words));
+    slot.store(tag_of(hash) | append(words), std::memory_order_release);
+    bump(head_->insertions);
+    return Stored::yes;
+}
+
+std::size_t Shard::remove_if(const std::function<bool(const Entry&)>& unwanted) noexcept {
+    std::size_t removed = 0;
+    for (std::uint32_t i = 0; i < layout_.buckets; ++i) {
+        for (Slot& slot : buckets_[i].slots) {
+            std::uint64_t word = slot.load(std::memory_order_acquire);
+            const std::uint64_t position = word & position_mask;
+            if (!alive(word)) {
+                continue;
+            }
+            const std::optional<Entry> entry = read(position);
+            if (!entry || !unwanted(*entry)) {
+                continue;
+            }
+            // A reader may mark it used meanwhile; once it is marked, it stays so.
+            bool gone = slot.compare_exchange_strong(word, 0);
+            gone = gone ||
+                   ((word & position_mask) == position && slot.compare_exchange_strong(word, 0));
+            removed += gone ? 1 : 0;
+        }
+    }
+    return removed;
+}
+
+std::uint64_t Shard::insertions() const noexcept {
+    return head_->insertions.load(std::memory_order_relaxed);
+}
+
+std::uint64_t Shard::evictions() const noexcept {
+    return head_->evictions.load(std::memory_order_relaxed);
+}
+
+std::size_t Shard::entries() const noexcept {
+    std::size_t count = 0;
+    for (std::uint32_t i = 0; i < layout_.buckets; ++i) {
+        for (const Slot& slot : buckets_[i].slots) {
+            count += alive(slot.load(std::memory_order_relaxed)) ? 1U : 0U;
+        }
+    }
+    return count;
+}
+
+std::size_t Shard::octets() const noexcept {
+    const std::uint64_t tail = head_->tail.load(std::memory_order_relaxed);
+    const std::uint64_t head = head_->head.load(std::memory_order_relaxed);
+    return std::min(head - tail, layout_.ring_words) * 8;
+}
+
+Bucket& Shard::bucket(std::uint64_t hash) const noexcept {
+    return buckets_[(hash >> 32U) * layout_.buckets >> 32U];
+}
+
+bool Shard::alive(std::uint64_t slot) const noexcept {
+    const std::uint64_t position = slot & position_mask;
+    return position >= head_->tail.load(std::memory_order_acquire) &&
+           position < head_->head.load(std::memory_order_acquire);
+}
+
+std::optional<Entry> Shard::read(std::uint64_t position) const noexcept {
+    const std::uint64_t at = position % layout_.ring_words;
+    const std::uint64_t first = load(ring_[at]);
+    const std::uint64_t size = first & header_mask;
+    const auto limit = std::min<std::uint64_t>(buffer_->size(), layout_.ring_words - at);
+    if (first >> header_shift != (position << header_shift) >> header_shift ||
+        size < header_words || size > limit) {
+        return std::nullopt;
+    }
+    const std::span words = std::span{*buffer_}.first(size);
+    words[0] = first;
+    for (std::size_t i = 1; i < size; ++i) {
+        words[i] = load(ring_[at + i]);
+    }
+    if (position < head_->tail.load(std::memory_order_relaxed)) {
+        return std::nullopt; // overtaken: the copy may be half of one entry and half of another
+    }
+    return decode(words);
+}
+
+// Starts afresh when the positions make no sense, or come near their end after 2^54 octets. Whoever
+// reads an old entry meanwhile has the check left.
+void Shard::repair() noexcept {
+    const std::uint64_t head = head_->head.load(std::memory_order_relaxed);
+    const std::uint64_t tail = head_->tail.load(std::memory_order_relaxed);
+    if (tail >= layout_.ring_words && tail <= head && head - tail <= layout_.ring_words &&
+        head < position_mask - 2 * layout_.ring_words) {
+        return;
+    }
+    for (std::uint32_t i = 0; i < layout_.buckets; ++i) {
+        for (Slot& slot : buckets_[i].slots) {
+            slot.store(0, std::memory_order_relaxed);
+        }
+    }
+    // Above 0, so that an empty slot names a position before the tail.
+    head_->tail.store(layout_.ring_words, std::memory_order_release);
+    head_->head.store(layout_.ring_words, std::memory_order_release);
+}
+
+// What an entry of this size takes at the head: no entry goes over the end of the ring.
+std::uint64_t Shard::room_for(std::uint64_t words) const noexcept {
+    const std::uint64_t left =
+        layout_.ring_words - head_->head.load(std::memory_order_relaxed) % layout_.ring_words;
+    return left >= words ? words : left + words;
+}
+
+void Shard::make_room(std::uint64_t words, std::uint64_t now, std::uint64_t max_stale) noexcept {
+    std::uint64_t may_move = words * most_moved;
+    for (;;) {
+        const std::uint64_t tail = head_->tail.load(std::memory_order_relaxed);
+        const std::uint64_t head = head_->head.load(std::memory_order_relaxed);
+        if (layout_.ring_words - (head - tail) >= room_for(words)) {
+            return;
+        }
+        const std::uint64_t size = load(ring_[tail % layout_.ring_words]) & header_mask;
+        if (size == 0 || size > head - tail) {
+            head_->tail.store(head, std::memory_order_release); // scribbled over: nothing is sure
+            return;
+        }
+        const std::optional<Entry> entry = read(tail);
+        Slot* slot = entry ? slot_of((*hash_)(entry->key), tail) : nullptr;
+        const std::uint64_t word = slot != nullptr ? slot->load(std::memory_order_relaxed) : 0;
+        head_->tail.store(tail + size, std::memory_order_release);
+        if ((word & position_mask) != tail || entry->expires_at() + max_stale <= now) {
+            continue;
+        }
+        if ((word & used_bit) == 0 || may_move < size || !move_to_head(*slot, word)) {
+            bump(head_->evictions);
+            continue;
+        }
+        may_move -= size;
+    }
+}
+
+// Appends what read() left in the buffer. false: there is no room without dropping another one.
+bool Shard::move_to_head(Slot& slot, std::uint64_t was) noexcept {
+    const std::uint64_t size = (*buffer_)[0] & header_mask;
+    const std::uint64_t used =
+        head_->head.load(std::memory_order_relaxed) - head_->tail.load(std::memory_order_relaxed);
+    if (layout_.ring_words - used < room_for(size)) {
+        return false;
+    }
+    const std::uint64_t word = (was & tag_mask) | append(size);
+    // Fails when somebody removed it meanwhile.
+    slot.compare_exchange_strong(was, word, std::memory_order_release, std::memory_order_relaxed);
+    return true;
+}
+
+Shard::Slot* Shard::slot_of(std::uint64_t hash, std::uint64_t position) const noexcept {
+    for (Slot& slot : bucket(hash).slots) {
+        if ((slot.load(std::memory_order_relaxed) & position_mask) == position) {
+            return &slot;
+        }
+    }
+    return nullptr;
+}
+
+// That of the same key, else a free one, else the one that will be missed least.
+Shard::Slot& Shard::slot_for(std::uint64_t hash, std::span<const std::uint8_t> key) noexcept {
+    Bucket& candidates = bucket(hash);
+    Slot* best = nullptr;
+    std::uint64_t best_rank = ~std::uint64_t{0};
+    for (Slot& slot : candidates.slots) {
+        const std::uint64_t word = slot.load(std::memory_order_relaxed);
+        const bool taken = alive(word);
+        if (taken && (word & tag_mask) == tag_of(hash)) {
+            const std::optional<Entry> entry = read(word & position_mask);
+            if (entry && std::ranges::equal(entry->key, key)) {
+                return slot;
+            }
+        }
+        const std::uint64_t rank = taken ? word & (position_mask | used_bit) : 0;
+        if (best == nullptr || rank < best_rank) {
+            best = &slot;
+            best_rank = rank;
+        }
+    }
+    if (best_rank != 0) {
+        bump(head_->evictions);
+    }
+    return *best;
+}
+
+// Writes the first `words` of the buffer at the head, where there is room. Returns the position.
+std::uint64_t Shard::append(std::uint64_t words) noexcept {
+    std::uint64_t head = head_->head.load(std::memory_order_relaxed);
+    const std::uint64_t left = layout_.ring_words - head % layout_.ring_words;
+    if (left < words) {
+        store(ring_[head % layout_.ring_words], head << header_shift | left);
+        head += left;
+        head_->head.store(head, std::memory_order_release);
+    }
+    const std::span entry = std::span{*buffer_}.first(words);
+    seal(entry, head);
+    for (std::size_t i = 0; i < entry.size(); ++i) {
+        store(ring_[head % layout_.ring_words + i], entry[i]);
+    }
+    head_->head.store(head + words, std::memory_order_release);
+    return head;
+}
+
+} // namespace dotproxy
