@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <system_error>
 
 namespace dotproxy {
@@ -137,6 +138,19 @@ std::string read_pid_file(const Value& value) {
     std::string path = value.string_or_empty("/run/dotproxy/dotproxy.pid");
     if (!path.empty() && path.front() != '/') {
         value.refuse(quoted(path) + " is a relative path; give an absolute one, or \"\" for none");
+    }
+    return path;
+}
+
+std::string read_control_socket(const Value& value) {
+    constexpr std::size_t most = sizeof(sockaddr_un::sun_path) - 1;
+    std::string path = value.string_or_empty(default_control_socket);
+    if (!path.empty() && path.front() != '/') {
+        value.refuse(quoted(path) + " is a relative path; give an absolute one, or \"\" for none");
+    }
+    if (path.size() > most) {
+        value.refuse(quoted(path) + " is too long for a socket; give at most " +
+                     std::to_string(most) + " octets");
     }
     return path;
 }

@@ -29,6 +29,8 @@ constexpr unsigned max_workers = 256;
 
 /// An absolute path, or an empty one.
 [[nodiscard]] std::string read_pid_file(const Value& value);
+/// An absolute path that a socket can have, or an empty one.
+[[nodiscard]] std::string read_control_socket(const Value& value);
 /// An absolute path of a file that can be read. What is in it is not looked at here.
 [[nodiscard]] std::string read_ca_file(const Value& value);
 /// The same for the file that is used when none is named.

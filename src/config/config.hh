@@ -36,11 +36,27 @@ struct UpstreamConfig {
     std::vector<SpkiPin> pins;
 };
 
+/// What is remembered of answers, and for how long. TTLs are counted in seconds (RFC 1035).
+struct CacheConfig {
+    std::uint64_t size; // octets in all; 0: nothing is remembered
+    std::chrono::seconds min_ttl;
+    std::chrono::seconds max_ttl; // at least min_ttl
+    std::chrono::seconds max_negative_ttl;
+    std::chrono::seconds failure_ttl;
+    Milliseconds stale_after;       // at most timeouts.query
+    std::chrono::seconds max_stale; // 0: what is stale is not used
+    bool prefetch;
+};
+
+/// The control socket where none is configured.
+constexpr std::string_view default_control_socket = "/run/dotproxy/control";
+
 struct Config {
     unsigned workers{0}; // resolved: at least 1
     std::string user;
     std::string group;
-    std::string pid_file; // empty: none
+    std::string pid_file;       // empty: none
+    std::string control_socket; // empty: none
     std::vector<ListenConfig> listen;
     std::vector<UpstreamConfig> upstreams; // at least one
     bool local_zones{true};
@@ -59,6 +75,8 @@ struct Config {
         std::uint32_t tcp_clients;
         std::uint32_t queries_per_client;
     } limits{};
+
+    CacheConfig cache{};
 
     struct {
         log::Level level;

@@ -116,13 +116,42 @@ Milliseconds Value::duration(Milliseconds least, Milliseconds most) const {
     const std::string_view text = config_setting_get_string(setting_);
     const auto duration = units::parse_duration(text);
     if (!duration) {
-        refuse(quoted(text) + " is not a duration; give a whole number and its unit, ms, s, m, h " +
-               "or d, such as \"5s\"");
+        refuse(quoted(text) + " is not a duration; give a number and its unit, ms, s, m, h or d, " +
+               "such as \"5s\"");
     }
     if (*duration < least || *duration > most) {
         refuse(quoted(text) + " is out of range; give " + range);
     }
     return *duration;
+}
+
+std::chrono::seconds Value::seconds(std::chrono::seconds least, std::chrono::seconds most) const {
+    const Milliseconds duration = this->duration(least, most);
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(duration);
+    if (seconds != duration) {
+        refuse(quoted(units::duration_text(duration)) + " is not a whole number of seconds; give " +
+               quoted(units::duration_text(seconds)) + " or " +
+               quoted(units::duration_text(seconds + std::chrono::seconds{1})));
+    }
+    return seconds;
+}
+
+std::uint64_t Value::size_or_zero(std::uint64_t least, std::uint64_t most) const {
+    const std::string range =
+        quoted(units::size_text(least)) + " to " + quoted(units::size_text(most)) + ", or \"0\"";
+    if (type() != CONFIG_TYPE_STRING) {
+        refuse_type("a size in quotes, from " + range);
+    }
+    const std::string_view text = config_setting_get_string(setting_);
+    const auto size = units::parse_size(text);
+    if (!size) {
+        refuse(quoted(text) + " is not a size; give a whole number, alone or with k, M or G, such "
+                              "as \"64M\"");
+    }
+    if (*size != 0 && (*size < least || *size > most)) {
+        refuse(quoted(text) + " is out of range; give " + range);
+    }
+    return *size;
 }
 
 std::vector<Value> Value::elements(std::string_view example) const {

@@ -11,6 +11,7 @@
 #include "config/keys.hh"
 #include "config/source.hh"
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -40,6 +41,11 @@ class Value {
     [[nodiscard]] long long integer(long long least, long long most) const;
     [[nodiscard]] bool boolean() const;
     [[nodiscard]] Milliseconds duration(Milliseconds least, Milliseconds most) const;
+    /// The same of what is counted in seconds.
+    [[nodiscard]] std::chrono::seconds seconds(std::chrono::seconds least,
+                                               std::chrono::seconds most) const;
+    /// Octets; 0 is taken as well.
+    [[nodiscard]] std::uint64_t size_or_zero(std::uint64_t least, std::uint64_t most) const;
 
     /// The elements of a list or an array; `example` shows one.
     [[nodiscard]] std::vector<Value> elements(std::string_view example) const;

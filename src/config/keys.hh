@@ -20,15 +20,18 @@ namespace keys {
 
 using namespace std::string_view_literals;
 
-inline constexpr std::array top{"workers"sv, "user"sv,      "group"sv,      "pid_file"sv,
-                                "listen"sv,  "upstreams"sv, "tls"sv,        "timeouts"sv,
-                                "limits"sv,  "log"sv,       "local_zones"sv};
+inline constexpr std::array top{
+    "workers"sv,  "user"sv,   "group"sv, "pid_file"sv,    "listen"sv, "upstreams"sv,     "tls"sv,
+    "timeouts"sv, "limits"sv, "log"sv,   "local_zones"sv, "cache"sv,  "control_socket"sv};
 inline constexpr std::array listen{"address"sv, "port"sv, "protocols"sv};
 inline constexpr std::array upstream{"name"sv, "addresses"sv, "port"sv, "pins"sv};
 inline constexpr std::array tls{"ca_file"sv};
 inline constexpr std::array timeouts{"query"sv, "connect"sv, "client_idle"sv, "upstream_idle"sv,
                                      "drain"sv};
 inline constexpr std::array limits{"queries"sv, "tcp_clients"sv, "queries_per_client"sv};
+inline constexpr std::array cache{
+    "size"sv,        "min_ttl"sv,     "max_ttl"sv,   "max_negative_ttl"sv,
+    "failure_ttl"sv, "stale_after"sv, "max_stale"sv, "prefetch"sv};
 inline constexpr std::array log{"level"sv, "target"sv};
 
 /// Every key that holds a value and not a group, by its path: "workers", "listen[].address",

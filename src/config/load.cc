@@ -25,6 +25,9 @@ using namespace std::string_view_literals;
 constexpr std::uint16_t default_listen_port = 5300; // needs no privilege, and is nobody else's
 constexpr std::uint16_t default_upstream_port = 853;
 
+constexpr std::uint64_t least_cache = std::uint64_t{1} << 20U;
+constexpr std::uint64_t most_cache = std::uint64_t{sizeof(void*) < 8 ? 1 : 64} << 30U;
+
 constexpr auto address_example = "127.0.0.1"sv;
 constexpr auto listen_example = "{ address = \"127.0.0.1\"; }"sv;
 constexpr auto upstream_example = "{ name = \"dns.example\"; addresses = ( \"192.0.2.1\" ); }"sv;
@@ -41,6 +44,7 @@ std::vector<Address> literals(std::initializer_list<const char*> texts, std::uin
 Config defaults() {
     Config config;
     config.user = config.group = "_dotproxy";
+    config.control_socket = default_control_socket;
     for (const Address& address : literals({"127.0.0.1", "::1"}, default_listen_port)) {
         config.listen.push_back({.address = address, .udp = true, .tcp = true});
     }
@@ -53,6 +57,14 @@ Config defaults() {
     config.timeouts = {
         .query = 5s, .connect = 2s, .client_idle = 10s, .upstream_idle = 30s, .drain = 10s};
     config.limits = {.queries = 65536, .tcp_clients = 10000, .queries_per_client = 128};
+    config.cache = {.size = std::uint64_t{64} << 20U,
+                    .min_ttl = 0s,
+                    .max_ttl = 24h,
+                    .max_negative_ttl = 3h,
+                    .failure_ttl = 5s,
+                    .stale_after = 1800ms,
+                    .max_stale = 24h,
+                    .prefetch = true};
     config.log = {.level = log::Level::notice, .target = log::Target::automatic};
     return config;
 }
@@ -179,6 +191,37 @@ void read_limits(const Value& group, Config& config) {
     read("queries_per_client", config.limits.queries_per_client, 1, 65535);
 }
 
+void read_cache(const Value& group, Config& config) {
+    group.check_group(keys::cache);
+    CacheConfig& cache = config.cache;
+    const auto read = [&group](std::string_view name, std::chrono::seconds& time,
+                               std::chrono::seconds least, std::chrono::seconds most) {
+        if (const auto value = group.find(name)) {
+            time = value->seconds(least, most);
+        }
+    };
+    if (const auto size = group.find("size")) {
+        cache.size = size->size_or_zero(least_cache, most_cache);
+    }
+    constexpr std::chrono::seconds day = 24h;
+    read("max_ttl", cache.max_ttl, 1s, 7 * day); // RFC 8767, section 4
+    read("min_ttl", cache.min_ttl, 0s, 7 * day);
+    if (cache.min_ttl > cache.max_ttl) {
+        required(group, "min_ttl", {})
+            .refuse("is longer than cache.max_ttl; give at most " +
+                    quoted(units::duration_text(cache.max_ttl)));
+    }
+    read("max_negative_ttl", cache.max_negative_ttl, 0s, day); // RFC 2308, section 5
+    read("failure_ttl", cache.failure_ttl, 1s, 5min);          // RFC 9520, section 3.2
+    if (const auto stale_after = group.find("stale_after")) {
+        cache.stale_after = stale_after->duration(0s, config.timeouts.query);
+    }
+    read("max_stale", cache.max_stale, 0s, 7 * day);
+    if (const auto prefetch = group.find("prefetch")) {
+        cache.prefetch = prefetch->boolean();
+    }
+}
+
 void read_log(const Value& group, Config& config) {
     // In the order of the enumerators.
     static constexpr std::array levels{"error"sv, "warning"sv, "notice"sv, "info"sv, "debug"sv};
@@ -207,6 +250,9 @@ void read_process(const Value& root, Config& config) {
     }
     if (const auto pid_file = root.find("pid_file")) {
         config.pid_file = read_pid_file(*pid_file);
+    }
+    if (const auto control_socket = root.find("control_socket")) {
+        config.control_socket = read_control_socket(*control_socket);
     }
 }
 
@@ -243,6 +289,11 @@ Config read(const Document& document) {
     }
     if (const auto limits = root.find("limits")) {
         read_limits(*limits, config);
+    }
+    // Who lowers the patience with queries need not know of this one.
+    config.cache.stale_after = std::min(config.cache.stale_after, config.timeouts.query);
+    if (const auto cache = root.find("cache")) {
+        read_cache(*cache, config);
     }
     if (const auto log = root.find("log")) {
         read_log(*log, config);

@@ -14,8 +14,9 @@
 
 namespace dotproxy::units {
 
-/// Reads a duration: a whole number and ms, s, m, h or d, without a blank between. What is beyond
-/// the range of the type becomes its maximum. nullopt when it is no duration.
+/// Reads a duration: a number, which may have decimals, and ms, s, m, h or d, without a blank
+/// between. What is beyond the range of the type becomes its maximum. nullopt when it is no
+/// duration, or not a whole number of milliseconds.
 [[nodiscard]] std::optional<Milliseconds> parse_duration(std::string_view text) noexcept;
 
 /// Reads a size in octets: a whole number, alone or with k (or K), M or G, which are powers of
@@ -24,5 +25,8 @@ namespace dotproxy::units {
 
 /// The duration in the largest unit that leaves a whole number: "90s", "2m".
 [[nodiscard]] std::string duration_text(Milliseconds duration);
+
+/// The size in the largest unit that leaves a whole number: "64M".
+[[nodiscard]] std::string size_text(std::uint64_t size);
 
 } // namespace dotproxy::units

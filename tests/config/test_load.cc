@@ -106,6 +106,15 @@ void assert_defaults(const Config& config) {
     assert_int_equal(config.limits.queries, 65536);
     assert_int_equal(config.limits.tcp_clients, 10000);
     assert_int_equal(config.limits.queries_per_client, 128);
+    assert_string_equal(config.control_socket.c_str(), "/run/dotproxy/control");
+    assert_int_equal(config.cache.size, 64U << 20U);
+    assert_true(config.cache.min_ttl == 0s);
+    assert_true(config.cache.max_ttl == 24h);
+    assert_true(config.cache.max_negative_ttl == 3h);
+    assert_true(config.cache.failure_ttl == 5s);
+    assert_true(config.cache.stale_after == 1800ms);
+    assert_true(config.cache.max_stale == 24h);
+    assert_true(config.cache.prefetch);
     assert_true(config.log.level == dotproxy::log::Level::notice);
     assert_true(config.log.target == dotproxy::log::Target::automatic);
 }
@@ -142,6 +151,7 @@ void test_parse_when_default_ca_file_is_missing_then_error_without_line(void** /
 void test_parse_when_everything_is_given_then_taken(void** /*state*/) {
     const Config config = parse(R"(
         workers = 3; user = "u"; group = "g"; pid_file = "/run/x.pid";
+        control_socket = "/run/x.socket";
         listen = ( { address = "192.0.2.1"; port = 53; protocols = ( "udp" ); },
                    { address = "192.0.2.1"; port = 53; protocols = [ "tcp" ]; } );
         upstreams = ( { name = "DNS.example."; addresses = [ "192.0.2.2" ]; port = 8853;
@@ -154,6 +164,8 @@ void test_parse_when_everything_is_given_then_taken(void** /*state*/) {
         timeouts: { query = "100ms"; connect = "100ms"; client_idle = "0s"; upstream_idle = "1h";
                     drain = "5m"; };
         limits: { queries = 64; tcp_clients = 0; queries_per_client = 65535; };
+        cache: { size = "1G"; min_ttl = "1m"; max_ttl = "2m"; max_negative_ttl = "0s";
+                 failure_ttl = "5m"; stale_after = "0.1s"; max_stale = "0s"; prefetch = false; };
         log: { level = "debug"; target = "syslog"; };)");
     assert_int_equal(config.workers, 3);
     assert_string_equal(config.user.c_str(), "u");
@@ -180,6 +192,15 @@ void test_parse_when_everything_is_given_then_taken(void** /*state*/) {
     assert_int_equal(config.limits.queries, 64);
     assert_int_equal(config.limits.tcp_clients, 0);
     assert_int_equal(config.limits.queries_per_client, 65535);
+    assert_string_equal(config.control_socket.c_str(), "/run/x.socket");
+    assert_int_equal(config.cache.size, 1U << 30U);
+    assert_true(config.cache.min_ttl == 1min);
+    assert_true(config.cache.max_ttl == 2min);
+    assert_true(config.cache.max_negative_ttl == 0s);
+    assert_true(config.cache.failure_ttl == 5min);
+    assert_true(config.cache.stale_after == 100ms);
+    assert_true(config.cache.max_stale == 0s);
+    assert_false(config.cache.prefetch);
     assert_true(config.log.level == dotproxy::log::Level::debug);
     assert_true(config.log.target == dotproxy::log::Target::syslog);
 }
@@ -226,7 +247,7 @@ void test_parse_when_type_is_wrong_then_error_names_the_key(void** /*state*/) {
             fail_msg("%s\ngives \"%s\"", text.c_str(), error.c_str());
         }
     }
-    for (const char* const group : {"listen", "upstreams", "timeouts", "limits", "log"}) {
+    for (const char* const group : {"listen", "upstreams", "timeouts", "limits", "cache", "log"}) {
         assert_error_at(std::string{group} + " = 1;",
                         "1: " + std::string{group} + ": is an integer; give a ");
     }
@@ -252,6 +273,13 @@ void test_parse_when_out_of_range_then_error_and_at_its_ends_none(void** /*state
         {"timeouts.client_idle", "\"\"", "\"0s\"", "\"1h\"", "\"61m\""},
         {"timeouts.upstream_idle", "\"\"", "\"0s\"", "\"1h\"", "\"1d\""},
         {"timeouts.drain", "\"\"", "\"0s\"", "\"5m\"", "\"301s\""},
+        {"cache.size", "\"1023k\"", "\"1M\"", sizeof(void*) < 8 ? "\"1G\"" : "\"64G\"", "\"65G\""},
+        {"cache.min_ttl", "\"\"", "\"0s\"", "\"1d\"", "\"25h\""},
+        {"cache.max_ttl", "\"0s\"", "\"1s\"", "\"7d\"", "\"8d\""},
+        {"cache.max_negative_ttl", "\"\"", "\"0s\"", "\"1d\"", "\"25h\""},
+        {"cache.failure_ttl", "\"0s\"", "\"1s\"", "\"5m\"", "\"301s\""},
+        {"cache.stale_after", "\"\"", "\"0s\"", "\"5s\"", "\"5001ms\""},
+        {"cache.max_stale", "\"\"", "\"0s\"", "\"7d\"", "\"8d\""},
         {"timeouts.connect", "\"49ms\"", "\"50ms\"", "\"5s\"", "\"31s\""},
     };
     for (const Range& range : ranges) {
@@ -283,14 +311,15 @@ void test_parse_when_key_is_unknown_then_the_nearest_is_suggested(void** /*state
                  "1: log.colour: unknown key; give one of level or target");
     assert_error("tls_ca_file_name = 1;",
                  "1: tls_ca_file_name: unknown key; give one of workers, user, group, pid_file, "
-                 "listen, upstreams, tls, timeouts, limits, log or local_zones");
+                 "listen, upstreams, tls, timeouts, limits, log, local_zones, cache "
+                 "or control_socket");
 }
 
 void test_parse_when_duration_has_no_unit_then_hint(void** /*state*/) {
     assert_error("timeouts = { query = 5; };",
                  "1: timeouts.query: 5 has no unit; for seconds write \"5s\", in quotes");
     assert_error("timeouts = { query = \"5\"; };",
-                 "1: timeouts.query: \"5\" is not a duration; give a whole number and its unit, "
+                 "1: timeouts.query: \"5\" is not a duration; give a number and its unit, "
                  "ms, s, m, h or d, such as \"5s\"");
     assert_error("timeouts = { query = \"2m\"; };",
                  "1: timeouts.query: \"2m\" is out of range; give \"100ms\" to \"1m\"");
@@ -300,6 +329,55 @@ void test_parse_when_connect_exceeds_query_then_error(void** /*state*/) {
     assert_error("timeouts = { connect = \"3s\";\n query = \"2s\"; };",
                  "1: timeouts.connect: is longer than timeouts.query; give at most \"2s\"");
     assert_true(parse("timeouts = { query = \"1s\"; };").timeouts.connect == 1s);
+}
+
+void test_parse_when_min_ttl_exceeds_max_ttl_then_error(void** /*state*/) {
+    assert_error("cache = {\nmin_ttl = \"2d\"; };",
+                 "2: cache.min_ttl: is longer than cache.max_ttl; give at most \"1d\"");
+    assert_error("cache = { max_ttl = \"1m\";\nmin_ttl = \"90s\"; };",
+                 "2: cache.min_ttl: is longer than cache.max_ttl; give at most \"1m\"");
+}
+
+// Who lowers the one need not know of the other.
+void test_parse_when_stale_after_exceeds_query_then_error_or_less(void** /*state*/) {
+    assert_error("timeouts = { query = \"1s\"; }; cache = { stale_after = \"1.8s\"; };",
+                 "1: cache.stale_after: \"1.8s\" is out of range; give \"0s\" to \"1s\"");
+    assert_true(parse("timeouts = { query = \"1s\"; };").cache.stale_after == 1s);
+    assert_true(
+        parse("cache = { size = \"2M\"; }; timeouts = { query = \"1s\"; };").cache.stale_after ==
+        1s);
+}
+
+void test_parse_when_ttl_is_no_whole_second_then_error(void** /*state*/) {
+    assert_error("cache = { max_ttl = \"90500ms\"; };",
+                 "1: cache.max_ttl: \"90500ms\" is not a whole number of seconds; give \"90s\" "
+                 "or \"91s\"");
+    assert_true(parse("cache = { max_ttl = \"1.5m\"; };").cache.max_ttl == 90s);
+}
+
+void test_parse_when_size_is_none_then_hint(void** /*state*/) {
+    const std::string most = sizeof(void*) < 8 ? "1G" : "64G";
+    assert_error("cache = { size = 64; };",
+                 "1: cache.size: is an integer; give a size in quotes, from \"1M\" to \"" + most +
+                     "\", or \"0\"");
+    assert_error("cache = { size = \"64MB\"; };",
+                 "1: cache.size: \"64MB\" is not a size; give a whole number, alone or with k, M "
+                 "or G, such as \"64M\"");
+    assert_error("cache = { size = \"1\"; };", "1: cache.size: \"1\" is out of range; give "
+                                               "\"1M\" to \"" +
+                                                   most + "\", or \"0\"");
+    assert_int_equal(parse("cache = { size = \"0\"; };").cache.size, 0);
+}
+
+void test_parse_when_control_socket_can_be_no_path_of_one_then_error(void** /*state*/) {
+    const std::string longest = '/' + std::string(106, 'x');
+    assert_error("control_socket = \"control\";",
+                 "1: control_socket: \"control\" is a relative path; give an absolute one, or "
+                 "\"\" for none");
+    assert_error_at("control_socket = \"" + longest + "x\";", "1: control_socket: \"/xxx");
+    assert_string_equal(parse("control_socket = \"" + longest + "\";").control_socket.c_str(),
+                        longest.c_str());
+    assert_string_equal(parse("control_socket = \"\";").control_socket.c_str(), "");
 }
 
 void test_parse_when_list_is_empty_then_error(void** /*state*/) {
@@ -460,6 +538,11 @@ int main() {
         cmocka_unit_test(test_parse_when_key_is_unknown_then_the_nearest_is_suggested),
         cmocka_unit_test(test_parse_when_duration_has_no_unit_then_hint),
         cmocka_unit_test(test_parse_when_connect_exceeds_query_then_error),
+        cmocka_unit_test(test_parse_when_min_ttl_exceeds_max_ttl_then_error),
+        cmocka_unit_test(test_parse_when_stale_after_exceeds_query_then_error_or_less),
+        cmocka_unit_test(test_parse_when_ttl_is_no_whole_second_then_error),
+        cmocka_unit_test(test_parse_when_size_is_none_then_hint),
+        cmocka_unit_test(test_parse_when_control_socket_can_be_no_path_of_one_then_error),
         cmocka_unit_test(test_parse_when_list_is_empty_then_error),
         cmocka_unit_test(test_parse_when_something_required_is_missing_then_error),
         cmocka_unit_test(test_parse_when_upstream_cannot_be_verified_then_error),

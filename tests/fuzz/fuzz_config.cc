@@ -45,6 +45,10 @@ void check_promises(const dotproxy::Config& config) {
     }
     check(config.timeouts.query.count() > 0 && config.timeouts.connect.count() > 0);
     check(config.timeouts.connect <= config.timeouts.query);
+    check(config.cache.size == 0 || config.cache.size >= 1U << 20U);
+    check(config.cache.min_ttl <= config.cache.max_ttl && config.cache.failure_ttl.count() > 0);
+    check(config.cache.stale_after <= config.timeouts.query);
+    check(config.control_socket.empty() || config.control_socket.front() == '/');
     check(config.limits.queries > 0 && config.limits.queries_per_client > 0);
 }
 

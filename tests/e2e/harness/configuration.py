@@ -21,6 +21,7 @@ def defaults(listen, upstreams, ca_file):
         "listen": [dict(zip(("address", "port", "protocols"), one)) for one in listen],
         "upstreams": [describe(one) for one in upstreams],
         "local_zones": False,
+        "control_socket": "",
         "tls": {"ca_file": str(ca_file)},
         "timeouts": {"query": "4s", "client_idle": "10s", "upstream_idle": "10s", "drain": "2s"},
         "log": {"level": "debug", "target": "stderr"},
