@@ -3,6 +3,8 @@
 
 #include "proxy/inquiry.hh"
 
+#include "dns/key.hh"
+
 #include <algorithm>
 #include <bit>
 #include <cerrno>
@@ -87,16 +89,9 @@ Inquiries::Inquiries(std::uint32_t capacity)
 
 std::uint64_t Inquiries::hash(const dns::Question& question) const noexcept {
     // All of the key: what a client can vary without changing the hash fills one bucket (L19).
-    std::array<std::uint8_t, dns::max_name_size + 5> key; // NOLINT(*-member-init): filled below
-    const std::size_t size = question.name.size;
-    std::copy_n(question.name.octets.begin(), size, key.begin());
-    dns::store16(key, size, question.type);
-    dns::store16(key, size + 2, question.klass);
-    key[size + 4] = static_cast<std::uint8_t>(
-        unsigned{question.recursion_desired} | unsigned{question.checking_disabled} << 1U |
-        unsigned{question.authentic_data} << 2U | unsigned{question.dnssec_ok} << 3U |
-        unsigned{question.subnet_opt_out} << 4U);
-    return hash_(std::span{key}.first(size + 5));
+    std::array<std::uint8_t, dns::max_key_size> key; // NOLINT(*-member-init): filled below
+    const std::size_t size = dns::put_key(question, key);
+    return hash_(std::span{key}.first(size));
 }
 
 Inquiry* Inquiries::find(const dns::Question& question, std::uint64_t hash) noexcept {
