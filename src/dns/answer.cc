@@ -135,24 +135,44 @@ std::size_t udp_limit(const Asker& asker) noexcept {
     return std::clamp<std::size_t>(asker.udp_payload_size, classic_udp_size, max_udp_answer_size);
 }
 
-std::size_t write_answer(Octets message, const Response& response, const Question& question,
-                         const Asker& asker, const Channel& channel, MutableOctets out) noexcept {
+void Answer::say_first(const ExtendedError& error) noexcept {
+    error_count = std::min(error_count + 1, errors.size());
+    std::shift_right(errors.begin(), errors.end(), 1);
+    errors[0] = error;
+}
+
+Answer answer_of(Octets message, const Response& response) noexcept {
+    return {.rcode = response.rcode,
+            .authentic = (response.flags & flag::authentic_data) != 0,
+            .answers = response.answers,
+            .authorities = response.authorities,
+            .additionals = response.additionals,
+            .records =
+                message.subspan(response.question_end, response.body_end - response.question_end),
+            .errors = response.errors,
+            .error_count = response.error_count};
+}
+
+std::size_t answer_room(const Answer& answer, const Question& question) noexcept {
+    return question_end_of(question) + answer.records.size() + answer_overhead;
+}
+
+std::size_t write_answer(const Answer& answer, const Question& question, const Asker& asker,
+                         const Channel& channel, MutableOctets out) noexcept {
     const MutableOctets room = room_in(out, channel);
-    const std::uint16_t rcode = rcode_for(asker, response.rcode);
-    const std::span errors{response.errors.data(), response.error_count};
-    const Octets records =
-        message.subspan(response.question_end, response.body_end - response.question_end);
+    const std::uint16_t rcode = rcode_for(asker, answer.rcode);
     const std::size_t question_end = question_end_of(question);
-    if (question_end + records.size() + least_opt_size(asker) > room.size()) {
-        return write_empty(rcode, flag::truncated, errors, &question, asker, channel, room);
+    if (question_end + answer.records.size() + least_opt_size(asker) > room.size()) {
+        return write_empty(rcode, flag::truncated, answer.said(), &question, asker, channel, room);
     }
-    const bool authentic = (response.flags & flag::authentic_data) != 0 && may_see_authentic(asker);
+    const bool authentic = answer.authentic && may_see_authentic(asker);
     put_header(room, asker, rcode, authentic ? flag::authentic_data : 0);
-    set_counts(room, 1, response.answers, response.authorities,
-               static_cast<std::uint16_t>(response.additionals + (asker.edns ? 1 : 0)));
+    set_counts(room, 1, answer.answers, answer.authorities,
+               static_cast<std::uint16_t>(answer.additionals + (asker.edns ? 1 : 0)));
     put_spelled_question(room, question, asker);
-    std::ranges::copy(records, room.subspan(question_end).begin());
-    return put_opt(room, question_end + records.size(), rcode, errors, asker, channel);
+    std::ranges::copy(answer.records, room.subspan(question_end).begin());
+    return put_opt(room, question_end + answer.records.size(), rcode, answer.said(), asker,
+                   channel);
 }
 
 std::size_t write_failure(Rcode rcode, const std::optional<ExtendedError>& error,

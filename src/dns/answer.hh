@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// Answers to clients: an accepted response in the form its asker can take, or one of our own.
+// Answers to clients: an accepted response in the form its asker can take, or one of our own. An
+// Answer is what they have in common with those that were kept (dns/kept.hh).
 
 #pragma once
 
@@ -9,7 +10,11 @@
 #include "dns/response.hh"
 #include "dns/wire.hh"
 
+#include <array>
+#include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <span>
 
 namespace dotproxy::dns {
 
@@ -22,16 +27,46 @@ struct Channel {
 /// The largest UDP answer `asker` may get (C33, C34).
 [[nodiscard]] std::size_t udp_limit(const Asker& asker) noexcept;
 
-/// The room that an answer can need beyond the upstream message: our OPT with everything in it.
+/// What is answered to a question, whoever asked. Borrows from the message, or whatever else it was
+/// made of.
+struct Answer {
+    std::uint16_t rcode{0}; // with the upper bits
+    bool authentic{false};  // the upstream set AD
+    std::uint16_t answers{0};
+    std::uint16_t authorities{0};
+    std::uint16_t additionals{0}; // without an OPT
+    /// All these records, without an OPT. The pointers in them refer to a message in which they
+    /// follow header and question.
+    Octets records;
+    std::array<ExtendedError, max_errors> errors{};
+    std::size_t error_count{0};
+
+    [[nodiscard]] std::span<const ExtendedError> said() const noexcept {
+        return std::span{errors}.first(error_count);
+    }
+
+    /// Adds an error of our own, in front of what the upstream said; where there are too many, the
+    /// last one goes.
+    void say_first(const ExtendedError& error) noexcept;
+};
+
+/// The view of `message`, which was accepted as `response`.
+[[nodiscard]] Answer answer_of(Octets message, const Response& response) noexcept;
+
+/// The room that an answer can need beyond header, question and records: our OPT with everything in
+/// it.
 constexpr std::size_t answer_overhead = 320;
 
-/// Writes `message` (accepted as `response`) for `asker`: its ID, flags, spelling, an OPT where it
-/// sent one, with the upstream's Extended DNS Errors as far as there is room. What does not fit
-/// `channel.limit` becomes a header, the question and the OPT with TC set (C35). `out` holds at
-/// least channel.limit octets. Returns the size, never more than channel.limit.
-[[nodiscard]] std::size_t write_answer(Octets message, const Response& response,
-                                       const Question& question, const Asker& asker,
-                                       const Channel& channel, MutableOctets out) noexcept;
+/// The room to give write_answer() where the channel's limit is no less.
+[[nodiscard]] std::size_t answer_room(const Answer& answer, const Question& question) noexcept;
+
+/// Writes `answer` for `asker`: its ID, flags, spelling, an OPT where it sent one, with the
+/// Extended DNS Errors as far as there is room. What does not fit `channel.limit` becomes a header,
+/// the question and the OPT with TC set (C35). `out` holds at least channel.limit octets. Returns
+/// the size, never more than channel.limit.
+[[nodiscard]] std::size_t write_answer(const Answer& answer, const Question& question,
+                                       const Asker& asker, const Channel& channel,
+                                       MutableOctets out) noexcept;
 
 /// Writes an answer of our own without records: `rcode`, the question, and an OPT (with `error`)
 /// where the asker sent one. `question` nullptr: a bare header (C29).

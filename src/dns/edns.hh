@@ -114,9 +114,6 @@ class OptWriter {
     std::size_t end_;
 };
 
-/// The longest text of an Extended DNS Error that is taken along.
-constexpr std::size_t max_error_text = 256;
-
 /// Whether `text` may be passed on: UTF-8 without control characters (L11).
 [[nodiscard]] bool is_clean_text(Octets text) noexcept;
 

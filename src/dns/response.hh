@@ -13,11 +13,18 @@
 
 namespace dotproxy::dns {
 
+/// Extended DNS Errors of a response that are taken along, and how long the text of each may be.
+constexpr std::size_t max_errors = 4;
+constexpr std::size_t max_error_text = 256;
+
 /// One Extended DNS Error (RFC 8914).
 struct ExtendedError {
     enum Code : std::uint16_t {
         other = 0,
         stale_answer = 3,
+        dnssec_bogus = 6, // it and those up to nsec_missing: validation failed
+        nsec_missing = 12,
+        cached_error = 13,
         not_ready = 14,
         prohibited = 18,
         stale_nxdomain = 19,
@@ -51,8 +58,8 @@ struct Response {
     std::uint16_t authorities{0};
     std::uint16_t additionals{0}; // those before the OPT
     bool edns{false};
-    std::optional<std::uint16_t> keepalive; // in units of 100 ms (RFC 7828)
-    std::array<ExtendedError, 4> errors{};  // the first few it carried
+    std::optional<std::uint16_t> keepalive;         // in units of 100 ms (RFC 7828)
+    std::array<ExtendedError, max_errors> errors{}; // the first few it carried
     std::size_t error_count{0};
 };
 

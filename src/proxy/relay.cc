@@ -145,6 +145,7 @@ void Relay::answered(Inquiry& inquiry, dns::Octets message, dns::ResponseVerdict
         failed(inquiry, refusal(verdict));
         return;
     }
+    const dns::Answer answer = dns::answer_of(message, response);
     while (inquiry.waiters != nullptr) {
         Waiter& waiter = *inquiry.waiters;
         Front& front = *waiter.client.front;
@@ -155,8 +156,7 @@ void Relay::answered(Inquiry& inquiry, dns::Octets message, dns::ResponseVerdict
             channel.limit = std::min(channel.limit, room.size());
             const std::size_t size =
                 inquiry.sealed.empty()
-                    ? dns::write_answer(message, response, inquiry.question, waiter.asker, channel,
-                                        room)
+                    ? dns::write_answer(answer, inquiry.question, waiter.asker, channel, room)
                     : dns::write_sealed(message, inquiry.question, waiter.asker, channel, room);
             count_truncated(room.first(size));
             front.end_answer(waiter.client, size);

@@ -42,8 +42,8 @@ void answer(const Bytes& upstream, const ParsedQuery& query, const Channel& chan
     Response response;
     assert_true(parse_response(upstream.octets(), query.question, response) ==
                 ResponseVerdict::accepted);
-    written.close(write_answer(upstream.octets(), response, query.question, query.asker, channel,
-                               written.room(max_message_size)));
+    written.close(write_answer(answer_of(upstream.octets(), response), query.question, query.asker,
+                               channel, written.room(max_message_size)));
     assert_true(written.octets().size() <= channel.limit);
     assert_true(written.untouched_behind(channel.limit));
 }
@@ -300,8 +300,8 @@ void test_answer_when_room_is_absurd_then_stays_within_it(void** /*state*/) {
                 ResponseVerdict::accepted);
     for (std::size_t room = 0; room < 120; ++room) { // the buffer bounds it as well
         Written written;
-        const std::size_t size = write_answer(from.octets(), response, asked.question, asked.asker,
-                                              {}, written.room(room));
+        const std::size_t size = write_answer(answer_of(from.octets(), response), asked.question,
+                                              asked.asker, {}, written.room(room));
         assert_true(size <= room);
         assert_true(written.untouched_behind(room));
     }

@@ -105,7 +105,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             const Channel channel{.limit = limit, .keepalive = 100};
             const MutableOctets room{out.get(), limit};
             const std::size_t written =
-                write_answer(message, response, question, asker, channel, room);
+                write_answer(answer_of(message, response), question, asker, channel, room);
             check_answer(room.first(written), question, response, asker, limit);
             require(write_sealed(message, question, asker, channel, room) <= limit,
                     "the sealed answer keeps to its room");
