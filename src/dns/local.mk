@@ -4,6 +4,7 @@ libdns_a_SOURCES = \
 	src/dns/chain.cc src/dns/chain.hh \
 	src/dns/edns.cc src/dns/edns.hh \
 	src/dns/frame.hh \
+	src/dns/kept.cc src/dns/kept.hh \
 	src/dns/key.cc src/dns/key.hh \
 	src/dns/local.cc src/dns/local.hh \
 	src/dns/name.cc src/dns/name.hh \

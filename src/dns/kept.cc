@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "dns/kept.hh"
