@@ -71,6 +71,16 @@ Config within_limits(Config config) {
     return config;
 }
 
+CachePtr open_cache(const Config& config, CachePtr known) {
+    if (config.cache.size == 0) {
+        return nullptr;
+    }
+    if (known != nullptr && known->size() == config.cache.size) {
+        return known;
+    }
+    return std::make_shared<const CacheMemory>(config.cache.size, cache_format);
+}
+
 std::vector<WorkerSlot> make_slots(unsigned count) {
     std::vector<WorkerSlot> slots;
     for (unsigned i = 0; i < count; ++i) {
@@ -91,11 +101,11 @@ tls::ClientContext load_trust(const Config& config) {
 }
 
 Generation::Generation(unsigned its_number, Config its_config, const Listeners& passed,
-                       const Listeners& existing)
-    : number{its_number}, config{within_limits(std::move(its_config))}, listeners{open_listeners(
-                                                                            config, passed,
-                                                                            existing)},
-      tls{load_trust(config)}, counters{config.workers}, workers{make_slots(config.workers)} {}
+                       const Listeners& existing, CachePtr known)
+    : number{its_number}, config{within_limits(std::move(its_config))},
+      listeners{open_listeners(config, passed, existing)}, tls{load_trust(config)},
+      counters{config.workers}, cache{open_cache(config, std::move(known))}, workers{make_slots(
+                                                                                 config.workers)} {}
 
 bool Generation::all_ready() const noexcept {
     return std::all_of(workers.begin(), workers.end(), [](const WorkerSlot& worker) {

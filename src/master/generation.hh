@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// Generation: one configuration and everything made from it: sockets, trust store, counters and the
-// workers that serve it. Made whole beside the one that runs; one that cannot be made changes
-// nothing.
+// Generation: one configuration and everything made from it: sockets, trust store, counters, cache
+// and the workers that serve it. Made whole beside the one that runs; one that cannot be made
+// changes nothing.
 
 #pragma once
 
 #include "base/listener.hh"
 #include "config/config.hh"
 #include "master/worker_slot.hh"
+#include "shared/cache_memory.hh"
 #include "shared/counters.hh"
 #include "tls/client_context.hh"
 
@@ -19,14 +20,16 @@
 namespace dotproxy {
 
 using Listeners = std::vector<std::shared_ptr<const Listener>>;
+using CachePtr = std::shared_ptr<const CacheMemory>; // nullptr: none
 
 struct Generation {
     /// Makes everything but the workers' processes. Sockets that `existing` has are shared with it:
     /// two generations serve on the same socket during a reload, and its queue outlives both.
-    /// `passed` are sockets that the service manager bound; they are always served. Throws
-    /// ConfigError or std::exception with a text for the administrator.
+    /// `passed` are sockets that the service manager bound; they are always served. `known` is the
+    /// cache so far, which is kept if its size is. Throws ConfigError or std::exception with a text
+    /// for the administrator.
     Generation(unsigned its_number, Config its_config, const Listeners& passed,
-               const Listeners& existing);
+               const Listeners& existing, CachePtr known = nullptr);
 
     [[nodiscard]] bool all_ready() const noexcept;
     [[nodiscard]] bool any_alive() const noexcept;
@@ -40,6 +43,7 @@ struct Generation {
     Listeners listeners;
     tls::ClientContext tls;
     CounterRegion counters;
+    CachePtr cache; // outlives the generation with the next one that has it
     std::vector<WorkerSlot> workers;
     TimePoint deadline{TimePoint::max()}; // for what it is doing: starting or draining
 };

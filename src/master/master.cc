@@ -257,6 +257,7 @@ void Master::be_worker(Generation& generation, unsigned slot, Fd control) {
         }
         if (&any != &generation) {
             any.listeners.clear();
+            any.cache.reset();
         }
     });
     signals_.reset();
@@ -275,6 +276,7 @@ void Master::be_worker(Generation& generation, unsigned slot, Fd control) {
                         .listeners = generation.listeners,
                         .tls = generation.tls,
                         .counters = generation.counters,
+                        .cache = generation.cache.get(),
                         .slot = slot,
                         .handover = handover_,
                         .control = std::move(control)}));
@@ -325,7 +327,7 @@ void Master::reload() {
     notify_.reloading();
     try {
         start(std::make_unique<Generation>(++generations_, load_config(config_path_), passed_,
-                                           current_->listeners));
+                                           current_->listeners, current_->cache));
     } catch (const std::exception& problem) {
         log::write(log::Level::error, "reload failed, the old configuration goes on: %s",
                    problem.what());

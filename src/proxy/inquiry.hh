@@ -26,7 +26,7 @@ struct Inquiry;
 
 /// One client's query that is not answered yet. Its deadline is that client's patience (L31).
 struct Waiter : Deadline {
-    Client client;
+    Client client; // no front: it has its answer, or never was; only the cache waits
     dns::Asker asker;
     Inquiry* inquiry{nullptr};
     Waiter* previous{nullptr};
@@ -41,7 +41,8 @@ struct Inquiry : Deadline {
     dns::Question question;
     std::vector<std::uint8_t> sealed; // the query itself where it is signed; else empty (C25)
     std::uint64_t hash{0};
-    Inquiry* chain{nullptr}; // next in the same bucket
+    std::uint64_t refresh_until{0}; // not 0: AnswerCache asked for it
+    Inquiry* chain{nullptr};        // next in the same bucket
 
     Waiter* waiters{nullptr};
     std::uint32_t waiter_count{0};

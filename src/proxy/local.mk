@@ -1,5 +1,6 @@
 noinst_LIBRARIES += libproxy.a
 libproxy_a_SOURCES = \
+	src/proxy/answer_cache.cc src/proxy/answer_cache.hh \
 	src/proxy/client.hh \
 	src/proxy/connection.cc src/proxy/connection.hh \
 	src/proxy/courtesy.cc src/proxy/courtesy.hh \

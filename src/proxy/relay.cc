@@ -35,9 +35,11 @@ dns::ExtendedError refusal(dns::ResponseVerdict verdict) noexcept {
 
 } // namespace
 
-Relay::Relay(Turn& turn, Upstreams& upstreams)
-    : turn_{turn}, upstreams_{upstreams}, patience_{Patience::client(turn.config)},
-      waiters_{turn.config.limits.queries}, inquiries_{turn.config.limits.queries} {}
+Relay::Relay(Turn& turn, Upstreams& upstreams, const CacheMemory* memory)
+    : turn_{turn}, upstreams_{upstreams}, cache_{turn, memory}, patience_{Patience::client(
+                                                                    turn.config)},
+      stale_after_{turn.config.cache.stale_after}, waiters_{turn.config.limits.queries},
+      inquiries_{turn.config.limits.queries} {}
 
 bool Relay::ask(const Client& client, dns::Octets message) noexcept {
     switch (dns::parse_query(message, query_)) {
@@ -45,51 +47,41 @@ bool Relay::ask(const Client& client, dns::Octets message) noexcept {
         turn_.counters.add(Counter::dropped);
         return false;
     case dns::QueryVerdict::format_error:
-        turn_.counters.add(Counter::format_errors);
-        fail_query(client, query_, dns::Rcode::formerr, std::nullopt);
+        refuse(client, dns::Rcode::formerr);
         return true;
     case dns::QueryVerdict::not_implemented:
-        turn_.counters.add(Counter::format_errors);
-        fail_query(client, query_, dns::Rcode::notimp, std::nullopt);
+        refuse(client, dns::Rcode::notimp);
         return true;
     case dns::QueryVerdict::bad_version:
-        turn_.counters.add(Counter::format_errors);
-        fail_query(client, query_, dns::Rcode::badvers, std::nullopt);
+        refuse(client, dns::Rcode::badvers);
         return true;
     case dns::QueryVerdict::forward:
-        if (!answer_locally(client, query_)) {
-            forward(client, query_, {});
+        if (!answer_locally(client) && !answer_from_cache(client)) {
+            forward(client, {});
         }
         return true;
     case dns::QueryVerdict::sealed:
-        if (!answer_locally(client, query_)) {
-            forward(client, query_, message);
+        expired_ = false;
+        if (!answer_locally(client)) {
+            forward(client, message);
         }
         return true;
     }
     return false;
 }
 
-void Relay::fail_query(const Client& client, const dns::ParsedQuery& query, dns::Rcode rcode,
-                       const std::optional<dns::ExtendedError>& error) noexcept {
-    const dns::MutableOctets room =
-        client.front->begin_answer(client, dns::max_query_size + dns::answer_overhead);
-    if (room.empty()) {
-        return;
-    }
-    dns::Channel channel = client.front->channel(query.asker);
-    channel.limit = std::min(channel.limit, room.size());
-    const dns::Question* question = query.question_end != 0 ? &query.question : nullptr;
-    client.front->end_answer(
-        client, dns::write_failure(rcode, error, question, query.asker, channel, room));
+void Relay::refuse(const Client& client, dns::Rcode rcode) noexcept {
+    turn_.counters.add(Counter::format_errors);
+    const dns::Question* question = query_.question_end != 0 ? &query_.question : nullptr;
+    give_failure(client, question, query_.asker, rcode, std::nullopt);
 }
 
-bool Relay::answer_locally(const Client& client, const dns::ParsedQuery& query) noexcept {
+bool Relay::answer_locally(const Client& client) noexcept {
     std::array<std::uint8_t, dns::max_udp_answer_size> answer; // NOLINT(*-member-init)
-    dns::Channel channel = client.front->channel(query.asker);
+    dns::Channel channel = client.front->channel(query_.asker);
     channel.limit = std::min(channel.limit, answer.size());
-    const std::size_t size =
-        dns::answer_locally(query.question, query.asker, turn_.config.local_zones, channel, answer);
+    const std::size_t size = dns::answer_locally(query_.question, query_.asker,
+                                                 turn_.config.local_zones, channel, answer);
     if (size == 0) {
         return false;
     }
@@ -102,40 +94,74 @@ bool Relay::answer_locally(const Client& client, const dns::ParsedQuery& query) 
     return true;
 }
 
-void Relay::forward(const Client& client, const dns::ParsedQuery& query,
-                    dns::Octets sealed) noexcept {
-    const std::uint64_t hash = sealed.empty() ? inquiries_.hash(query.question) : 0;
-    Inquiry* inquiry = sealed.empty() ? inquiries_.find(query.question, hash) : nullptr;
-    const bool fresh = inquiry == nullptr;
-    Waiter* waiter = nullptr;
-    if (fresh || inquiry->waiter_count < max_waiters) {
-        waiter = waiters_.create();
+bool Relay::answer_from_cache(const Client& client) noexcept {
+    const AnswerCache::Known known = cache_.look_up(query_.question, upstreams_.failing());
+    expired_ = known.expired;
+    if (!known.answer) {
+        return false;
     }
-    if (waiter != nullptr && fresh) {
-        inquiry = sealed.empty() ? inquiries_.create(query.question, hash)
-                                 : inquiries_.create_sealed(query.question, sealed);
-        if (inquiry == nullptr) {
-            waiters_.destroy(waiter);
-            waiter = nullptr;
-        }
+    give(client, query_.question, query_.asker, *known.answer);
+    if (known.refresh_until != 0) {
+        refresh(query_.question, known.refresh_until);
     }
+    return true;
+}
+
+void Relay::forward(const Client& client, dns::Octets sealed) noexcept {
+    Waiter* waiter = enlist(query_.question, sealed);
     if (waiter == nullptr) {
         turn_.counters.add(Counter::failures);
         turn_.counters.add(Counter::overload);
-        fail_query(client, query, dns::Rcode::servfail,
-                   extended(dns::ExtendedError::other, "too many questions at once"));
+        give_failure(client, &query_.question, query_.asker, dns::Rcode::servfail,
+                     extended(dns::ExtendedError::other, "too many questions at once"));
         return;
     }
     waiter->client = client;
-    waiter->asker = query.asker;
-    inquiry->add(*waiter);
-    patience_.arm(*waiter, turn_.now);
-    turn_.counters.set(Counter::queries_waiting, waiters_.size());
-    if (fresh) {
-        upstreams_.submit(*inquiry);
-    } else {
+    waiter->asker = query_.asker;
+    (expired_ ? stale_after_ : patience_).arm(*waiter, turn_.now);
+    if (waiter->inquiry->waiter_count > 1) {
         turn_.counters.add(Counter::joined);
+    } else {
+        upstreams_.submit(*waiter->inquiry);
     }
+}
+
+/// Asks again for the cache alone. Where there is no room, nothing is lost but a prefetch.
+void Relay::refresh(const dns::Question& question, std::uint64_t until) noexcept {
+    Waiter* waiter = enlist(question, {});
+    if (waiter == nullptr) {
+        return;
+    }
+    waiter->inquiry->refresh_until = until;
+    patience_.arm(*waiter, turn_.now);
+    if (waiter->inquiry->waiter_count == 1) {
+        turn_.counters.add(Counter::cache_refreshes);
+        upstreams_.submit(*waiter->inquiry);
+    }
+}
+
+/// A waiter for this question, whose inquiry is new if it waits alone. nullptr: there is no room.
+Waiter* Relay::enlist(const dns::Question& question, dns::Octets sealed) noexcept {
+    const std::uint64_t hash = sealed.empty() ? inquiries_.hash(question) : 0;
+    Inquiry* inquiry = sealed.empty() ? inquiries_.find(question, hash) : nullptr;
+    if (inquiry != nullptr && inquiry->waiter_count >= max_waiters) {
+        return nullptr;
+    }
+    Waiter* waiter = waiters_.create();
+    if (waiter == nullptr) {
+        return nullptr;
+    }
+    if (inquiry == nullptr) {
+        inquiry = sealed.empty() ? inquiries_.create(question, hash)
+                                 : inquiries_.create_sealed(question, sealed);
+    }
+    if (inquiry == nullptr) {
+        waiters_.destroy(waiter);
+        return nullptr;
+    }
+    inquiry->add(*waiter);
+    turn_.counters.set(Counter::queries_waiting, waiters_.size());
+    return waiter;
 }
 
 void Relay::answered(Inquiry& inquiry, dns::Octets message, dns::ResponseVerdict verdict,
@@ -145,42 +171,61 @@ void Relay::answered(Inquiry& inquiry, dns::Octets message, dns::ResponseVerdict
         failed(inquiry, refusal(verdict));
         return;
     }
-    const dns::Answer answer = dns::answer_of(message, response);
-    while (inquiry.waiters != nullptr) {
-        Waiter& waiter = *inquiry.waiters;
-        Front& front = *waiter.client.front;
-        dns::Channel channel = front.channel(waiter.asker);
-        const dns::MutableOctets room = front.begin_answer(
-            waiter.client, std::min(channel.limit, message.size() + dns::answer_overhead));
-        if (!room.empty()) {
-            channel.limit = std::min(channel.limit, room.size());
-            const std::size_t size =
-                inquiry.sealed.empty()
-                    ? dns::write_answer(answer, inquiry.question, waiter.asker, channel, room)
-                    : dns::write_sealed(message, inquiry.question, waiter.asker, channel, room);
-            count_truncated(room.first(size));
-            front.end_answer(waiter.client, size);
+    if (inquiry.sealed.empty()) {
+        dns::Answer answer = dns::answer_of(message, response);
+        answer = cache_.learn(inquiry.question, answer, inquiry.refresh_until).value_or(answer);
+        while (inquiry.waiters != nullptr) {
+            const Waiter& waiter = *inquiry.waiters;
+            give(waiter.client, inquiry.question, waiter.asker, answer);
+            end_waiter(*inquiry.waiters);
         }
-        end_waiter(waiter);
+    } else {
+        give_sealed(*inquiry.waiters, message);
+        end_waiter(*inquiry.waiters);
     }
     end(inquiry);
 }
 
 void Relay::failed(Inquiry& inquiry, const dns::ExtendedError& error) noexcept {
+    std::optional<dns::Answer> instead;
+    if (inquiry.sealed.empty()) {
+        instead = cache_.make_up(inquiry.question, error);
+    }
     while (inquiry.waiters != nullptr) {
-        fail_waiter(*inquiry.waiters, error);
+        Waiter& waiter = *inquiry.waiters;
+        if (instead) {
+            give(waiter.client, inquiry.question, waiter.asker, *instead);
+            end_waiter(waiter);
+        } else {
+            fail_waiter(waiter, error);
+        }
     }
     end(inquiry);
 }
 
 void Relay::expire() noexcept {
+    while (Waiter* waiter = stale_after_.pop(turn_.now)) {
+        go_stale(*waiter);
+    }
     while (Waiter* waiter = patience_.pop(turn_.now)) {
         Inquiry& inquiry = *waiter->inquiry;
-        fail_waiter(*waiter, upstreams_.excuse());
-        if (inquiry.waiters == nullptr) {
-            end(inquiry);
+        const dns::ExtendedError error = upstreams_.excuse();
+        if (inquiry.waiter_count == 1) {
+            failed(inquiry, error);
+        } else {
+            fail_waiter(*waiter, error);
         }
     }
+}
+
+/// The upstream takes its time: gives the expired answer, and lets the inquiry go on for the cache.
+void Relay::go_stale(Waiter& waiter) noexcept {
+    const dns::Question& question = waiter.inquiry->question;
+    if (const auto instead = cache_.make_up(question, upstreams_.excuse())) {
+        give(waiter.client, question, waiter.asker, *instead);
+        waiter.client = {};
+    }
+    patience_.arm(waiter, turn_.now);
 }
 
 void Relay::fail_all() noexcept {
@@ -193,17 +238,54 @@ void Relay::fail_all() noexcept {
     });
 }
 
-void Relay::fail_waiter(Waiter& waiter, const dns::ExtendedError& error) noexcept {
-    turn_.counters.add(Counter::failures);
-    Front& front = *waiter.client.front;
-    const dns::MutableOctets room =
-        front.begin_answer(waiter.client, dns::max_query_size + dns::answer_overhead);
+void Relay::give(const Client& client, const dns::Question& question, const dns::Asker& asker,
+                 const dns::Answer& answer) noexcept {
+    if (client.front == nullptr) {
+        return;
+    }
+    dns::Channel channel = client.front->channel(asker);
+    const dns::MutableOctets room = client.front->begin_answer(
+        client, std::min(channel.limit, dns::answer_room(answer, question)));
     if (!room.empty()) {
-        dns::Channel channel = front.channel(waiter.asker);
         channel.limit = std::min(channel.limit, room.size());
-        front.end_answer(waiter.client,
-                         dns::write_failure(dns::Rcode::servfail, error, &waiter.inquiry->question,
-                                            waiter.asker, channel, room));
+        const std::size_t size = dns::write_answer(answer, question, asker, channel, room);
+        count_truncated(room.first(size));
+        client.front->end_answer(client, size);
+    }
+}
+
+void Relay::give_sealed(const Waiter& waiter, dns::Octets message) noexcept {
+    Front& front = *waiter.client.front;
+    dns::Channel channel = front.channel(waiter.asker);
+    const dns::MutableOctets room = front.begin_answer(
+        waiter.client, std::min(channel.limit, message.size() + dns::answer_overhead));
+    if (!room.empty()) {
+        channel.limit = std::min(channel.limit, room.size());
+        const std::size_t size =
+            dns::write_sealed(message, waiter.inquiry->question, waiter.asker, channel, room);
+        count_truncated(room.first(size));
+        front.end_answer(waiter.client, size);
+    }
+}
+
+void Relay::give_failure(const Client& client, const dns::Question* question,
+                         const dns::Asker& asker, dns::Rcode rcode,
+                         const std::optional<dns::ExtendedError>& error) noexcept {
+    const dns::MutableOctets room =
+        client.front->begin_answer(client, dns::max_query_size + dns::answer_overhead);
+    if (!room.empty()) {
+        dns::Channel channel = client.front->channel(asker);
+        channel.limit = std::min(channel.limit, room.size());
+        client.front->end_answer(client,
+                                 dns::write_failure(rcode, error, question, asker, channel, room));
+    }
+}
+
+void Relay::fail_waiter(Waiter& waiter, const dns::ExtendedError& error) noexcept {
+    if (waiter.client.front != nullptr) {
+        turn_.counters.add(Counter::failures);
+        give_failure(waiter.client, &waiter.inquiry->question, waiter.asker, dns::Rcode::servfail,
+                     error);
     }
     end_waiter(waiter);
 }

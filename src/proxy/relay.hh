@@ -2,14 +2,15 @@
 // Copyright the dotproxy authors
 //
 // Relay: decides what becomes of each query and owns it until it is answered. A query is answered
-// here, joins the same question in flight, or goes to the upstreams; then exactly one answer goes
-// to its client, whatever happens (L46). It does no I/O.
+// here or from the cache, joins the same question in flight, or goes to the upstreams; then exactly
+// one answer goes to its client, whatever happens (L46). It does no I/O.
 
 #pragma once
 
 #include "base/deadline.hh"
 #include "base/slab.hh"
 #include "dns/response.hh"
+#include "proxy/answer_cache.hh"
 #include "proxy/client.hh"
 #include "proxy/inquiry.hh"
 #include "proxy/turn.hh"
@@ -20,7 +21,8 @@ class Upstreams;
 
 class Relay {
   public:
-    Relay(Turn& turn, Upstreams& upstreams);
+    /// `memory`: of the cache, nullptr for none.
+    Relay(Turn& turn, Upstreams& upstreams, const CacheMemory* memory);
 
     /// Takes a message from a client. false: it gets no answer (counted). true: it has been
     /// answered or will be, exactly once.
@@ -37,7 +39,10 @@ class Relay {
     /// Fails what has waited too long.
     void expire() noexcept;
 
-    void soonest(TimePoint& earliest) const noexcept { patience_.soonest(earliest); }
+    void soonest(TimePoint& earliest) const noexcept {
+        patience_.soonest(earliest);
+        stale_after_.soonest(earliest);
+    }
 
     /// Fails everything that waits; for the end of a drain.
     void fail_all() noexcept;
@@ -45,10 +50,19 @@ class Relay {
     [[nodiscard]] bool idle() const noexcept { return waiters_.size() == 0; }
 
   private:
-    void fail_query(const Client& client, const dns::ParsedQuery& query, dns::Rcode rcode,
-                    const std::optional<dns::ExtendedError>& error) noexcept;
-    [[nodiscard]] bool answer_locally(const Client& client, const dns::ParsedQuery& query) noexcept;
-    void forward(const Client& client, const dns::ParsedQuery& query, dns::Octets sealed) noexcept;
+    [[nodiscard]] bool answer_locally(const Client& client) noexcept;
+    [[nodiscard]] bool answer_from_cache(const Client& client) noexcept;
+    void forward(const Client& client, dns::Octets sealed) noexcept;
+    void refresh(const dns::Question& question, std::uint64_t until) noexcept;
+    [[nodiscard]] Waiter* enlist(const dns::Question& question, dns::Octets sealed) noexcept;
+
+    void give(const Client& client, const dns::Question& question, const dns::Asker& asker,
+              const dns::Answer& answer) noexcept;
+    void give_sealed(const Waiter& waiter, dns::Octets message) noexcept;
+    void give_failure(const Client& client, const dns::Question* question, const dns::Asker& asker,
+                      dns::Rcode rcode, const std::optional<dns::ExtendedError>& error) noexcept;
+    void refuse(const Client& client, dns::Rcode rcode) noexcept;
+    void go_stale(Waiter& waiter) noexcept;
     void fail_waiter(Waiter& waiter, const dns::ExtendedError& error) noexcept;
     void end_waiter(Waiter& waiter) noexcept;
     void end(Inquiry& inquiry) noexcept;
@@ -56,10 +70,13 @@ class Relay {
 
     Turn& turn_;
     Upstreams& upstreams_;
-    DeadlineQueue<Waiter> patience_; // before what stands in it
+    AnswerCache cache_;
+    DeadlineQueue<Waiter> patience_;    // before what stands in it
+    DeadlineQueue<Waiter> stale_after_; // of those for whom there is an expired answer
     Slab<Waiter> waiters_;
     Inquiries inquiries_;
     dns::ParsedQuery query_; // of the message at hand
+    bool expired_{false};    // of the question at hand there is an expired answer
 };
 
 } // namespace dotproxy

@@ -225,6 +225,11 @@ bool Upstreams::hopeless() const noexcept {
     });
 }
 
+bool Upstreams::failing() const noexcept {
+    return std::all_of(endpoints_.begin(), endpoints_.end(),
+                       [](const auto& endpoint) { return endpoint->trouble() != Trouble::none; });
+}
+
 /// Nothing is ready in this lane and nothing is being tried: fails what waits, if it would wait in
 /// vain; else it waits for the next attempt.
 void Upstreams::give_up(unsigned lane) noexcept {

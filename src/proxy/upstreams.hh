@@ -45,6 +45,9 @@ class Upstreams {
     /// The inquiry is over: whatever answer still comes for it is late.
     void abandon(Inquiry& inquiry) noexcept;
 
+    /// Whether no upstream works now.
+    [[nodiscard]] bool failing() const noexcept;
+
     /// Why there is no answer, for those who waited in vain. The text lives until the next call.
     [[nodiscard]] dns::ExtendedError excuse() noexcept;
 

@@ -24,7 +24,7 @@ class Worker final : public Watch {
   public:
     explicit Worker(WorkerBrief& brief)
         : turn_{brief.config, brief.counters.slot(brief.slot)}, control_{std::move(brief.control)},
-          upstreams_{turn_, brief.tls, relay_}, relay_{turn_, upstreams_},
+          upstreams_{turn_, brief.tls, relay_}, relay_{turn_, upstreams_, brief.cache},
           courtesy_{turn_, brief.counters}, tcp_{turn_, relay_, courtesy_, brief.counters,
                                                  brief.handover} {
         for (const auto& listener : brief.listeners) {

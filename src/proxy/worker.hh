@@ -10,6 +10,7 @@
 #include "base/listener.hh"
 #include "config/config.hh"
 #include "proxy/handover.hh"
+#include "shared/cache_memory.hh"
 #include "shared/counters.hh"
 #include "tls/client_context.hh"
 
@@ -38,10 +39,15 @@ struct WorkerBrief {
     const std::vector<std::shared_ptr<const Listener>>& listeners;
     const tls::ClientContext& tls;
     CounterRegion& counters;
-    unsigned slot; // which of the counters are its own
+    const CacheMemory* cache; // nullptr: none
+    unsigned slot;            // which of the counters are its own
     const Handover& handover;
     Fd control; // SOCK_SEQPACKET; at its end of file the master is gone, and so is the worker
 };
+
+/// The number of the form in which workers store answers; see CacheMemory. A change of dns/kept.cc
+/// or dns/key.cc raises it.
+constexpr std::uint32_t cache_format = 1;
 
 /// Exit status of a worker.
 constexpr int exit_finished = 0;

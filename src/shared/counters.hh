@@ -23,7 +23,13 @@ enum class Counter : std::uint8_t {
     truncated,     // UDP answers sent with TC
     local_answers, // answered here, never forwarded
     format_errors, // FORMERR, NOTIMP and BADVERS
-    joined,        // questions that joined one in flight (C95)
+    cache_hits,
+    cache_misses,
+    cache_stale,      // expired answers given since there was nothing better (RFC 8767)
+    cache_failures,   // failures given again (RFC 9520)
+    cache_refreshes,  // questions asked again for the cache alone
+    cache_not_stored, // too big, or another worker was storing in the same part
+    joined,           // questions that joined one in flight (C95)
     failures,      // SERVFAIL of our own
     overload,      // of these: no room for the question
     dropped,       // messages that get no answer: responses, fragments of a header, port 0

@@ -291,7 +291,8 @@ void Shard::repair() noexcept {
         head < position_mask - 2 * layout_.ring_words) {
         return;
     }
-    for (std::uint32_t i = 0; i < layout_.buckets; ++i) {
+    // New memory is not touched: it takes none until it is used.
+    for (std::uint32_t i = 0; head != 0 && i < layout_.buckets; ++i) {
         for (Slot& slot : buckets_[i].slots) {
             slot.store(0, std::memory_order_relaxed);
         }

@@ -30,7 +30,7 @@ Config small_config() {
 
 Rig::Worker::Worker(Rig& rig, const tls::ClientContext& context)
     : turn{rig.config, rig.counters.slot(0)}, upstreams{turn, context, relay},
-      relay{turn, upstreams}, courtesy{turn, rig.counters},
+      relay{turn, upstreams, rig.cache.get()}, courtesy{turn, rig.counters},
       udp{turn, relay, courtesy, rig.udp_listener_}, tcp{turn, relay, courtesy, rig.counters,
                                                          rig.handover} {}
 

@@ -100,6 +100,7 @@ class Rig {
     Config config{};
     CounterRegion counters{2};
     Handover handover{make_handover()};
+    std::unique_ptr<CacheMemory> cache; // none unless a test makes one, before open()
     std::vector<std::unique_ptr<Resolver>> resolvers;
 
   private:

@@ -22,6 +22,7 @@ def defaults(listen, upstreams, ca_file):
         "upstreams": [describe(one) for one in upstreams],
         "local_zones": False,
         "control_socket": "",
+        "cache": {"size": "0"},  # what a test asks twice is to be seen upstream twice
         "tls": {"ca_file": str(ca_file)},
         "timeouts": {"query": "4s", "client_idle": "10s", "upstream_idle": "10s", "drain": "2s"},
         "log": {"level": "debug", "target": "stderr"},

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "proxy/answer_cache.hh"
+
+#include <algorithm>
+#include <chrono>
+
+namespace dotproxy {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+// In a key's last octet, whose upper bits are free.
+constexpr std::uint8_t kind_answer = 0;
+constexpr std::uint8_t kind_failure = 0x80;
+
+// A failure of ours, or the first one of an upstream (RFC 9520, section 3.2: at least a second).
+constexpr std::chrono::seconds first_failure_ttl = 1s;
+// For so long after a failure, what expired is given before the upstream is asked (RFC 8767,
+// section 5), and the next failure is one in a row.
+constexpr std::uint64_t lately = 30'000;
+
+// What is left of a TTL when it is time to ask again: one part in ten.
+constexpr std::uint64_t prefetch_part = 10;
+
+std::uint64_t milliseconds(std::chrono::milliseconds time) noexcept {
+    return static_cast<std::uint64_t>(time.count());
+}
+
+std::chrono::seconds age_of(const Entry& entry, std::uint64_t now) noexcept {
+    return std::chrono::seconds{(now - entry.stored_at) / 1000};
+}
+
+dns::ExtendedError stale_error(const dns::Answer& answer) noexcept {
+    const bool nxdomain = answer.rcode == static_cast<std::uint16_t>(dns::Rcode::nxdomain);
+    return {.code =
+                nxdomain ? dns::ExtendedError::stale_nxdomain : dns::ExtendedError::stale_answer,
+            .text = {}};
+}
+
+} // namespace
+
+AnswerCache::AnswerCache(Turn& turn, const CacheMemory* memory)
+    : turn_{turn}, policy_{.min_ttl = turn.config.cache.min_ttl,
+                           .max_ttl = turn.config.cache.max_ttl,
+                           .max_negative_ttl = turn.config.cache.max_negative_ttl},
+      max_stale_{milliseconds(turn.config.cache.max_stale)} {
+    if (memory != nullptr) {
+        cache_.emplace(*memory, max_stale_);
+        kept_ = std::make_unique_for_overwrite<decltype(kept_)::element_type>();
+    }
+}
+
+AnswerCache::Known AnswerCache::look_up(const dns::Question& question, bool failing) noexcept {
+    Known known;
+    if (!cache_) {
+        return known;
+    }
+    const std::optional<Entry> entry = find(question, kind_answer);
+    if (entry && now() < entry->expires_at()) {
+        known.answer = dns::read_kept(entry->value, age_of(*entry, now()));
+    }
+    if (known.answer) {
+        turn_.counters.add(Counter::cache_hits);
+        const std::uint64_t left = entry->expires_at() - now();
+        if (turn_.config.cache.prefetch && left * prefetch_part <= entry->ttl * 1000U) {
+            known.refresh_until = claim(question);
+        }
+        return known;
+    }
+    const bool expired = entry && now() < entry->expires_at() + max_stale_;
+    Failure failure = last_failure(question);
+    if (expired && !(failure.answer && dns::dnssec_bogus(*failure.answer))) {
+        if (!failure.lately && !failing) {
+            known.expired = true;
+            turn_.counters.add(Counter::cache_misses);
+            return known;
+        }
+        known.answer = expired_answer(question);
+        if (known.answer && !failure.answer) {
+            known.refresh_until = claim(question);
+        }
+    } else if (failure.answer) {
+        known.answer = failure.answer;
+        known.answer->say_first({.code = dns::ExtendedError::cached_error, .text = {}});
+        turn_.counters.add(Counter::cache_failures);
+    }
+    if (!known.answer) {
+        turn_.counters.add(Counter::cache_misses);
+    }
+    return known;
+}
+
+std::optional<dns::Answer> AnswerCache::learn(const dns::Question& question,
+                                              const dns::Answer& answer,
+                                              std::uint64_t refresh_until) noexcept {
+    if (!cache_) {
+        return std::nullopt;
+    }
+    const dns::Keeping keeping = dns::keeping_of(answer, question, policy_);
+    switch (keeping.keep) {
+    case dns::Keep::no:
+        break;
+    case dns::Keep::answer:
+        remember(question, answer, keeping);
+        if (refresh_until != 0) {
+            // One that failed stays claimed, and is not tried again before.
+            cache_->release(key_of(question, kind_answer), refresh_until);
+        }
+        break;
+    case dns::Keep::failure:
+        return failed(question, answer, false);
+    }
+    return std::nullopt;
+}
+
+std::optional<dns::Answer> AnswerCache::make_up(const dns::Question& question,
+                                                const dns::ExtendedError& error) noexcept {
+    if (!cache_) {
+        return std::nullopt;
+    }
+    dns::Answer answer;
+    answer.rcode = static_cast<std::uint16_t>(dns::Rcode::servfail);
+    answer.say_first(error);
+    return failed(question, answer, true);
+}
+
+AnswerCache::Key AnswerCache::key_of(const dns::Question& question, std::uint8_t kind) noexcept {
+    const std::size_t size = dns::put_key(question, key_);
+    key_[size - 1] |= kind;
+    return std::span{key_}.first(size);
+}
+
+// Read once a turn, and only in turns that need it.
+std::uint64_t AnswerCache::now() noexcept {
+    if (turn_at_ != turn_.now) {
+        turn_at_ = turn_.now;
+        uptime_ = Cache::uptime();
+    }
+    return uptime_;
+}
+
+std::optional<Entry> AnswerCache::find(const dns::Question& question, std::uint8_t kind) noexcept {
+    std::optional<Entry> entry = cache_->find(key_of(question, kind));
+    if (entry && entry->stored_at > now()) {
+        // Another worker's turn may have begun after ours. A time that is further off is none.
+        if (entry->stored_at - now() > 1000) {
+            return std::nullopt;
+        }
+        entry->stored_at = now();
+    }
+    return entry;
+}
+
+AnswerCache::Failure AnswerCache::last_failure(const dns::Question& question) noexcept {
+    const std::chrono::seconds longest = turn_.config.cache.failure_ttl;
+    Failure failure{.answer = {}, .next_ttl = std::min(first_failure_ttl, longest)};
+    const std::optional<Entry> entry = find(question, kind_failure);
+    if (entry && now() < entry->expires_at() + lately) {
+        failure.lately = true;
+        failure.next_ttl = std::min(std::chrono::seconds{entry->ttl} * 2, longest);
+        if (now() < entry->expires_at()) {
+            failure.answer = dns::read_kept(entry->value, 0s);
+        }
+    }
+    return failure;
+}
+
+std::optional<dns::Answer> AnswerCache::expired_answer(const dns::Question& question) noexcept {
+    const std::optional<Entry> entry = find(question, kind_answer);
+    if (!entry || now() >= entry->expires_at() + max_stale_) {
+        return std::nullopt;
+    }
+    std::optional<dns::Answer> answer = dns::read_stale(entry->value);
+    if (answer) {
+        answer->say_first(stale_error(*answer));
+        turn_.counters.add(Counter::cache_stale);
+    }
+    return answer;
+}
+
+void AnswerCache::remember(const dns::Question& question, const dns::Answer& answer,
+                           const dns::Keeping& keeping) noexcept {
+    const std::size_t size = dns::write_kept(answer, keeping, policy_, *kept_);
+    if (size == 0) {
+        return;
+    }
+    const bool failure = keeping.keep == dns::Keep::failure;
+    const Entry entry{.key = key_of(question, failure ? kind_failure : kind_answer),
+                      .value = std::span{*kept_}.first(size),
+                      .stored_at = now(),
+                      .ttl = static_cast<std::uint32_t>(keeping.ttl.count())};
+    if (cache_->insert(entry, now()) != Stored::yes) {
+        turn_.counters.add(Counter::cache_not_stored);
+    }
+}
+
+std::optional<dns::Answer> AnswerCache::failed(const dns::Question& question,
+                                               const dns::Answer& answer, bool ours) noexcept {
+    // A fault of our way to the upstream says little about the name, and may be over at any time.
+    const std::chrono::seconds ttl = ours ? first_failure_ttl : last_failure(question).next_ttl;
+    remember(question, answer, {.keep = dns::Keep::failure, .ttl = ttl});
+    return dns::dnssec_bogus(answer) ? std::nullopt : expired_answer(question);
+}
+
+std::uint64_t AnswerCache::claim(const dns::Question& question) noexcept {
+    const std::uint64_t until = now() + milliseconds(turn_.config.timeouts.query);
+    return cache_->claim(key_of(question, kind_answer), now(), until) ? until : 0;
+}
+
+} // namespace dotproxy
