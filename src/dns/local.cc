@@ -192,7 +192,7 @@ std::size_t write_local(const LocalName& found, const Question& question, const 
         message.add_soa(found.apex); // what makes a negative answer one (RFC 2308, section 3)
     }
     const Response& response = message.close(found.exists ? Rcode::noerror : Rcode::nxdomain);
-    return write_answer(message.octets(), response, question, asker, channel, out);
+    return write_answer(answer_of(message.octets(), response), question, asker, channel, out);
 }
 
 // Names that ask a CHAOS server who it is (RFC 4892; C103).
