@@ -215,19 +215,19 @@ struct Ageing {
     }
 };
 
-// Each TTL must leave room for the rest of its record and for an owner before it. So no two
-// overlap, and there are no more records than octets for them.
+// The records must follow one another by their lengths, with room for an owner before each. So no
+// two TTLs overlap, and there are no more than there are octets for.
 bool age_records(Octets offsets, MutableOctets records, const Ageing& ageing) noexcept {
-    std::size_t free = 0;
+    std::size_t end = 0;
     for (std::size_t i = 0; i < offsets.size(); i += offset_size) {
         const std::size_t at = load16(offsets, i);
-        if (at < free + 1 + before_ttl || at + from_ttl > records.size()) {
+        if (at < end + 1 + before_ttl || at + from_ttl > records.size()) {
             return false;
         }
+        end = at + from_ttl + load16(records, at + from_ttl - 2);
         store32(records, at, ageing.apply(load32(records, at)));
-        free = at + from_ttl;
     }
-    return free != 0 || records.empty();
+    return end == records.size();
 }
 
 std::optional<Answer> read_aged(MutableOctets kept, const Ageing& ageing) noexcept {

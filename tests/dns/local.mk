@@ -2,6 +2,8 @@ dns_tests = \
 	tests/dns/test_answer \
 	tests/dns/test_chain \
 	tests/dns/test_frame \
+	tests/dns/test_kept \
+	tests/dns/test_key \
 	tests/dns/test_local \
 	tests/dns/test_name \
 	tests/dns/test_query \
@@ -17,6 +19,10 @@ tests_dns_test_chain_SOURCES = tests/dns/test_chain.cc tests/dns/messages.hh
 tests_dns_test_chain_LDADD = $(dns_test_libraries)
 tests_dns_test_frame_SOURCES = tests/dns/test_frame.cc tests/dns/messages.hh
 tests_dns_test_frame_LDADD = $(dns_test_libraries)
+tests_dns_test_kept_SOURCES = tests/dns/test_kept.cc tests/dns/messages.hh
+tests_dns_test_kept_LDADD = $(dns_test_libraries)
+tests_dns_test_key_SOURCES = tests/dns/test_key.cc tests/dns/messages.hh
+tests_dns_test_key_LDADD = $(dns_test_libraries)
 tests_dns_test_local_SOURCES = tests/dns/test_local.cc tests/dns/messages.hh
 tests_dns_test_local_LDADD = $(dns_test_libraries)
 tests_dns_test_name_SOURCES = tests/dns/test_name.cc tests/dns/messages.hh

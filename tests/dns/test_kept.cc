@@ -1,0 +1,701 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "dns/kept.hh"
+
+#include "dns/messages.hh"
+
+#include <string_view>
+#include <utility>
+
+#include "unit.hh"
+
+using namespace dotproxy::dns;
+using namespace dotproxy::dns::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::uint8_t poison = 0xa5;
+constexpr TtlPolicy wide{.min_ttl = 0s, .max_ttl = 7 * 24h, .max_negative_ttl = 7 * 24h};
+constexpr std::uint32_t days7 = 604800;
+
+/// Room for a kept answer, and whether its users stay in it.
+class Room {
+  public:
+    Room() noexcept { octets_.fill(poison); }
+
+    MutableOctets room(std::size_t size) noexcept {
+        return MutableOctets{octets_}.subspan(64, size);
+    }
+
+    [[nodiscard]] bool untouched_outside(std::size_t size) const noexcept {
+        const auto untouched = [](Octets octets) {
+            return std::ranges::all_of(octets, [](auto octet) { return octet == poison; });
+        };
+        return untouched(Octets{octets_}.first(64)) &&
+               untouched(Octets{octets_}.subspan(64 + size));
+    }
+
+  private:
+    std::array<std::uint8_t, max_kept_size + 128> octets_; // NOLINT: filled by the constructor
+};
+
+Question question(std::string_view name = "www.example.com", unsigned qtype = type::a) {
+    return parsed(query(name, qtype)).question;
+}
+
+Answer accepted(const Bytes& from, const Question& asked) {
+    Response response;
+    assert_true(parse_response(from.octets(), asked, response) == ResponseVerdict::accepted);
+    return answer_of(from.octets(), response);
+}
+
+Message& add(Message& message, Section section, unsigned type, Octets rdata,
+             std::uint32_t ttl = 300, unsigned owner = header_size) {
+    message.pointer(owner);
+    return message.rest(section, type, rdata, klass::in, ttl);
+}
+
+Message with_address(std::uint32_t ttl) {
+    Message message = response("www.example.com");
+    return add(message, Section::answer, type::a, address, ttl);
+}
+
+Bytes soa_rdata(std::uint32_t minimum) {
+    Bytes rdata;
+    return rdata.pointer(16).pointer(16).u32(1).u32(2).u32(3).u32(4).u32(minimum);
+}
+
+/// An answer without addresses, with or without an alias, and with an SOA.
+Message denial(unsigned rcode, std::uint32_t ttl, std::uint32_t minimum) {
+    Message message{7, response_flags | rcode};
+    message.question("www.example.com", type::a);
+    return add(message, Section::authority, type::soa, soa_rdata(minimum).octets(), ttl, 16);
+}
+
+Keeping keeping(const Bytes& from, const TtlPolicy& policy = wide,
+                const Question& asked = question()) {
+    return keeping_of(accepted(from, asked), asked, policy);
+}
+
+void assert_kept(const Keeping& found, bool negative, std::chrono::seconds ttl) {
+    assert_true(found.keep == Keep::answer);
+    assert_int_equal(found.negative, negative);
+    assert_int_equal(found.ttl.count(), ttl.count());
+}
+
+void assert_not_kept(const Keeping& found) {
+    assert_true(found.keep == Keep::no);
+}
+
+/// Keeps the answer in a message, and returns the octets.
+MutableOctets keep(const Bytes& from, Room& into, const TtlPolicy& policy = wide,
+                   const Question& asked = question()) {
+    const Answer answer = accepted(from, asked);
+    const Keeping found = keeping_of(answer, asked, policy);
+    assert_true(found.keep != Keep::no);
+    const std::size_t size = write_kept(answer, found, policy, into.room(max_kept_size));
+    assert_true(size > 0);
+    assert_true(into.untouched_outside(size));
+    return into.room(size);
+}
+
+Answer accepted(const Bytes&&, const Question&) = delete; // the answer borrows from it
+
+// The TTL of the last record, which is an address.
+std::uint32_t last_ttl(const Answer& answer) {
+    return load32(answer.records, answer.records.size() - 10);
+}
+
+// -- what is kept, and for how long
+
+void test_keeping_when_positive_then_ttl_is_the_least_of_all(void** /*state*/) {
+    for (std::size_t least = 0; least < 4; ++least) {
+        std::array<std::uint32_t, 4> ttls{900, 900, 900, 900};
+        ttls[least] = 17;
+        Message from = response("www.example.com");
+        add(from, Section::answer, type::a, address, ttls[0]);
+        add(from, Section::answer, type::a, address, ttls[1]);
+        add(from, Section::authority, type::ns, wire_name("ns.example").octets(), ttls[2], 16);
+        add(from, Section::additional, type::a, address, ttls[3], 16);
+        from.opt({}, 1232, 0);                  // no TTL at all
+        assert_kept(keeping(from), false, 17s); // C81
+    }
+}
+
+void test_keeping_when_ttl_is_at_an_edge_then_is_0_or_capped(void** /*state*/) {
+    struct {
+        std::uint32_t ttl;
+        std::uint32_t kept; // 0: not
+    } const cases[] = {
+        {0, 0},          {1, 1},         {days7, days7}, {days7 + 1, days7}, {0x7fffffff, days7},
+        {0x80000000, 0}, {0xffffffff, 0}}; // L22, C82
+
+    for (const auto& [ttl, kept] : cases) {
+        for (const Section section : {Section::answer, Section::authority, Section::additional}) {
+            Message from = response("www.example.com");
+            add(from, Section::answer, type::a, address, section == Section::answer ? ttl : days7);
+            if (section != Section::answer) {
+                add(from, section, type::txt, address, ttl, 16);
+            }
+            const TtlPolicy raising{.min_ttl = 1s, .max_ttl = 365 * 24h, .max_negative_ttl = 1s};
+            const Keeping found = keeping(from, raising); // nothing raises 0
+            assert_true(found.keep == (kept != 0 ? Keep::answer : Keep::no));
+            assert_int_equal(found.ttl.count(), kept);
+        }
+    }
+}
+
+void test_keeping_when_policy_has_bounds_then_keeps_to_them(void** /*state*/) {
+    const TtlPolicy policy{.min_ttl = 60s, .max_ttl = 600s, .max_negative_ttl = 90s};
+    assert_kept(keeping(with_address(1), policy), false, 60s);
+    assert_kept(keeping(with_address(61), policy), false, 61s);
+    assert_kept(keeping(with_address(601), policy), false, 600s);
+    assert_kept(keeping(denial(3, 1, 1), policy), true, 60s);
+    assert_kept(keeping(denial(3, 300, 300), policy), true, 90s);
+    assert_not_kept(keeping(with_address(0), policy));
+}
+
+void test_keeping_when_bounds_contradict_then_the_maximum_counts(void** /*state*/) {
+    const TtlPolicy policy{.min_ttl = 100s, .max_ttl = 10s, .max_negative_ttl = 0s};
+    assert_kept(keeping(with_address(50), policy), false, 10s);
+    assert_not_kept(keeping(denial(3, 300, 300), policy));
+    const TtlPolicy absurd{.min_ttl = -5s,
+                           .max_ttl = std::chrono::seconds::max(),
+                           .max_negative_ttl = std::chrono::seconds::min()};
+    assert_kept(keeping(with_address(0x7fffffff), absurd), false, max_kept_ttl);
+    assert_not_kept(keeping(denial(3, 300, 300), absurd));
+}
+
+void test_keeping_when_negative_then_ttl_is_the_least_of_soa_and_minimum(void** /*state*/) {
+    for (const unsigned rcode : {0U, 3U}) { // C83: NODATA and NXDOMAIN alike
+        assert_kept(keeping(denial(rcode, 300, 900)), true, 300s);
+        assert_kept(keeping(denial(rcode, 900, 300)), true, 300s);
+        assert_not_kept(keeping(denial(rcode, 0, 300)));
+        assert_not_kept(keeping(denial(rcode, 300, 0)));
+        assert_not_kept(keeping(denial(rcode, 300, 0x80000000)));
+        assert_not_kept(keeping(denial(rcode, 0xffffffff, 300)));
+        Message proven = denial(rcode, 300, 200);
+        add(proven, Section::authority, 47, address, 100); // NSEC
+        assert_kept(keeping(proven), true, 100s);
+    }
+}
+
+void test_keeping_when_nothing_says_for_how_long_then_no(void** /*state*/) {
+    for (const unsigned rcode : {0U, 3U}) { // C84
+        Message from{7, response_flags | rcode};
+        from.question("www.example.com", type::a);
+        assert_not_kept(keeping(from));
+        add(from, Section::authority, type::ns, wire_name("ns.example").octets(), 300, 16);
+        assert_not_kept(keeping(from)); // a referral
+        add(from, Section::additional, type::soa, soa_rdata(300).octets(), 300, 16);
+        assert_not_kept(keeping(from)); // not where an SOA says something
+    }
+}
+
+void test_keeping_when_aliases_lead_nowhere_then_is_negative(void** /*state*/) {
+    for (const unsigned rcode : {0U, 3U}) {
+        Message from{7, response_flags | rcode};
+        from.question("www.example.com", type::a);
+        add(from, Section::answer, type::cname, wire_name("cdn.example").octets(), 40);
+        assert_not_kept(keeping(from));
+        add(from, Section::authority, type::soa, soa_rdata(50).octets(), 60, 16);
+        assert_kept(keeping(from), true, 40s);
+    }
+    Message whole = response("www.example.com");
+    add(whole, Section::answer, type::cname, wire_name("cdn.example").octets(), 40);
+    add(whole, Section::answer, type::a, address, 30, 45);
+    assert_kept(keeping(whole), false, 30s);
+}
+
+void test_keeping_when_an_alias_was_asked_for_then_is_positive(void** /*state*/) {
+    Message from = response("www.example.com", type::cname);
+    add(from, Section::answer, type::cname, wire_name("cdn.example").octets(), 40);
+    assert_kept(keeping(from, wide, question("www.example.com", type::cname)), false, 40s);
+}
+
+void test_keeping_when_a_dname_was_asked_for_then_must_be_of_that_name(void** /*state*/) {
+    const Question asked = question("www.example.com", type::dname);
+    Message pointed = response("www.example.com", type::dname);
+    add(pointed, Section::answer, type::dname, wire_name("a.example").octets(), 40);
+    assert_kept(keeping(pointed, wide, asked), false, 40s);
+    Message spelled = response("www.example.com", type::dname);
+    spelled.record(Section::answer, "WWW.example.com", type::dname,
+                   wire_name("a.example").octets());
+    assert_kept(keeping(spelled, wide, asked), false, 300s);
+    Message above = response("www.example.com", type::dname);
+    add(above, Section::answer, type::dname, wire_name("example.net").octets(), 40, 16);
+    add(above, Section::answer, type::cname, wire_name("www.example.net").octets(), 40);
+    assert_not_kept(keeping(above, wide, asked));
+}
+
+void test_keeping_when_the_type_is_no_data_then_no(void** /*state*/) {
+    for (unsigned qtype = 0; qtype < 400; ++qtype) { // C86, C87
+        Message from = response("www.example.com", qtype);
+        add(from, Section::answer, qtype, address);
+        Question asked = question();
+        asked.type = static_cast<std::uint16_t>(qtype);
+        Answer answer;
+        answer.answers = 1;
+        answer.records = from.octets().subspan(33);
+        const bool meta = qtype == type::opt || (qtype >= 128 && qtype <= 255);
+        const Keeping found = keeping_of(answer, asked, wide);
+        if (qtype != type::dname) {
+            assert_true(found.keep == (meta ? Keep::no : Keep::answer));
+        }
+        answer.rcode = 2;
+        assert_true(keeping_of(answer, asked, wide).keep == (meta ? Keep::no : Keep::failure));
+    }
+}
+
+void test_keeping_when_the_class_is_another_then_no(void** /*state*/) {
+    for (const unsigned qclass : {0U, 2U, 3U, 4U, 254U, 255U}) { // C86
+        Message asking{1, query_flags};
+        asking.question("www.example.com", type::a, qclass);
+        Message from{7, response_flags};
+        from.question("www.example.com", type::a, qclass);
+        from.record(Section::answer, "www.example.com", type::a, address, qclass);
+        assert_not_kept(keeping(from, wide, parsed(asking).question));
+    }
+}
+
+void test_keeping_when_rcode_is_another_then_is_a_failure(void** /*state*/) {
+    const Message soa = denial(0, 300, 300);
+    Answer answer = accepted(soa, question());
+    for (unsigned rcode = 0; rcode < 4096; ++rcode) { // C85
+        answer.rcode = static_cast<std::uint16_t>(rcode);
+        const Keeping found = keeping_of(answer, question(), wide);
+        assert_true(found.keep == (rcode == 0 || rcode == 3 ? Keep::answer : Keep::failure));
+        assert_int_equal(found.ttl.count(), rcode == 0 || rcode == 3 ? 300 : 0);
+    }
+    Message zero = with_address(0);
+    set_flags(zero.mutable_octets(), response_flags | 2);
+    assert_true(keeping(zero).keep == Keep::failure);
+    Message upper = with_address(300);
+    upper.opt({}, 1232, 0x01000000); // BADVERS, whose lower bits look like NOERROR
+    assert_true(keeping(upper).keep == Keep::failure);
+}
+
+void test_keeping_when_truncated_then_was_not_accepted(void** /*state*/) {
+    Message from = with_address(300);
+    set_flags(from.mutable_octets(), response_flags | flag::truncated);
+    Response response;
+    assert_true(parse_response(from.octets(), question(), response) ==
+                ResponseVerdict::truncated); // C86
+}
+
+void test_keeping_when_signed_then_no(void** /*state*/) {
+    Message from = with_address(300);
+    from.name("key");
+    from.rest(Section::additional, type::tsig, address, klass::any, 0);
+    assert_not_kept(keeping(from)); // C86: its TTL is 0 (RFC 8945, section 4.2)
+}
+
+void test_keeping_when_records_do_not_add_up_then_no(void** /*state*/) {
+    const Message from = with_address(300);
+    Answer answer = accepted(from, question());
+    const Octets records = answer.records;
+    for (std::size_t size = 0; size < records.size(); ++size) {
+        answer.records = records.first(size);
+        assert_not_kept(keeping_of(answer, question(), wide));
+        Room room;
+        const Keeping forced{.keep = Keep::answer, .negative = false, .ttl = 300s};
+        assert_int_equal(write_kept(answer, forced, wide, room.room(200)), 0);
+        assert_true(room.untouched_outside(200));
+    }
+}
+
+// -- the kept form
+
+void test_kept_when_one_address_then_takes_26_octets(void** /*state*/) {
+    Message from = with_address(300);
+    from.opt();
+    Room room;
+    assert_int_equal(keep(from, room).size(), 26); // of 30 that it may
+}
+
+void test_kept_when_the_opt_differs_then_is_the_same(void** /*state*/) {
+    Room room;
+    const Octets plain = keep(with_address(300), room);
+    for (const std::size_t padding : {0U, 1U, 400U}) { // L24
+        Bytes options;
+        options.u16(12).u16(static_cast<unsigned>(padding)).fill(padding, 0);
+        options.option(11, Octets{address}.first(2));
+        Message from = with_address(300);
+        from.opt(options.octets(), 4096, dnssec_ok);
+        Room padded;
+        assert_true(same(keep(from, padded), plain));
+    }
+}
+
+void test_kept_when_room_is_short_then_nothing_is_written(void** /*state*/) {
+    Bytes options;
+    options.u16(15).u16(5).u16(6).text("why");
+    Message from = with_address(300);
+    from.opt(options.octets());
+    const Answer answer = accepted(from, question());
+    Room whole;
+    const std::size_t size = keep(from, whole).size();
+    for (std::size_t room = 0; room < size; ++room) {
+        Room out;
+        assert_int_equal(write_kept(answer, keeping(from), wide, out.room(room)), 0);
+        assert_true(out.untouched_outside(room));
+    }
+}
+
+void test_kept_when_policy_has_bounds_then_every_ttl_is_within(void** /*state*/) {
+    const TtlPolicy policy{.min_ttl = 60s, .max_ttl = 600s, .max_negative_ttl = 90s};
+    for (const auto& [ttl, kept] : {std::pair{1U, 60U}, {60U, 60U}, {61U, 61U}, {601U, 600U}}) {
+        Message from = with_address(1000);
+        add(from, Section::additional, type::a, address, ttl, 16);
+        Room room;
+        const std::optional<Answer> answer = read_kept(keep(from, room, policy), 0s);
+        assert_true(answer.has_value());
+        assert_int_equal(last_ttl(*answer), kept);
+        assert_int_equal(load32(answer->records, 6), 600);
+    }
+}
+
+// RFC 2308, section 6: a cache behind ours must not keep it longer (C83).
+void test_kept_when_negative_then_soa_ends_with_its_minimum(void** /*state*/) {
+    for (const auto& [ttl, minimum] : {std::pair{900U, 300U}, {300U, 900U}}) {
+        Message from = denial(3, ttl, minimum);
+        add(from, Section::authority, 47, address, 900);
+        Room room;
+        const MutableOctets kept = keep(from, room);
+        const std::optional<Answer> answer = read_kept(kept, 100s);
+        assert_true(answer.has_value());
+        assert_int_equal(load32(answer->records, 6), 200);
+        assert_int_equal(last_ttl(*answer), 800);
+    }
+}
+
+void test_kept_when_positive_then_minimum_means_nothing(void** /*state*/) {
+    const Question asked = question("www.example.com", type::soa);
+    Message from = response("www.example.com", type::soa);
+    add(from, Section::answer, type::soa, soa_rdata(5).octets(), 300);
+    assert_kept(keeping(from, wide, asked), false, 300s);
+    Room room;
+    const std::optional<Answer> answer = read_kept(keep(from, room, wide, asked), 0s);
+    assert_true(answer && load32(answer->records, 6) == 300);
+}
+
+void test_kept_when_a_failure_then_no_ttl_is_raised(void** /*state*/) {
+    const TtlPolicy policy{.min_ttl = 60s, .max_ttl = 600s, .max_negative_ttl = 90s};
+    for (const auto& [ttl, kept] : {std::pair{0U, 0U}, {5U, 5U}, {900U, 600U}, {~0U, 0U}}) {
+        Message from = with_address(ttl);
+        set_flags(from.mutable_octets(), response_flags | 2);
+        Room room;
+        const std::optional<Answer> answer = read_kept(keep(from, room, policy), 0s);
+        assert_true(answer && answer->rcode == 2);
+        assert_int_equal(last_ttl(*answer), kept); // C82
+    }
+}
+
+void test_kept_when_a_failure_is_our_own_then_comes_back(void** /*state*/) {
+    Answer ours;
+    ours.rcode = 2;
+    ours.say_first({.code = ExtendedError::network_error, .text = address});
+    const Keeping found = keeping_of(ours, question(), wide);
+    assert_true(found.keep == Keep::failure);
+    Room room;
+    const std::size_t size = write_kept(ours, found, wide, room.room(64));
+    const std::optional<Answer> answer = read_kept(room.room(size), 3s);
+    assert_true(answer.has_value());
+    assert_int_equal(answer->rcode, 2);
+    assert_int_equal(answer->error_count, 1);
+    assert_int_equal(answer->errors[0].code, 23);
+    assert_true(same(answer->errors[0].text, address));
+    assert_true(answer->records.empty());
+}
+
+// -- and back
+
+void test_read_when_aged_then_every_ttl_is_lowered(void** /*state*/) {
+    struct {
+        std::chrono::seconds age;
+        std::uint32_t first;
+        std::uint32_t last;
+    } const cases[] = {{0s, 300, 400},
+                       {-7s, 300, 400}, // a clock that went back
+                       {1s, 299, 399},
+                       {299s, 1, 101},
+                       {300s, 0, 100},
+                       {400s, 0, 0},
+                       {std::chrono::seconds{1LL << 32U}, 0, 0},
+                       {std::chrono::seconds::max(), 0, 0}};
+
+    for (const auto& [age, first, last] : cases) { // C81
+        Message from = with_address(300);
+        add(from, Section::additional, type::a, address, 400, 16);
+        Room room;
+        const std::optional<Answer> answer = read_kept(keep(from, room), age);
+        assert_true(answer.has_value());
+        assert_int_equal(load32(answer->records, 6), first);
+        assert_int_equal(last_ttl(*answer), last);
+    }
+}
+
+void test_stale_when_read_then_no_ttl_is_above_30_or_what_it_was(void** /*state*/) {
+    for (const auto& [ttl, stale] : {std::pair{300U, 30U}, {31U, 30U}, {30U, 30U}, {5U, 5U}}) {
+        Room room;
+        const std::optional<Answer> answer = read_stale(keep(with_address(ttl), room)); // C89
+        assert_true(answer.has_value());
+        assert_int_equal(last_ttl(*answer), stale);
+    }
+}
+
+/// What a kept answer becomes is, for every asker, what the message itself becomes.
+void assert_round_trip(const Bytes& from, const Question& asked) {
+    const Answer direct = accepted(from, asked);
+    Room room;
+    const std::optional<Answer> back = read_kept(keep(from, room, wide, asked), 0s);
+    assert_true(back.has_value());
+    std::array<std::uint8_t, max_message_size> first; // NOLINT: what is compared was written
+    std::array<std::uint8_t, max_message_size> again; // NOLINT
+    for (unsigned bits = 0; bits < 16; ++bits) {
+        Asker asker;
+        asker.flags = (bits & 1U) != 0 ? flag::authentic_data | flag::recursion_desired : 0;
+        asker.edns = (bits & 2U) != 0;
+        asker.dnssec_ok = bits == 6 || bits == 7;
+        asker.subnet = asker.keepalive = (bits & 8U) != 0;
+        for (const std::size_t limit :
+             {std::size_t{40}, classic_udp_size, max_udp_answer_size, max_message_size}) {
+            const Channel channel{.limit = limit, .keepalive = 100};
+            const std::size_t size = write_answer(direct, asked, asker, channel, first);
+            assert_int_equal(write_answer(*back, asked, asker, channel, again), size);
+            assert_memory_equal(first.data(), again.data(), size);
+        }
+    }
+}
+
+void test_round_trip_when_of_any_kind_then_is_the_direct_answer(void** /*state*/) {
+    assert_round_trip(with_address(300), question());
+    assert_round_trip(denial(0, 300, 300), question());
+    assert_round_trip(denial(3, 300, 400), question());
+    Message authentic = with_address(300);
+    set_flags(authentic.mutable_octets(), response_flags | flag::authentic_data);
+    assert_round_trip(authentic, question());
+    Message chain = response("www.example.com");
+    add(chain, Section::answer, type::cname, wire_name("cdn.example").octets(), 40);
+    add(chain, Section::answer, type::a, address, 30, 45);
+    add(chain, Section::authority, type::ns, wire_name("ns.example").octets(), 50, 49);
+    add(chain, Section::additional, type::a, address, 60, 45);
+    chain.opt();
+    assert_round_trip(chain, question());
+    Message bare{7, response_flags | 5};
+    assert_round_trip(bare, question()); // no question, no records
+}
+
+void test_round_trip_when_upstream_said_why_then_says_so_again(void** /*state*/) {
+    for (const unsigned count : {1U, 4U, 6U}) {
+        for (const std::size_t text : {0U, 1U, 200U, 256U, 257U}) {
+            Bytes options;
+            for (unsigned i = 0; i < count; ++i) {
+                options.u16(15).u16(static_cast<unsigned>(text + 2)).u16(i + 20).fill(text, 'x');
+            }
+            for (const unsigned rcode : {0U, 2U, 3U}) {
+                Message from = denial(rcode, 300, 300);
+                from.opt(options.octets(), 1232, rcode == 2 ? 0x01000000 : 0);
+                assert_round_trip(from, question());
+            }
+        }
+    }
+}
+
+void test_round_trip_when_records_are_many_then_all_are_there(void** /*state*/) {
+    Message from = response("", type::a);
+    while (from.size() + 11 <= max_message_size) {
+        from.u8(0);
+        from.rest(Section::answer, type::a, {}, klass::in,
+                  1000 + static_cast<std::uint32_t>(from.size()));
+    }
+    assert_int_equal(ancount(from.octets()), 5956);
+    assert_round_trip(from, question("", type::a));
+}
+
+void test_round_trip_when_the_message_is_largest_then_is_whole(void** /*state*/) {
+    Message from = with_address(300);
+    from.pointer(12).u16(type::a).u16(1).u32(1);
+    const std::size_t rdata = max_message_size - from.size() - 2;
+    from.u16(static_cast<unsigned>(rdata)).fill(rdata, 'x');
+    from.count(Section::answer);
+    assert_int_equal(from.size(), max_message_size);
+    assert_round_trip(from, question());
+}
+
+void test_room_when_kept_is_largest_then_max_kept_size_suffices(void** /*state*/) {
+    Bytes records;
+    Answer answer;
+    while (records.size() + 11 <= max_message_size) {
+        records.u8(0).u16(1).u16(1).u32(1).u16(0);
+        ++answer.answers;
+    }
+    Bytes text;
+    text.fill(max_error_text, 'x');
+    for (std::size_t i = 0; i < max_errors; ++i) {
+        answer.say_first({.code = 1, .text = text.octets()});
+    }
+    answer.records = records.octets();
+    Room room;
+    const std::size_t size = write_kept(answer, {}, wide, room.room(max_kept_size));
+    assert_true(size > 0 && size <= max_kept_size && size + 11 > max_kept_size);
+    assert_true(read_kept(room.room(size), 0s).has_value());
+}
+
+// -- hostile octets
+
+Message with_everything() {
+    Bytes options;
+    options.u16(15).u16(5).u16(6).text("why").u16(15).u16(2).u16(9);
+    Message from = with_address(300);
+    add(from, Section::answer, type::a, address, 200);
+    add(from, Section::authority, type::ns, wire_name("ns.example").octets(), 100, 16);
+    from.opt(options.octets());
+    return from;
+}
+
+bool lies_within(Octets part, Octets whole) {
+    return part.empty() || (part.data() >= whole.data() &&
+                            part.data() + part.size() <= whole.data() + whole.size());
+}
+
+// Whatever `kept` holds: nothing outside it is touched or handed out.
+bool read_within(Room& room, std::size_t size) {
+    const MutableOctets kept = room.room(size);
+    const std::optional<Answer> answer = read_kept(kept, 5s);
+    (void)read_stale(kept);
+    assert_true(room.untouched_outside(size));
+    if (!answer) {
+        return false;
+    }
+    assert_true(lies_within(answer->records, kept));
+    assert_true(answer->error_count <= max_errors);
+    for (const ExtendedError& error : answer->said()) {
+        assert_true(lies_within(error.text, kept) && error.text.size() <= max_error_text);
+    }
+    std::array<std::uint8_t, 2048> out; // NOLINT: only written
+    Asker asker;
+    asker.edns = true;
+    const Channel channel{.limit = out.size(), .keepalive = 100};
+    assert_true(write_answer(*answer, question(), asker, channel, out) <= out.size());
+    return true;
+}
+
+void test_read_when_cut_anywhere_then_nothing(void** /*state*/) {
+    Room whole;
+    const Octets kept = keep(with_everything(), whole);
+    for (std::size_t size = 0; size < kept.size(); ++size) {
+        Room room;
+        std::ranges::copy(kept.first(size), room.room(size).begin());
+        assert_false(read_within(room, size));
+    }
+    Room longer;
+    std::ranges::copy(kept, longer.room(kept.size()).begin());
+    longer.room(kept.size() + 1).back() = 0;
+    assert_false(read_within(longer, kept.size() + 1));
+    Room equal;
+    std::ranges::copy(kept, equal.room(kept.size()).begin());
+    assert_true(read_within(equal, kept.size()));
+}
+
+void test_read_when_any_octet_is_any_other_then_stays_within(void** /*state*/) {
+    Room whole;
+    const Octets kept = keep(with_everything(), whole);
+    for (std::size_t at = 0; at < kept.size(); ++at) {
+        Room room;
+        for (unsigned value = 0; value < 256; ++value) {
+            std::ranges::copy(kept, room.room(kept.size()).begin());
+            room.room(kept.size())[at] = static_cast<std::uint8_t>(value);
+            (void)read_within(room, kept.size());
+        }
+    }
+}
+
+void test_read_when_octets_are_random_then_stays_within(void** /*state*/) {
+    std::uint32_t state = 1;
+    const auto random = [&state] {
+        state = state * 1664525 + 1013904223;
+        return state >> 16U;
+    };
+    std::size_t whole = 0;
+    for (int round = 0; round < 2000; ++round) {
+        const std::size_t size = random() % 64;
+        Room room;
+        for (std::uint8_t& octet : room.room(size)) {
+            octet = static_cast<std::uint8_t>(random() % 4 == 0 ? random() : 0);
+        }
+        whole += read_within(room, size) ? 1U : 0U;
+    }
+    assert_true(whole < 2000);
+}
+
+void test_read_when_too_large_then_nothing(void** /*state*/) {
+    std::array<std::uint8_t, max_kept_size + 1> octets{};
+    assert_false(read_kept(octets, 0s).has_value());
+}
+
+// -- what an answer says
+
+void test_bogus_when_validation_failed_then_so(void** /*state*/) {
+    assert_false(dnssec_bogus({}));
+    for (unsigned code = 0; code < 64; ++code) {
+        Answer answer;
+        answer.rcode = 2;
+        answer.say_first({.code = static_cast<std::uint16_t>(code), .text = {}});
+        answer.say_first({.code = ExtendedError::network_error, .text = {}});
+        assert_int_equal(dnssec_bogus(answer), code >= 6 && code <= 12); // C89
+    }
+    Bytes options;
+    options.u16(15).u16(2).u16(6);
+    Message from = response("www.example.com");
+    set_flags(from.mutable_octets(), response_flags | 2);
+    from.opt(options.octets());
+    Room room;
+    const std::optional<Answer> kept = read_kept(keep(from, room), 0s);
+    assert_true(kept && dnssec_bogus(*kept));
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test(test_keeping_when_positive_then_ttl_is_the_least_of_all),
+        cmocka_unit_test(test_keeping_when_ttl_is_at_an_edge_then_is_0_or_capped),
+        cmocka_unit_test(test_keeping_when_policy_has_bounds_then_keeps_to_them),
+        cmocka_unit_test(test_keeping_when_bounds_contradict_then_the_maximum_counts),
+        cmocka_unit_test(test_keeping_when_negative_then_ttl_is_the_least_of_soa_and_minimum),
+        cmocka_unit_test(test_keeping_when_nothing_says_for_how_long_then_no),
+        cmocka_unit_test(test_keeping_when_aliases_lead_nowhere_then_is_negative),
+        cmocka_unit_test(test_keeping_when_an_alias_was_asked_for_then_is_positive),
+        cmocka_unit_test(test_keeping_when_a_dname_was_asked_for_then_must_be_of_that_name),
+        cmocka_unit_test(test_keeping_when_the_type_is_no_data_then_no),
+        cmocka_unit_test(test_keeping_when_the_class_is_another_then_no),
+        cmocka_unit_test(test_keeping_when_rcode_is_another_then_is_a_failure),
+        cmocka_unit_test(test_keeping_when_truncated_then_was_not_accepted),
+        cmocka_unit_test(test_keeping_when_signed_then_no),
+        cmocka_unit_test(test_keeping_when_records_do_not_add_up_then_no),
+        cmocka_unit_test(test_kept_when_one_address_then_takes_26_octets),
+        cmocka_unit_test(test_kept_when_the_opt_differs_then_is_the_same),
+        cmocka_unit_test(test_kept_when_room_is_short_then_nothing_is_written),
+        cmocka_unit_test(test_kept_when_policy_has_bounds_then_every_ttl_is_within),
+        cmocka_unit_test(test_kept_when_negative_then_soa_ends_with_its_minimum),
+        cmocka_unit_test(test_kept_when_positive_then_minimum_means_nothing),
+        cmocka_unit_test(test_kept_when_a_failure_then_no_ttl_is_raised),
+        cmocka_unit_test(test_kept_when_a_failure_is_our_own_then_comes_back),
+        cmocka_unit_test(test_read_when_aged_then_every_ttl_is_lowered),
+        cmocka_unit_test(test_stale_when_read_then_no_ttl_is_above_30_or_what_it_was),
+        cmocka_unit_test(test_round_trip_when_of_any_kind_then_is_the_direct_answer),
+        cmocka_unit_test(test_round_trip_when_upstream_said_why_then_says_so_again),
+        cmocka_unit_test(test_round_trip_when_records_are_many_then_all_are_there),
+        cmocka_unit_test(test_round_trip_when_the_message_is_largest_then_is_whole),
+        cmocka_unit_test(test_room_when_kept_is_largest_then_max_kept_size_suffices),
+        cmocka_unit_test(test_read_when_cut_anywhere_then_nothing),
+        cmocka_unit_test(test_read_when_any_octet_is_any_other_then_stays_within),
+        cmocka_unit_test(test_read_when_octets_are_random_then_stays_within),
+        cmocka_unit_test(test_read_when_too_large_then_nothing),
+        cmocka_unit_test(test_bogus_when_validation_failed_then_so),
+    };
+    return cmocka_run_group_tests_name("dns/kept", tests, nullptr, nullptr);
+}
