@@ -7,56 +7,20 @@
 
 #include "dns/answer.hh"
 
+#include "fuzz/asked.hh"
 #include "fuzz/fuzz.hh"
 
 #include <algorithm>
-#include <array>
 #include <memory>
-#include <vector>
 
 namespace {
 
 using namespace dotproxy::dns;
+using dotproxy::fuzz::askers_of;
+using dotproxy::fuzz::question_of;
 using dotproxy::fuzz::require;
 
 constexpr std::size_t choices = 3;
-
-Question question_of(Octets message, std::uint8_t choice) {
-    constexpr std::array<std::uint8_t, 17> fallback{3,   'w', 'w', 'w', 7,   'e', 'x', 'a', 'm',
-                                                    'p', 'l', 'e', 3,   'c', 'o', 'm', 0};
-    Question question;
-    question.name.size = fallback.size();
-    std::ranges::copy(fallback, question.name.octets.begin());
-    question.type = type::a;
-    question.klass = klass::in;
-    if (message.size() < header_size || choice >= 0xf0) {
-        return question;
-    }
-    const std::optional<std::size_t> size = name_extent(message, header_size);
-    if (!size || message.size() - header_size - *size < 4) {
-        return question;
-    }
-    read_name(message, header_size, question.name);
-    question.type = load16(message, header_size + *size);
-    question.klass = load16(message, header_size + *size + 2);
-    if (choice >= 0x80) {
-        question.type = choice;
-    }
-    return question;
-}
-
-std::array<Asker, 4> askers_of(const Question& question) {
-    std::array<Asker, 4> askers;
-    std::vector<std::uint8_t> upper(question.name.view().begin(), question.name.view().end());
-    for (std::uint8_t& octet : upper) {
-        octet = octet >= 'a' && octet <= 'z' ? static_cast<std::uint8_t>(octet - 0x20) : octet;
-    }
-    askers[1].spelling = Spelling{upper};
-    askers[1].flags = flag::recursion_desired | flag::authentic_data;
-    askers[2].edns = askers[2].dnssec_ok = true;
-    askers[3].edns = askers[3].subnet = askers[3].keepalive = askers[3].padding = true;
-    return askers;
-}
 
 void check_answer(Octets answer, const Question& question, const Response& from, const Asker& asker,
                   std::size_t limit) {

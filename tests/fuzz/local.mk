@@ -6,11 +6,13 @@ fuzz_runner = $(fuzz_harness) tests/fuzz/run_corpus.cc
 fuzz_corpora = \
 	tests/fuzz/corpus_config \
 	tests/fuzz/corpus_frame \
+	tests/fuzz/corpus_kept \
 	tests/fuzz/corpus_query \
 	tests/fuzz/corpus_response
 fuzz_targets = \
 	tests/fuzz/fuzz_config \
 	tests/fuzz/fuzz_frame \
+	tests/fuzz/fuzz_kept \
 	tests/fuzz/fuzz_query \
 	tests/fuzz/fuzz_response
 
@@ -23,9 +25,11 @@ fuzz_config_libraries = libconfig.a libbase.a $(CONFIG_LIBS)
 
 tests_fuzz_corpus_config_SOURCES = tests/fuzz/fuzz_config.cc $(fuzz_runner)
 tests_fuzz_corpus_config_LDADD = $(fuzz_config_libraries)
+tests_fuzz_corpus_kept_SOURCES = tests/fuzz/fuzz_kept.cc tests/fuzz/asked.hh $(fuzz_runner)
+tests_fuzz_corpus_kept_LDADD = libdns.a
 tests_fuzz_corpus_query_SOURCES = tests/fuzz/fuzz_query.cc $(fuzz_runner)
 tests_fuzz_corpus_query_LDADD = libdns.a
-tests_fuzz_corpus_response_SOURCES = tests/fuzz/fuzz_response.cc $(fuzz_runner)
+tests_fuzz_corpus_response_SOURCES = tests/fuzz/fuzz_response.cc tests/fuzz/asked.hh $(fuzz_runner)
 tests_fuzz_corpus_response_LDADD = libdns.a
 tests_fuzz_corpus_frame_SOURCES = tests/fuzz/fuzz_frame.cc $(fuzz_runner)
 tests_fuzz_corpus_frame_LDADD = libdns.a
@@ -37,9 +41,11 @@ EXTRA_PROGRAMS = $(fuzz_targets)
 endif
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.cc
 tests_fuzz_fuzz_config_LDADD = $(fuzz_config_libraries) $(LIB_FUZZING_ENGINE)
+tests_fuzz_fuzz_kept_SOURCES = tests/fuzz/fuzz_kept.cc tests/fuzz/asked.hh $(fuzz_harness)
+tests_fuzz_fuzz_kept_LDADD = libdns.a $(LIB_FUZZING_ENGINE)
 tests_fuzz_fuzz_query_SOURCES = tests/fuzz/fuzz_query.cc $(fuzz_harness)
 tests_fuzz_fuzz_query_LDADD = libdns.a $(LIB_FUZZING_ENGINE)
-tests_fuzz_fuzz_response_SOURCES = tests/fuzz/fuzz_response.cc $(fuzz_harness)
+tests_fuzz_fuzz_response_SOURCES = tests/fuzz/fuzz_response.cc tests/fuzz/asked.hh $(fuzz_harness)
 tests_fuzz_fuzz_response_LDADD = libdns.a $(LIB_FUZZING_ENGINE)
 tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.cc $(fuzz_harness)
 tests_fuzz_fuzz_frame_LDADD = libdns.a $(LIB_FUZZING_ENGINE)

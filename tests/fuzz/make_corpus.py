@@ -227,6 +227,49 @@ FRAMES = {
 FRAMES["one-and-half"] = FRAMES["one-and-half"][:-9]
 
 
+def kept(records=(), ttls=(), rcode=0, errors=(), counts=None, more=b""):
+    """A kept answer, as src/dns/kept.cc lays it out; `ttls` are offsets."""
+    head = rcode | len(errors) << 12
+    counts = counts or [len(records), 0, 0]
+    return (struct.pack(">4H", head, *counts) + b"".join(struct.pack(">H", at) for at in ttls)
+            + b"".join(struct.pack(">HH", code, len(text)) + text for code, text in errors)
+            + b"".join(records) + more)
+
+
+def key(qname="www.example.com", qtype=A, qclass=IN, flags=1):
+    return question(qname, qtype, qclass) + bytes([flags])
+
+
+RECORD = record(QNAME, A, ADDRESS)
+KEPT = {
+    "kept": kept([RECORD], [6]),
+    "kept-two": kept([RECORD] * 2, [6, 22], errors=[(6, b"why"), (22, b"")]),
+    "kept-empty": kept(rcode=2),
+    "kept-nothing": b"",
+    "kept-head": kept()[:7],
+    "kept-offset-0": kept([RECORD], [0]),
+    "kept-offset-end": kept([RECORD], [12]),
+    "kept-offset-far": kept([RECORD], [65535]),
+    "kept-offset-twice": kept([RECORD] * 2, [6, 6]),
+    "kept-offset-back": kept([RECORD] * 2, [22, 6]),
+    "kept-counts-most": kept([RECORD], [6], counts=[65535] * 3),
+    "kept-errors-five": kept(errors=[(1, b"")] * 5),
+    "kept-error-long": kept(errors=[(1, b"x" * 257)]),
+    "kept-error-past-end": kept(errors=[(1, b"why")])[:-1],
+    "kept-cut": kept([RECORD], [6])[:-1],
+    "kept-tail": kept([RECORD], [6], more=b"\0"),
+    "key": key(),
+    "key-longest": key(LONGEST, flags=0x1f),
+    "key-root": key(""),
+    "key-upper": key("Www.example.com"),
+    "key-flags": key(flags=0x20),
+    "key-pointer": key(QNAME),
+    "key-too-long": key(b"\1a" * 128 + b"\0"),
+}
+TTLS = {"ttl-" + str(ttl): response(record(QNAME, A, ADDRESS, ttl=ttl))
+        for ttl in (0, 1, 2**31 - 1, 2**31, 2**32 - 1)}
+
+
 def write(target, files, prefix=b""):
     directory = HERE / target
     directory.mkdir(parents=True, exist_ok=True)
@@ -242,4 +285,8 @@ write("response", {"other-type": b"\x9c\0\x40" + RESPONSES["address"],
                    "fixed-question": b"\xf0\0\x40" + RESPONSES["address"],
                    "room-0": b"\0\0\0" + RESPONSES["ede-200"],
                    "room-300": b"\0\1\x2c" + RESPONSES["ede-200"]})
+write("kept", KEPT, b"\xff\0")
+write("kept", RESPONSES | TTLS, b"\0\xff")  # TTLs of up to 2**31, 2**15 for negative answers
+write("kept", {"bounds-" + name: b"\0\x2a" + RESPONSES[name]
+               for name in ("addresses", "cname", "nxdomain", "nodata", "servfail-edes")})
 write("frame", FRAMES)
