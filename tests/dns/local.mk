@@ -2,6 +2,7 @@ dns_tests = \
 	tests/dns/test_answer \
 	tests/dns/test_chain \
 	tests/dns/test_frame \
+	tests/dns/test_keeping \
 	tests/dns/test_kept \
 	tests/dns/test_key \
 	tests/dns/test_local \
@@ -19,7 +20,10 @@ tests_dns_test_chain_SOURCES = tests/dns/test_chain.cc tests/dns/messages.hh
 tests_dns_test_chain_LDADD = $(dns_test_libraries)
 tests_dns_test_frame_SOURCES = tests/dns/test_frame.cc tests/dns/messages.hh
 tests_dns_test_frame_LDADD = $(dns_test_libraries)
-tests_dns_test_kept_SOURCES = tests/dns/test_kept.cc tests/dns/messages.hh
+tests_dns_test_keeping_SOURCES = tests/dns/test_keeping.cc tests/dns/keeping.hh \
+	tests/dns/messages.hh
+tests_dns_test_keeping_LDADD = $(dns_test_libraries)
+tests_dns_test_kept_SOURCES = tests/dns/test_kept.cc tests/dns/keeping.hh tests/dns/messages.hh
 tests_dns_test_kept_LDADD = $(dns_test_libraries)
 tests_dns_test_key_SOURCES = tests/dns/test_key.cc tests/dns/messages.hh
 tests_dns_test_key_LDADD = $(dns_test_libraries)

@@ -307,6 +307,37 @@ void test_answer_when_room_is_absurd_then_stays_within_it(void** /*state*/) {
     }
 }
 
+void test_answer_when_there_is_an_error_of_ours_then_it_comes_first(void** /*state*/) {
+    Answer answer;
+    for (std::uint16_t code = 1; code <= 6; ++code) {
+        answer.say_first({.code = code, .text = {}});
+        assert_int_equal(answer.error_count, std::min<std::size_t>(code, max_errors));
+        for (std::size_t i = 0; i < answer.error_count; ++i) {
+            assert_int_equal(answer.said()[i].code, code - i);
+        }
+    }
+}
+
+void test_answer_when_given_its_room_then_is_whole(void** /*state*/) {
+    Message from = upstream();
+    from.opt(error_option(22, std::string_view{"no authority could be reached"}).octets());
+    Bytes options;
+    const std::array<std::uint8_t, 4> opt_out{0, 1, 0, 0};
+    options.option(8, opt_out).option(11);
+    const ParsedQuery asked = parsed(edns_query(options.octets()));
+    Response response;
+    assert_true(parse_response(from.octets(), asked.question, response) ==
+                ResponseVerdict::accepted);
+    const Answer view = answer_of(from.octets(), response);
+    const std::size_t room = answer_room(view, asked.question);
+    Written whole;
+    answer(from, asked, {.limit = max_message_size, .keepalive = 100}, whole);
+    Written written;
+    written.close(write_answer(view, asked.question, asked.asker, {.limit = room, .keepalive = 100},
+                               written.room(room)));
+    assert_true(same(written.octets(), whole.octets()));
+}
+
 void test_udp_limit_when_asker_offers_then_lies_between_512_and_1232(void** /*state*/) {
     assert_int_equal(udp_limit(parsed(query("a.example")).asker), 512); // C33
 
@@ -429,6 +460,8 @@ int main() {
         cmocka_unit_test(test_answer_when_errors_do_not_fit_then_drops_those_only),
         cmocka_unit_test(test_answer_when_upstream_is_largest_then_never_grows_beyond),
         cmocka_unit_test(test_answer_when_room_is_absurd_then_stays_within_it),
+        cmocka_unit_test(test_answer_when_there_is_an_error_of_ours_then_it_comes_first),
+        cmocka_unit_test(test_answer_when_given_its_room_then_is_whole),
         cmocka_unit_test(test_udp_limit_when_asker_offers_then_lies_between_512_and_1232),
         cmocka_unit_test(test_failure_when_asker_has_edns_then_says_why),
         cmocka_unit_test(test_failure_when_no_question_then_is_a_bare_header),
