@@ -2,8 +2,9 @@
 // Copyright the dotproxy authors
 //
 // find_zone() decides whether a name is ours and what there is at it; write_local() makes a message
-// of that, which then goes to the client like any accepted response. "test" is forwarded: whoever
-// runs such a zone runs it behind the upstream.
+// of that, which then goes to the client like any accepted response. Of the names that IANA lists
+// as special, ipv4only.arpa is forwarded: whether there is a DNS64 is for the upstream to say (RFC
+// 8880); so are example.com and the like, which are ordinary names to a forwarder (RFC 6761, 6.5).
 
 #include "dns/local.hh"
 
@@ -55,9 +56,9 @@ std::optional<LocalName> find_arpa(const Labels& labels, bool zones) noexcept {
     if (!zones) {
         return std::nullopt;
     }
-    if (labels.is(1, "home")) {
-        // RFC 8375, section 4: served locally unless a home network has servers of its own for it,
-        // and then it is those servers that dotproxy stands beside, not behind.
+    if (labels.is(1, "home") || labels.is(1, "service")) {
+        // RFC 8375, section 4; RFC 9665, section 10: served locally unless the network has servers
+        // of its own for it, and then it is those that dotproxy stands beside, not behind.
         return LocalName{.apex = apex, .exists = apex == 0, .delegated = true};
     }
     const std::optional<ReverseZone> zone = find_reverse_zone(labels);
@@ -78,9 +79,11 @@ std::optional<LocalName> find_local(Octets name, bool zones) noexcept {
     if (labels.is(0, "localhost")) {
         return LocalName{.apex = labels.start(0), .exists = true, .addresses = true};
     }
-    if (labels.is(0, "invalid") || labels.is(0, "onion")) {
-        // Not even the apex exists (RFC 6761, section 6.4; RFC 7686, section 2). It owns the SOA
-        // all the same: one of the root would be more than we may say.
+    constexpr std::array<std::string_view, 4> nowhere{"invalid", "local", "onion", "test"};
+    if (std::ranges::any_of(nowhere, [&](std::string_view top) { return labels.is(0, top); })) {
+        // Not even the apex exists (RFC 6761, sections 6.2 and 6.4; RFC 6762, section 22.1; RFC
+        // 7686, section 2). It owns the SOA all the same: one of the root would be more than we
+        // may say.
         return LocalName{.apex = labels.start(0)};
     }
     return std::nullopt;
@@ -213,12 +216,22 @@ std::size_t refuse(const Question& question, const Asker& asker, const Channel& 
     return write_failure(Rcode::refused, error, &question, asker, channel, out);
 }
 
+// A mark in NSEC records, which nobody can ask for and no resolver forwards (RFC 9824, 3.5).
+std::size_t deny_nxname(const Question& question, const Asker& asker, const Channel& channel,
+                        MutableOctets out) noexcept {
+    const ExtendedError error{.code = ExtendedError::invalid_query_type, .text = {}};
+    return write_failure(Rcode::formerr, error, &question, asker, channel, out);
+}
+
 } // namespace
 
 std::size_t answer_locally(const Question& question, const Asker& asker, bool zones,
                            const Channel& channel, MutableOctets out) noexcept {
     if (question.type == type::axfr || question.type == type::ixfr) {
         return refuse(question, asker, channel, out); // C102
+    }
+    if (question.type == type::nxname) {
+        return deny_nxname(question, asker, channel, out);
     }
     if (question.klass == klass::ch) {
         return is_identity(question) ? refuse(question, asker, channel, out) : 0;

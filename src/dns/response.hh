@@ -32,6 +32,7 @@ struct ExtendedError {
         no_reachable_authority = 22,
         network_error = 23,
         invalid_data = 24,
+        invalid_query_type = 30, // RFC 9824
     };
 
     std::uint16_t code{0};

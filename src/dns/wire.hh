@@ -60,6 +60,7 @@ constexpr std::uint16_t dname = 39;
 constexpr std::uint16_t opt = 41;
 constexpr std::uint16_t ds = 43;
 constexpr std::uint16_t rrsig = 46;
+constexpr std::uint16_t nxname = 128;
 constexpr std::uint16_t tkey = 249;
 constexpr std::uint16_t tsig = 250;
 constexpr std::uint16_t ixfr = 251;

@@ -16,6 +16,7 @@ using namespace dotproxy::dns::test;
 
 namespace {
 
+constexpr unsigned formerr = 1;
 constexpr unsigned nxdomain = 3;
 constexpr unsigned refused = 5;
 
@@ -89,6 +90,26 @@ void test_transfer_when_asked_then_is_refused(void** /*state*/) {
     }
 }
 
+// RFC 9824, section 3.5: whatever the name and wherever the zones are.
+void test_nxname_when_asked_then_is_a_format_error(void** /*state*/) {
+    for (const std::string_view name : {"example.com", "localhost", "10.in-addr.arpa", ""}) {
+        for (const bool zones : {false, true}) {
+            Message message = query(name, 128);
+            message.opt();
+            const Reply reply = ask(message, zones);
+            assert_int_equal(reply.rcode(), formerr);
+            assert_int_equal(load16(find_option(reply.octets(), 15).data, 0), 30);
+            assert_int_equal(ancount(reply.octets()) + nscount(reply.octets()), 0);
+        }
+    }
+    const Reply plain = ask("example.com", 128);
+    assert_int_equal(plain.rcode(), formerr);
+    assert_int_equal(arcount(plain.octets()), 0); // C41
+    for (const unsigned neighbour : {127U, 129U}) {
+        assert_true(ask("example.com", neighbour).forwarded()); // C21
+    }
+}
+
 void test_chaos_when_identity_is_asked_then_is_refused(void** /*state*/) {
     for (const std::string_view name :
          {"version.bind", "VERSION.server", "hostname.bind", "id.server", "authors.bind"}) {
@@ -144,12 +165,21 @@ void test_localhost_when_spelled_oddly_then_keeps_the_spelling(void** /*state*/)
     assert_true(same(reply.octets().subspan(12, 11), message.octets().subspan(12, 11))); // C31
 }
 
-void test_invalid_and_onion_when_asked_then_do_not_exist(void** /*state*/) {
+void test_names_of_nowhere_when_asked_then_do_not_exist(void** /*state*/) {
     assert_negative(ask("invalid"), nxdomain, 0);
     assert_negative(ask("a.b.invalid", type::any), nxdomain, 4);
     assert_negative(ask("onion", type::soa), nxdomain, 0); // RFC 7686: all such queries
     assert_negative(ask("abc.onion", type::aaaa), nxdomain, 4);
-    assert_true(ask("a.test").forwarded());
+    assert_negative(ask("a.test"), nxdomain, 2);        // RFC 6761, section 6.2
+    assert_negative(ask("Printer.LOCAL"), nxdomain, 8); // RFC 6762, section 22.1
+    for (const std::string_view name : {"invalid", "a.test", "printer.local", "abc.onion"}) {
+        assert_true(ask(name, type::a, false).forwarded()); // C101: the transparent mode
+    }
+    // Special to somebody else, or left to the upstream.
+    for (const std::string_view name : {"example", "www.example.com", "ipv4only.arpa", "alt"}) {
+        assert_true(ask(name).forwarded());
+    }
+    assert_true(ask("local.example").forwarded());
     assert_true(ask("onion.example").forwarded());
     assert_true(ask("").forwarded());
 }
@@ -248,16 +278,22 @@ void test_reverse_when_address_is_loopback_then_points_to_localhost(void** /*sta
     assert_negative(ask(unspecified), 0, 0);
 }
 
-void test_home_arpa_when_asked_then_is_served_here(void** /*state*/) {
+// RFC 8375 and RFC 9665: the zones of a network that has servers of its own for them, or nobody.
+void test_home_and_service_arpa_when_asked_then_are_served_here(void** /*state*/) {
     assert_negative(ask("printer.home.arpa"), nxdomain, 8);
-    assert_negative(ask("home.arpa"), 0, 0);
-    assert_true(ask("home.arpa", type::a, false).forwarded());
+    assert_negative(ask("_dnssd-srp._tcp.default.service.arpa", 33), nxdomain, 24);
+    for (const std::string_view apex : {"home.arpa", "Service.ARPA"}) {
+        assert_negative(ask(apex), 0, 0);
+        assert_positive(ask(apex, type::soa), type::soa);
+        assert_true(ask(apex, type::a, false).forwarded());
+    }
 }
 
 // RFC 4035, section 3.1.4.1: the parent answers for it, and validators need that answer.
 void test_ds_when_zone_is_delegated_then_is_forwarded(void** /*state*/) {
     assert_true(ask("10.in-addr.arpa", type::ds).forwarded());
     assert_true(ask("home.arpa", type::ds).forwarded());
+    assert_true(ask("service.arpa", type::ds).forwarded());
     assert_true(ask("d.f.ip6.arpa", type::ds).forwarded());
     assert_negative(ask("1.10.in-addr.arpa", type::ds), nxdomain, 2);
     assert_negative(ask("localhost", type::ds), 0, 0);
@@ -301,18 +337,19 @@ void test_answer_when_name_is_longest_then_fits(void** /*state*/) {
 int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(test_transfer_when_asked_then_is_refused),
+        cmocka_unit_test(test_nxname_when_asked_then_is_a_format_error),
         cmocka_unit_test(test_chaos_when_identity_is_asked_then_is_refused),
         cmocka_unit_test(test_chaos_when_anything_else_is_asked_then_is_forwarded),
         cmocka_unit_test(test_resolver_arpa_when_asked_then_has_no_data_ever),
         cmocka_unit_test(test_localhost_when_asked_then_is_the_loopback),
         cmocka_unit_test(test_localhost_when_spelled_oddly_then_keeps_the_spelling),
-        cmocka_unit_test(test_invalid_and_onion_when_asked_then_do_not_exist),
+        cmocka_unit_test(test_names_of_nowhere_when_asked_then_do_not_exist),
         cmocka_unit_test(test_reverse_when_address_is_private_then_does_not_exist),
         cmocka_unit_test(test_reverse_when_address_is_public_then_is_forwarded),
         cmocka_unit_test(test_reverse_when_apex_is_asked_then_has_soa_and_ns),
         cmocka_unit_test(test_reverse_when_soa_is_given_then_is_that_of_rfc_6303),
         cmocka_unit_test(test_reverse_when_address_is_loopback_then_points_to_localhost),
-        cmocka_unit_test(test_home_arpa_when_asked_then_is_served_here),
+        cmocka_unit_test(test_home_and_service_arpa_when_asked_then_are_served_here),
         cmocka_unit_test(test_ds_when_zone_is_delegated_then_is_forwarded),
         cmocka_unit_test(test_answer_when_asker_has_edns_then_gets_an_opt),
         cmocka_unit_test(test_answer_when_room_is_small_then_is_truncated),

@@ -244,6 +244,8 @@ def test_resolver_arpa_does_not_leave(proxy, upstream):
 @pytest.mark.parametrize("name,rdtype,code", [
     ("localhost", "A", dns.rcode.NOERROR), ("www.localhost", "AAAA", dns.rcode.NOERROR),
     ("x.invalid", "A", dns.rcode.NXDOMAIN), ("x.onion", "A", dns.rcode.NXDOMAIN),
+    ("x.test", "A", dns.rcode.NXDOMAIN), ("x.local", "A", dns.rcode.NXDOMAIN),
+    ("default.service.arpa", "A", dns.rcode.NXDOMAIN),
     ("1.0.168.192.in-addr.arpa", "PTR", dns.rcode.NXDOMAIN)])
 def test_local_names_leave_only_if_so_configured(start, upstream, name, rdtype, code):
     """C101"""
@@ -261,6 +263,14 @@ def test_zone_transfers_are_refused(proxy, upstream, rdtype, transport):
     """C102, L44"""
     message = wire.header(2, 0, 1) + wire.question("example", rdtype)
     assert rcode(TRANSPORTS[transport](proxy.address, message)) == dns.rcode.REFUSED
+    assert not upstream.queries
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_nxname_does_not_leave(proxy, upstream, transport):
+    """RFC 9824, section 3.5"""
+    message = wire.header(2, 0, 1) + wire.question("name.example", 128)
+    assert rcode(TRANSPORTS[transport](proxy.address, message)) == dns.rcode.FORMERR
     assert not upstream.queries
 
 
