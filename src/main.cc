@@ -8,6 +8,7 @@
 #include "master/daemon.hh"
 #include "master/generation.hh"
 #include "master/master.hh"
+#include "master/privileges.hh"
 #include "master/version.hh"
 
 #include <array>
@@ -79,15 +80,21 @@ std::optional<Options> read_options(int argc, char** argv, int& status) {
     return options;
 }
 
-int test(const Options& options, const Config& config) {
+/// What reading the configuration does not show. It is the administrator's to see, at the terminal.
+/// Throws ConfigError.
+void look_ahead(const Config& config) {
     static_cast<void>(load_trust(config));
+    static_cast<void>(account_in_place_of_root(config));
+}
+
+int test(const Options& options, const Config& config) {
+    look_ahead(config);
     std::printf("%s: good\n", options.config_path.c_str());
     return EXIT_SUCCESS;
 }
 
 int serve(const Options& options, Config config) {
-    static_cast<void>(
-        load_trust(config)); // a bad file is the administrator's to see, at the terminal
+    look_ahead(config);
     Background background;
     if (!options.foreground) {
         background = Background::enter();

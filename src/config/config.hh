@@ -82,6 +82,14 @@ struct Config {
         log::Level level;
         log::Target target;
     } log{};
+
+    /// "FILE:LINE: KEY", or "FILE: KEY" for a default, of what is only found to be wrong when it is
+    /// used: the front of the message then.
+    struct {
+        std::string user;
+        std::string group;
+        std::string ca_file;
+    } places{};
 };
 
 /// What is wrong with a configuration, for the administrator: "FILE:LINE: KEY: what is wrong; what

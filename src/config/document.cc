@@ -47,9 +47,12 @@ std::string quoted(std::string_view text) {
     return '"' + std::string{text.substr(0, most)} + (text.size() > most ? "...\"" : "\"");
 }
 
+std::string Value::place() const {
+    return source_->where(config_setting_source_line(setting_)) + ": " + key_;
+}
+
 void Value::refuse(const std::string& what) const {
-    throw ConfigError{source_->where(config_setting_source_line(setting_)) + ": " + key_ + ": " +
-                      what};
+    throw ConfigError{place() + ": " + what};
 }
 
 int Value::type() const noexcept {

@@ -29,6 +29,9 @@ class Value {
     /// The path of its key: "upstreams[0].addresses[1]"; empty for the file as a whole.
     [[nodiscard]] const std::string& key() const noexcept { return key_; }
 
+    /// "FILE:LINE: KEY"
+    [[nodiscard]] std::string place() const;
+
     /// Throws a ConfigError: "FILE:LINE: KEY: " and what is wrong; what would be right.
     [[noreturn]] void refuse(const std::string& what) const;
 

@@ -235,18 +235,30 @@ void read_log(const Value& group, Config& config) {
     }
 }
 
+/// Where `value` stands, or would if it were not left out.
+std::string place(const Document& document, const std::optional<Value>& value, const char* key) {
+    return value ? value->place() : document.source().name() + ": " + key;
+}
+
+void read_account(const Document& document, Config& config) {
+    const auto user = document.root().find("user");
+    const auto group = document.root().find("group");
+    config.places.user = place(document, user, "user");
+    config.places.group = place(document, group, "group");
+    if (user) {
+        config.user = user->string("_dotproxy");
+    }
+    if (group) {
+        config.group = group->string("_dotproxy");
+    }
+}
+
 void read_process(const Value& root, Config& config) {
     if (const auto workers = root.find("workers")) {
         config.workers = static_cast<unsigned>(workers->integer(0, max_workers));
     }
     if (config.workers == 0) {
         config.workers = usable_cpus();
-    }
-    if (const auto user = root.find("user")) {
-        config.user = user->string("_dotproxy");
-    }
-    if (const auto group = root.find("group")) {
-        config.group = group->string("_dotproxy");
     }
     if (const auto pid_file = root.find("pid_file")) {
         config.pid_file = read_pid_file(*pid_file);
@@ -262,6 +274,7 @@ void read_tls(const Document& document, Config& config) {
         group->check_group(keys::tls);
         ca_file = group->find("ca_file");
     }
+    config.places.ca_file = place(document, ca_file, "tls.ca_file");
     if (ca_file) {
         config.ca_file = read_ca_file(*ca_file);
     } else {
@@ -274,6 +287,7 @@ Config read(const Document& document) {
     root.check_group(keys::top);
     Config config = defaults();
     read_process(root, config);
+    read_account(document, config);
     if (const auto listen = root.find("listen")) {
         config.listen = read_listen(*listen);
     }

@@ -95,8 +95,8 @@ tls::ClientContext load_trust(const Config& config) {
     try {
         return tls::ClientContext{config.ca_file};
     } catch (const std::exception& problem) {
-        throw ConfigError{"tls.ca_file: " + config.ca_file + ": " + problem.what() +
-                          "; a PEM file with the certificates of authorities is needed"};
+        throw ConfigError{config.places.ca_file + ": " + problem.what() +
+                          "; give a PEM file of the certificate authorities to trust"};
     }
 }
 

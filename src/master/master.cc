@@ -4,7 +4,6 @@
 #include "master/master.hh"
 
 #include "base/log.hh"
-#include "master/privileges.hh"
 
 #include <algorithm>
 #include <array>
@@ -58,17 +57,15 @@ Listeners adopt_passed() {
 } // namespace
 
 Master::Master(std::string config_path, Config config, Background background)
-    : config_path_{std::move(config_path)},
-      background_{std::move(background)}, signals_{open_signals()}, pid_file_{config.pid_file},
-      passed_{adopt_passed()}, handover_{make_handover()},
+    : config_path_{std::move(config_path)}, background_{std::move(background)},
+      account_{account_in_place_of_root(config)}, signals_{open_signals()},
+      pid_file_{config.pid_file}, passed_{adopt_passed()}, handover_{make_handover()},
       ping_interval_{std::min(longest_ping, notify_.watchdog().value_or(longest_ping) / 2)} {
     ::signal(SIGPIPE, SIG_IGN); // L49
     ::umask(S_IRWXG | S_IRWXO);
-    const std::string user = config.user;
-    const std::string group = config.group;
     auto first =
         std::make_unique<Generation>(++generations_, std::move(config), passed_, Listeners{});
-    drop_privileges(user, group);
+    drop_privileges(account_);
     if (notify_.watchdog()) {
         next_alive_ = now_;
     }
@@ -326,7 +323,12 @@ void Master::reload() {
     }
     notify_.reloading();
     try {
-        start(std::make_unique<Generation>(++generations_, load_config(config_path_), passed_,
+        Config config = load_config(config_path_);
+        if (account_) {
+            // Nothing changes who this process is, but the next start would fail.
+            static_cast<void>(find_account(config));
+        }
+        start(std::make_unique<Generation>(++generations_, std::move(config), passed_,
                                            current_->listeners, current_->cache));
     } catch (const std::exception& problem) {
         log::write(log::Level::error, "reload failed, the old configuration goes on: %s",

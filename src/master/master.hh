@@ -14,6 +14,7 @@
 #include "master/daemon.hh"
 #include "master/generation.hh"
 #include "master/notify.hh"
+#include "master/privileges.hh"
 #include "proxy/worker.hh"
 
 #include <memory>
@@ -64,7 +65,8 @@ class Master {
     std::string config_path_;
     Notify notify_;
     Background background_;
-    Fd signals_; // first: whoever reads the pid file may send one
+    std::optional<Account> account_; // there is one where root was given up
+    Fd signals_;                     // first: whoever reads the pid file may send one
     PidFile pid_file_;
     Listeners passed_;
     Handover handover_;

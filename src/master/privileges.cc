@@ -25,21 +25,8 @@ namespace {
                              std::system_category().message(errno)};
 }
 
-void become(const std::string& user, const std::string& group) {
-    // NOLINTBEGIN(concurrency-mt-unsafe): one thread
-    const passwd* account = ::getpwnam(user.c_str());
-    if (account == nullptr) {
-        throw std::runtime_error{"user: there is no account \"" + user +
-                                 "\"; create it or name another one"};
-    }
-    const uid_t uid = account->pw_uid;
-    const ::group* entry = ::getgrnam(group.c_str());
-    if (entry == nullptr) {
-        throw std::runtime_error{"group: there is no group \"" + group +
-                                 "\"; create it or name another one"};
-    }
-    const gid_t gid = entry->gr_gid;
-    // NOLINTEND(concurrency-mt-unsafe)
+void become(const Account& account) {
+    const auto [uid, gid] = account;
     if (::setgroups(0, nullptr) != 0) {
         fail("setgroups");
     }
@@ -68,9 +55,31 @@ void drop_capabilities() {
 
 } // namespace
 
-void drop_privileges(const std::string& user, const std::string& group) {
-    if (::geteuid() == 0) {
-        become(user, group);
+Account find_account(const Config& config) {
+    const auto none = [](const std::string& place, const char* kind, const std::string& name) {
+        return ConfigError{place + ": there is no " + kind + " \"" + name +
+                           "\" on this machine; create it or name another one"};
+    };
+    // NOLINTBEGIN(concurrency-mt-unsafe): one thread
+    const passwd* user = ::getpwnam(config.user.c_str());
+    if (user == nullptr) {
+        throw none(config.places.user, "user", config.user);
+    }
+    const ::group* group = ::getgrnam(config.group.c_str());
+    // NOLINTEND(concurrency-mt-unsafe)
+    if (group == nullptr) {
+        throw none(config.places.group, "group", config.group);
+    }
+    return {.user = user->pw_uid, .group = group->gr_gid};
+}
+
+std::optional<Account> account_in_place_of_root(const Config& config) {
+    return ::geteuid() == 0 ? std::optional{find_account(config)} : std::nullopt;
+}
+
+void drop_privileges(const std::optional<Account>& account) {
+    if (account) {
+        become(*account);
     }
     drop_capabilities();
 }

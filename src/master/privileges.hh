@@ -5,16 +5,30 @@
 
 #pragma once
 
+#include "config/config.hh"
+
 #include <cstdint>
-#include <string>
+#include <optional>
+#include <sys/types.h>
 
 namespace dotproxy {
 
-/// As root: becomes `user` and `group` with no supplementary groups and no capability, and checks
-/// that there is no way back (L68). As anybody else: only gives up capabilities. Either way no
-/// program that is run can gain privileges any more. Throws std::runtime_error that says what
-/// failed.
-void drop_privileges(const std::string& user, const std::string& group);
+/// Whom to be.
+struct Account {
+    uid_t user;
+    gid_t group;
+};
+
+/// Looks up the account that a configuration names. Throws ConfigError where there is none.
+[[nodiscard]] Account find_account(const Config& config);
+
+/// The same where it is needed: nullopt for a process that is not root, and stays who it is.
+[[nodiscard]] std::optional<Account> account_in_place_of_root(const Config& config);
+
+/// Becomes `account`, if there is one, with no supplementary groups, and checks that there is no
+/// way back (L68). Gives up every capability; no program that is run can gain privileges any more.
+/// Throws std::runtime_error that says what failed.
+void drop_privileges(const std::optional<Account>& account);
 
 /// Raises the limit of open descriptors to `wanted` as far as the system lets. Returns what it is
 /// then.

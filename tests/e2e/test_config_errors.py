@@ -57,9 +57,9 @@ FAULTS = {
 }
 
 
-def run(file, *arguments):
+def run(file, *arguments, user=None):
     return subprocess.run([binary(), *arguments, "-c", file], capture_output=True, text=True,
-                          timeout=20, stdin=subprocess.DEVNULL)
+                          timeout=20, stdin=subprocess.DEVNULL, user=user)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -84,24 +84,44 @@ def test_a_file_that_is_not_there_is_named(directory):
         assert result.returncode == 2 and str(directory / "missing.conf") in result.stderr
 
 
+def assert_refused(file, place, *words):
+    """-t and a start alike, at both of which nothing is changed: status 2 and one message."""
+    for arguments in (("-t",), ("-f",), ()):
+        result = run(file, *arguments)
+        assert result.returncode == 2, result
+        assert result.stderr.startswith(f"dotproxy: {place}: "), result.stderr
+        assert all(word in result.stderr for word in words) and "; " in result.stderr
+        assert result.stderr.count("\n") == 1 and not result.stdout
+
+
 def test_a_ca_file_without_certificates_is_an_error(directory):
     """Nobody could be trusted: said at start, not found out by every question."""
     (directory / "empty.pem").write_text("nothing\n")
     file = directory / "faulty.conf"
-    file.write_text(f'tls: {{ ca_file = "{directory}/empty.pem"; }};\n')
-    for arguments in (("-t",), ("-f",)):
-        result = run(file, *arguments)
-        assert result.returncode == 2 and "empty.pem" in result.stderr
+    file.write_text(f'tls: {{\n ca_file = "{directory}/empty.pem"; }};\n')
+    assert_refused(file, f"{file}:2: tls.ca_file", "empty.pem", "no certificate")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root changes to another account")
-def test_an_unknown_account_is_an_error(directory, authority):
+@pytest.mark.parametrize("key", ["user", "group"])
+def test_an_unknown_account_is_an_error(directory, authority, key):
     """L68: nothing is served as root."""
     file = directory / "faulty.conf"
-    file.write_text(f'tls: {{ ca_file = "{authority.file}"; }};\nuser = "no-such-user-here";\n'
-                    f'listen = ( {{ address = "127.0.0.1"; port = {free_port()}; }} );\n')
-    result = run(file, "-f")
-    assert result.returncode != 0 and "no-such-user-here" in result.stderr
+    settings = {"user": "nobody", "group": "nogroup"} | {key: "no-such-account-here"}
+    file.write_text(f'tls: {{ ca_file = "{authority.file}"; }};\n'
+                    f'listen = ( {{ address = "127.0.0.1"; port = {free_port()}; }} );\n' +
+                    "".join(f'{name} = "{value}";\n' for name, value in settings.items()))
+    line = {"user": 3, "group": 4}[key]
+    assert_refused(file, f"{file}:{line}: {key}", f'no {key} "no-such-account-here"')
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_an_account_that_is_not_needed_need_not_exist(directory, authority):
+    """Started without root, dotproxy stays who it is: nothing is looked up."""
+    file = directory / "good.conf"
+    file.write_text(f'tls: {{ ca_file = "{authority.file}"; }};\nuser = "no-such-user-here";\n')
+    assert run(file, "-t", user=65534).returncode == 0
+    assert run(file, "-t").returncode == 2
 
 
 def test_a_good_file_passes(directory, authority):

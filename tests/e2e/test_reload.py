@@ -4,6 +4,7 @@
 # SIGHUP: a new generation beside the old one, and no question lost between them; a configuration
 # that does not work changes nothing (rules L62, L64, L65, L74).
 
+import os
 import re
 import signal
 import socket
@@ -102,6 +103,9 @@ def bad_configurations(proxy):
     yield {"tls": {"ca_file": str(proxy.directory / "missing.pem")}}, "ca_file"
     (proxy.directory / "empty.pem").write_text("no certificate in here\n")
     yield {"tls": {"ca_file": str(proxy.directory / "empty.pem")}}, "empty.pem"
+    if os.geteuid() == 0:
+        yield {"user": "no-such-user-here"}, "no-such-user-here"
+        yield {"group": "no-such-group-here"}, "no-such-group-here"
     yield {"listen": good["listen"] * 2}, "listen"
     yield {"upstreams": [upstream | {"addresses": ["nowhere"]}]}, "addresses"
     yield {"workres": 3}, "workres"

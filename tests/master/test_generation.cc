@@ -163,6 +163,7 @@ void test_make_when_a_port_is_taken_then_refused_by_name(void** state) {
 
 void test_load_trust_when_no_certificate_then_refused_by_key_and_file(void** state) {
     Config config = static_cast<World*>(*state)->config({});
+    config.places.ca_file = "a.conf:7: tls.ca_file";
     const TemporaryFile empty{"nothing to trust\n"};
     for (const std::string& path : {std::string{"/nonexistent/ca.pem"}, empty.path()}) {
         config.ca_file = path;
@@ -172,7 +173,7 @@ void test_load_trust_when_no_certificate_then_refused_by_key_and_file(void** sta
         } catch (const ConfigError& problem) {
             why = problem.what();
         }
-        assert_int_equal(why.find("tls.ca_file: " + path), 0);
+        assert_int_equal(why.find("a.conf:7: tls.ca_file: " + path), 0);
     }
 }
 

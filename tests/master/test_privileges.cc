@@ -12,7 +12,11 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+using dotproxy::account_in_place_of_root;
+using dotproxy::Config;
+using dotproxy::ConfigError;
 using dotproxy::drop_privileges;
+using dotproxy::find_account;
 using dotproxy::raise_descriptor_limit;
 using dotproxy::test::first_failure;
 using dotproxy::test::in_child;
@@ -35,11 +39,35 @@ void test_drop_when_not_root_then_only_no_new_privileges(void** /*state*/) {
                              return 100;
                          }
                          const auto before = status("Uid");
-                         drop_privileges("no-such-user", "no-such-group");
+                         drop_privileges(account_in_place_of_root(Config{}));
                          return first_failure({status("Uid") == before, no_capability("CapEff"),
                                                ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1});
                      }),
                      0);
+}
+
+/// The text of the refusal, "" for none.
+std::string refusal(const char* user, const char* group) {
+    Config config;
+    config.user = user;
+    config.group = group;
+    config.places = {.user = "a.conf:3: user", .group = "a.conf: group", .ca_file = {}};
+    try {
+        static_cast<void>(find_account(config));
+    } catch (const ConfigError& problem) {
+        return problem.what();
+    }
+    return "";
+}
+
+void test_find_account_when_there_is_none_then_refused_by_place(void** /*state*/) {
+    assert_string_equal(refusal("no-such-user", "nogroup").c_str(),
+                        "a.conf:3: user: there is no user \"no-such-user\" on this machine; create "
+                        "it or name another one");
+    assert_string_equal(refusal("nobody", "no-such-group").c_str(),
+                        "a.conf: group: there is no group \"no-such-group\" on this machine; "
+                        "create it or name another one");
+    assert_string_equal(refusal("nobody", "nogroup").c_str(), "");
 }
 
 bool set_limit(rlim_t soft, rlim_t hard) {
@@ -88,6 +116,7 @@ void test_raise_when_beyond_the_hard_limit_without_privilege_then_up_to_it(void*
 int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(test_drop_when_not_root_then_only_no_new_privileges),
+        cmocka_unit_test(test_find_account_when_there_is_none_then_refused_by_place),
         cmocka_unit_test(test_raise_when_below_the_hard_limit_then_as_asked),
         cmocka_unit_test(test_raise_when_there_is_more_then_it_is_left),
         cmocka_unit_test(test_raise_when_beyond_the_hard_limit_without_privilege_then_up_to_it),
