@@ -5,7 +5,6 @@
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
@@ -25,17 +24,91 @@ namespace {
     throw std::system_error{errno, std::generic_category(), what};
 }
 
-/// The process that an existing file names, if it runs; 0 otherwise.
-pid_t running(const std::string& path) noexcept {
-    const Fd file{::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC)};
-    std::array<char, 16> text{};
-    const ssize_t count = file ? ::read(file.get(), text.data(), text.size()) : 0;
-    pid_t pid = 0;
-    if (count > 0) {
-        std::from_chars(text.data(), text.data() + count, pid);
+constexpr mode_t pid_file_mode = S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH;
+
+/// Whoever tries to start while another does has to be very unlucky to see its file replaced this
+/// often.
+constexpr int most_attempts = 16;
+
+[[noreturn]] void refuse_pid_file(const std::string& path, const std::string& why) {
+    throw std::runtime_error{"pid_file " + path + ": " + why};
+}
+
+[[noreturn]] void refuse_pid_file(const std::string& path) {
+    refuse_pid_file(path, std::generic_category().message(errno));
+}
+
+/// A lock of the record kind: it belongs to the process alone, and tells who has it.
+struct flock whole_file() noexcept {
+    struct flock lock {};
+
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    return lock;
+}
+
+bool lock(const Fd& file) noexcept {
+    struct flock lock = whole_file();
+    return ::fcntl(file.get(), F_SETLK, &lock) == 0;
+}
+
+/// Who has the lock that was not to be had; 0: nobody any more.
+pid_t holder(const Fd& file) noexcept {
+    struct flock lock = whole_file();
+    return ::fcntl(file.get(), F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK ? lock.l_pid : 0;
+}
+
+/// Whether `path` still leads to `file`, which somebody may have replaced before it was locked.
+bool lies_at(const Fd& file, const std::string& path) noexcept {
+    struct stat ours {};
+
+    struct stat there {};
+
+    return ::fstat(file.get(), &ours) == 0 && ::lstat(path.c_str(), &there) == 0 &&
+           ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+}
+
+/// Removes what lies at `path`, unless a running process holds its lock. Never writes to it: it may
+/// be a link that somebody put there (L69).
+void remove_stale(const std::string& path) {
+    const Fd file{::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)};
+    if (!file && errno == ENOENT) {
+        return;
     }
-    const bool alive = pid > 1 && (::kill(pid, 0) == 0 || errno == EPERM);
-    return alive && pid != ::getpid() ? pid : 0;
+    if (!file && errno != ELOOP) {
+        refuse_pid_file(path);
+    }
+    if (file && !lock(file)) {
+        if (const pid_t other = holder(file); other != 0) {
+            refuse_pid_file(path, "process " + std::to_string(other) + " is running");
+        }
+        return;
+    }
+    if (file && !lies_at(file, path)) {
+        return; // somebody was faster; what lies there now is not what was locked
+    }
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+        refuse_pid_file(path);
+    }
+}
+
+/// A file at `path` that is new, empty and locked by this process. Of several that try at once, one
+/// comes through: a file that is replaced before it is locked is given up.
+Fd create_locked(const std::string& path) {
+    for (int attempt = 0; attempt < most_attempts; ++attempt) {
+        Fd file{::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                       pid_file_mode)};
+        if (file && lock(file) && lies_at(file, path)) {
+            return file;
+        }
+        if (!file && errno != EEXIST) {
+            refuse_pid_file(path);
+        }
+        if (!file) {
+            remove_stale(path);
+        }
+    }
+    refuse_pid_file(path, "others are starting at the same time");
 }
 
 } // namespace
@@ -101,26 +174,19 @@ PidFile::PidFile(std::string path) : path_{std::move(path)} {
     if (path_.empty()) {
         return;
     }
-    if (const pid_t other = running(path_); other != 0) {
-        throw std::runtime_error{"pid_file " + path_ + ": process " + std::to_string(other) +
-                                 " is running"};
-    }
-    ::unlink(path_.c_str());
-    // Never through a link that somebody else put there.
-    const Fd file{::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                         S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH)};
+    file_ = create_locked(path_);
     const std::string text = std::to_string(::getpid()) + "\n";
     // The mode whatever the umask: init scripts of other accounts read it too.
-    if (!file || ::fchmod(file.get(), S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH) != 0 ||
-        ::write(file.get(), text.data(), text.size()) < 0) {
-        throw std::runtime_error{"pid_file " + path_ + ": " +
-                                 std::system_category().message(errno)};
+    if (::fchmod(file_.get(), pid_file_mode) != 0 ||
+        ::write(file_.get(), text.data(), text.size()) < 0) {
+        refuse_pid_file(path_);
     }
 }
 
 PidFile::~PidFile() {
-    if (!path_.empty()) {
-        ::unlink(path_.c_str());
+    if (file_ && ::unlink(path_.c_str()) != 0) {
+        // Of no use to anybody who reads it. If even that fails, its lock is gone all the same.
+        static_cast<void>(!::ftruncate(file_.get(), 0));
     }
 }
 

@@ -35,19 +35,25 @@ class Background {
     bool entered_{false};
 };
 
-/// The file that holds the number of the running process (L69).
+/// The file that holds the number of the running process (L69). The process keeps it locked: a
+/// number alone may have become that of some other program. The lock ends with the process, however
+/// it ends, and a child does not inherit it.
 class PidFile {
   public:
-    /// Writes it; an empty path: none. Throws std::runtime_error when that is not possible or the
-    /// process an older file names still runs.
+    /// Writes it; an empty path: none. Throws std::runtime_error when that is not possible or
+    /// another process holds the lock of the file that is there.
     explicit PidFile(std::string path);
     PidFile(const PidFile&) = delete;
     PidFile& operator=(const PidFile&) = delete;
-    /// Removes it where the directory permits that.
+    /// Removes it, or where the directory does not permit that, empties it.
     ~PidFile();
+
+    /// For a process that was just forked: lets go of what is the master's.
+    void close() noexcept { file_.reset(); }
 
   private:
     std::string path_;
+    Fd file_;
 };
 
 } // namespace dotproxy

@@ -258,6 +258,7 @@ void Master::be_worker(Generation& generation, unsigned slot, Fd control) {
         }
     });
     signals_.reset();
+    pid_file_.close();
     background_.let_go();
     log::open(generation.config.log.target, generation.config.log.level, !background_.entered());
     // What a terminal or an administrator sends to the whole group is the master's to act on.

@@ -6,6 +6,7 @@
 #include "master/child.hh"
 #include "unit.hh"
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstdlib>
@@ -18,6 +19,7 @@
 using dotproxy::Background;
 using dotproxy::Fd;
 using dotproxy::PidFile;
+using dotproxy::test::first_failure;
 using dotproxy::test::in_child;
 using dotproxy::test::read_file;
 using dotproxy::test::write_file;
@@ -101,23 +103,183 @@ void test_pid_file_when_a_stale_one_then_replaced(void** state) {
     }
 }
 
-void test_pid_file_when_that_process_runs_then_refused_and_left(void** state) {
-    const Place& place = *static_cast<Place*>(*state);
-    const pid_t child = ::fork();
-    if (child == 0) {
-        for (;;) {
-            ::pause();
+struct Pipe {
+    Pipe() noexcept {
+        std::array<int, 2> ends{-1, -1};
+        static_cast<void>(!::pipe(ends.data()));
+        reading.reset(ends[0]);
+        writing.reset(ends[1]);
+    }
+
+    Fd reading;
+    Fd writing;
+};
+
+/// A process of its own that has the PID file at `path`, if it is to, and waits for its end.
+class Other {
+  public:
+    Other(const std::string& path, bool holds) {
+        Pipe pipe;
+        pid_ = ::fork();
+        if (pid_ == 0) {
+            try {
+                const PidFile file{holds ? path : ""};
+                pipe.writing.reset();
+                for (;;) {
+                    ::pause();
+                }
+            } catch (const std::runtime_error&) {
+                ::_exit(1);
+            }
+        }
+        pipe.writing.reset();
+        char octet = 0;
+        static_cast<void>(
+            !::read(pipe.reading.get(), &octet, 1)); // the end of file: it is that far
+    }
+
+    Other(const Other&) = delete;
+    Other& operator=(const Other&) = delete;
+
+    ~Other() { end(); }
+
+    /// Ends it as nobody can prevent; nothing is cleaned up.
+    void end() noexcept {
+        if (pid_ > 0) {
+            ::kill(pid_, SIGKILL);
+            ::waitpid(pid_, nullptr, 0);
+            pid_ = 0;
         }
     }
-    const std::string text = std::to_string(child) + "\n";
-    const bool written = write_file(place.file, text);
-    const std::string why = refusal(place.file);
-    ::kill(child, SIGKILL);
-    assert_int_equal(::waitpid(child, nullptr, 0), child);
-    assert_true(written);
+
+    [[nodiscard]] std::string line() const { return std::to_string(pid_) + "\n"; }
+
+  private:
+    pid_t pid_{0};
+};
+
+void test_pid_file_when_another_has_it_then_refused_and_left(void** state) {
+    const Place& place = *static_cast<Place*>(*state);
+    std::string why;
+    std::string why_again;
+    bool left = false;
+    {
+        const Other other{place.file, true};
+        why = refusal(place.file);
+        why_again = refusal(place.file); // that somebody looked has not broken the lock
+        left = read_file(place.file) == other.line();
+    }
     assert_non_null(std::strstr(why.c_str(), place.file.c_str()));
     assert_non_null(std::strstr(why.c_str(), "is running"));
-    assert_string_equal(read_file(place.file).c_str(), text.c_str());
+    assert_string_equal(why_again.c_str(), why.c_str());
+    assert_true(left);
+}
+
+// What is left of a process that was killed, or lost with the power: its number may be that of any
+// other program by now.
+void test_pid_file_when_its_number_is_some_other_programs_then_replaced(void** state) {
+    const Place& place = *static_cast<Place*>(*state);
+    Other other{place.file, false};
+    const bool written = write_file(place.file, other.line());
+    const std::string why = refusal(place.file);
+    other.end();
+    assert_true(written);
+    assert_string_equal(why.c_str(), "");
+}
+
+void test_pid_file_when_who_had_it_was_killed_then_replaced(void** state) {
+    const Place& place = *static_cast<Place*>(*state);
+    Other other{place.file, true};
+    const std::string line = other.line();
+    other.end();
+    assert_string_equal(read_file(place.file).c_str(), line.c_str());
+    const PidFile file{place.file};
+    assert_string_equal(read_file(place.file).c_str(), own_line().c_str());
+}
+
+// A worker outlives its master for a moment, which must not stand in the way of a new one.
+void test_pid_file_when_a_child_is_left_then_the_lock_is_not(void** state) {
+    const Place& place = *static_cast<Place*>(*state);
+    Pipe pipe;
+    const int ended = in_child([&] {
+        std::make_unique<PidFile>(place.file).release(); // as if killed: nothing is removed
+        if (::fork() == 0) {
+            pipe.writing.reset();
+            char octet = 0;
+            ::_exit(::read(pipe.reading.get(), &octet, 1) == 0 ? 0 : 1);
+        }
+        return 0;
+    });
+    assert_int_equal(ended, 0);
+    assert_int_equal(::access(place.file.c_str(), F_OK), 0);
+    assert_string_equal(refusal(place.file).c_str(), "");
+}
+
+// A directory that is closed to the account that was changed to.
+void test_pid_file_when_it_cannot_be_removed_then_is_emptied(void** state) {
+    const Place& place = *static_cast<Place*>(*state);
+    assert_int_equal(in_child([&] {
+                         auto file = std::make_unique<PidFile>(place.file);
+                         ::chmod(place.directory.c_str(), 0555);
+                         const bool closed =
+                             ::geteuid() != 0 || ::setresuid(65534, 65534, 65534) == 0;
+                         file.reset();
+                         return first_failure({closed, ::access(place.file.c_str(), F_OK) == 0,
+                                               read_file(place.file).empty()});
+                     }),
+                     0);
+    assert_int_equal(::chmod(place.directory.c_str(), 0755), 0);
+}
+
+/// Waits for the end of file on `start`, tries to have the PID file, says whether it has, and
+/// stays.
+[[noreturn]] void race(const std::string& path, Pipe& start, const Pipe& said) {
+    start.writing.reset();
+    char octet = 0;
+    static_cast<void>(!::read(start.reading.get(), &octet, 1));
+    std::unique_ptr<PidFile> file;
+    try {
+        file = std::make_unique<PidFile>(path);
+    } catch (const std::runtime_error&) {
+        file.reset();
+    }
+    octet = file ? 'y' : 'n';
+    static_cast<void>(!::write(said.writing.get(), &octet, 1));
+    for (;;) {
+        ::pause();
+    }
+}
+
+// Of those who start at once, one comes through, and its number is in the file.
+void test_pid_file_when_many_start_at_once_then_one_has_it(void** state) {
+    const Place& place = *static_cast<Place*>(*state);
+    for (int round = 0; round < 20; ++round) {
+        assert_true(write_file(place.file, "stale\n"));
+        Pipe start;
+        const Pipe said;
+        std::array<pid_t, 6> racers{};
+        for (pid_t& racer : racers) {
+            racer = ::fork();
+            if (racer == 0) {
+                race(place.file, start, said);
+            }
+        }
+        start.writing.reset();
+        std::string verdicts(racers.size(), '?');
+        for (char& verdict : verdicts) {
+            static_cast<void>(!::read(said.reading.get(), &verdict, 1));
+        }
+        const std::string line = read_file(place.file);
+        bool named = false;
+        for (const pid_t racer : racers) {
+            named = named || line == std::to_string(racer) + "\n";
+            ::kill(racer, SIGKILL);
+            ::waitpid(racer, nullptr, 0);
+        }
+        assert_int_equal(std::count(verdicts.begin(), verdicts.end(), 'y'), 1);
+        assert_int_equal(std::count(verdicts.begin(), verdicts.end(), 'n'), racers.size() - 1);
+        assert_true(named);
+    }
 }
 
 // L69: whoever can write to the directory must not have another file overwritten, nor made.
@@ -232,7 +394,17 @@ int main() {
         cmocka_unit_test(test_pid_file_when_no_path_then_nothing),
         cmocka_unit_test_setup_teardown(test_pid_file_when_a_stale_one_then_replaced, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(test_pid_file_when_that_process_runs_then_refused_and_left,
+        cmocka_unit_test_setup_teardown(test_pid_file_when_another_has_it_then_refused_and_left,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_pid_file_when_its_number_is_some_other_programs_then_replaced, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_pid_file_when_who_had_it_was_killed_then_replaced,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_pid_file_when_a_child_is_left_then_the_lock_is_not,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_pid_file_when_it_cannot_be_removed_then_is_emptied,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_pid_file_when_many_start_at_once_then_one_has_it,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             test_pid_file_when_a_link_lies_there_then_its_target_is_untouched, set_up, tear_down),
