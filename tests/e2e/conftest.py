@@ -12,7 +12,7 @@ import tempfile
 import pytest
 
 from harness.certificates import Authority
-from harness.process import Dotproxy, Unbound
+from harness.process import Dotproxy, Unbound, kill
 from harness.upstream import Upstream
 
 
@@ -104,6 +104,26 @@ def prepare(directory, authority):
 def start(prepare):
     """Starts dotproxy and waits until it is ready: start(*upstreams, **how) -> Dotproxy."""
     return lambda *upstreams, **how: prepare(*upstreams, **how).start()
+
+
+@pytest.fixture
+def daemon(directory, prepare, upstream):
+    """Starts dotproxy without -f and waits until that is done:
+    daemon(output=None, **how) -> (proxy, PID of the daemon, PID file)."""
+    run = directory / "run"
+    run.mkdir()
+    run.chmod(0o777)
+    pids = []
+
+    def make(output=None, **how):
+        proxy = prepare(upstream, arguments=(), pid_file=str(run / "dotproxy.pid"), **how)
+        proxy.launch(output)
+        assert proxy.process.wait(20) == 0, proxy.log
+        pids.append(int((run / "dotproxy.pid").read_text()))
+        return proxy, pids[-1], run / "dotproxy.pid"
+    yield make
+    for pid in pids:
+        kill(pid)
 
 
 @pytest.fixture

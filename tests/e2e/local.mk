@@ -21,11 +21,13 @@ EXTRA_DIST += \
 	tests/e2e/harness/wire.py \
 	tests/e2e/tap.py \
 	tests/e2e/test_clients.py \
+	tests/e2e/test_clock.py \
 	tests/e2e/test_command_line.py \
 	tests/e2e/test_config_errors.py \
 	tests/e2e/test_edns.py \
 	tests/e2e/test_failover.py \
 	tests/e2e/test_framing.py \
+	tests/e2e/test_logging.py \
 	tests/e2e/test_messages.py \
 	tests/e2e/test_processes.py \
 	tests/e2e/test_real_programs.py \

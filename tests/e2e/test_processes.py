@@ -61,7 +61,27 @@ def test_a_worker_killed_under_load_takes_only_its_own_with_it(proxy):
 
 
 def test_all_workers_killed_at_once_again_and_again(proxy):
-    """L61: signals merge, children do not get lost. The first time costs no back-off."""
+    """L61: signals merge, children do not get lost; a hundred times.
+
+    Slots whose workers die again and again are filled later and later, so that all hundred in one
+    generation would take most of an hour. Each round has a generation of its own, whose slots have
+    no past; the rounds of one generation are in the next test.
+    """
+    for turn in range(100):
+        assert_complete(proxy)
+        for victim in proxy.workers():
+            kill(victim)
+        if turn % 10 == 0:
+            assert ask(proxy.address, f"turn{turn}.example").answer
+        assert_complete(proxy)
+        proxy.reload()
+    assert_complete(proxy)
+    assert proxy.process.poll() is None
+    assert ask(proxy.address, "after.example").answer
+
+
+def test_all_workers_of_a_generation_killed_at_once_again_and_again(proxy):
+    """L61, with the pauses of L60: 0, 0.1, 0.2, 0.4 and 0.8 s."""
     for turn in range(5):
         assert_complete(proxy)
         for victim in proxy.workers():
@@ -101,17 +121,53 @@ def test_a_stopped_worker_does_not_stop_the_others(proxy):
     assert len([one for one in load.asked if one.good]) >= len(load.asked) - 5
 
 
+def test_a_worker_that_hangs_is_replaced(start, upstream):
+    """It answers no ping. They come as often as the watchdog asks for a sign of life, or oftener."""
+    proxy = start(upstream, workers=WORKERS, environment={"WATCHDOG_USEC": "400000"})
+    assert_complete(proxy)
+    victim, *others = proxy.workers()
+    os.kill(victim, signal.SIGSTOP)
+    wait_for(lambda: victim not in proxy.children(), what="the master to end it")
+    assert f"(pid {victim}) does not respond" in proxy.log
+    assert_complete(proxy)
+    assert set(others) < set(proxy.workers())
+    assert ask(proxy.address, "after.example").answer
+
+
+def test_a_master_that_was_stopped_blames_no_worker(start, upstream):
+    """Pings are counted and not timed: a pause of the master itself, or of the whole machine, is
+    nothing that a worker did. Meanwhile the workers go on without it."""
+    proxy = start(upstream, workers=WORKERS, environment={"WATCHDOG_USEC": "400000"})
+    assert_complete(proxy)
+    workers = proxy.workers()
+    with Load(proxy.address, rate=100) as load:
+        proxy.send_signal(signal.SIGSTOP)
+        try:
+            wait_for(lambda: state_of(proxy.pid) == "T")
+            began = len(load.asked)
+            wait_for(lambda: len(load.asked) > began + 200)  # two seconds: twenty pings
+        finally:
+            proxy.send_signal(signal.SIGCONT)
+        alive = proxy.lines().count("WATCHDOG=1")
+        proxy.wait_for_notification("WATCHDOG=1", alive + 5)
+    load.assert_flawless()
+    assert proxy.workers() == workers and "does not respond" not in proxy.log
+
+
 def test_descriptors_stay_constant_over_kills_and_reloads(proxy):
-    """L63: master and workers, over 50 of each."""
+    """L63: master and workers, over 200 of each; a kill after each reload, which the new
+    generation's slots make good at once (L60)."""
     assert_complete(proxy)
     ask(proxy.address, "warm.example")
     proxy.reload()
     assert_complete(proxy)
     master = proxy.descriptors()
     worker = max(proxy.descriptors(pid) for pid in proxy.workers())
-    for turn in range(50):
-        if turn % 10 == 0:
-            kill(proxy.workers()[0])
+    for _ in range(200):
+        victim = proxy.workers()[0]
+        kill(victim)
+        wait_for(lambda: victim not in proxy.children())
+        assert_complete(proxy)
         proxy.reload()
     assert_complete(proxy)
     assert proxy.descriptors() == master

@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 
+import dns.rcode
 import pytest
 
 from harness import wire
@@ -82,6 +83,24 @@ def test_a_reload_uses_the_new_configuration(start, serve):
             return False
     for transport in ("udp", "tcp"):
         wait_for(lambda: is_closed(transport), what=f"the old {transport} listener to close")
+
+
+def test_a_reload_changes_the_log_of_the_workers(start, upstream):
+    """Their words, not the master's alone: level by level, as the file says."""
+    proxy = start(upstream, workers=1, log={"level": "error"})
+    upstream.kill()
+
+    def fails_and_logs(name):
+        length = len(proxy.log)
+        assert ask(proxy.address, name).rcode() == dns.rcode.SERVFAIL
+        return "worker 0: " in proxy.log[length:]
+    assert not fails_and_logs("quiet.example")
+    proxy.write_configuration(log={"level": "warning"})
+    proxy.reload()
+    assert fails_and_logs("told.example")
+    proxy.write_configuration(log={"level": "error"})
+    proxy.reload()
+    assert not fails_and_logs("quiet-again.example")
 
 
 def test_a_listener_that_stays_is_never_closed(start, upstream):

@@ -3,22 +3,27 @@
 #
 # dotproxy as a service: systemd's protocols, the classic daemon, its signals and its log.
 
+import errno
+import fcntl
 import os
 import pathlib
+import pty
 import re
+import select
 import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import termios
 
 import pytest
 
 from harness import wire
 from harness.client import ask, tcp, udp
 from harness.process import kill, state_of
-from harness.waiting import free_port, wait_for
+from harness.waiting import PATIENCE, free_port, wait_for
 
 
 def test_the_life_of_a_service_is_told(start, upstream):
@@ -141,25 +146,6 @@ def test_gauges_are_zero_at_rest(start, upstream):
     wait_for(at_rest)
 
 
-@pytest.fixture
-def daemon(directory, prepare, upstream):
-    """dotproxy without -f: daemon(**settings) -> (proxy, PID of the daemon)."""
-    run = directory / "run"
-    run.mkdir()
-    run.chmod(0o777)
-    pids = []
-
-    def make(**settings):
-        proxy = prepare(upstream, arguments=(), pid_file=str(run / "dotproxy.pid"), **settings)
-        proxy.launch()
-        assert proxy.process.wait(20) == 0, proxy.log
-        pids.append(int((run / "dotproxy.pid").read_text()))
-        return proxy, pids[-1], run / "dotproxy.pid"
-    yield make
-    for pid in pids:
-        kill(pid)
-
-
 def test_the_classic_daemon(daemon):
     """Without -f: the caller gets its prompt back when the service is ready; the PID file names the
     master, which has no terminal, and goes with it."""
@@ -178,6 +164,80 @@ def test_the_classic_daemon(daemon):
     os.kill(pid, signal.SIGTERM)
     wait_for(lambda: state_of(pid) in (None, "Z"))
     assert not file.exists() or file.read_text() == ""
+
+
+def _read_to_the_end(descriptor):
+    """What comes until the last one who could write has let go of the other end."""
+    octets = b""
+    while select.select([descriptor], [], [], PATIENCE)[0]:
+        try:
+            part = os.read(descriptor, 4096)
+        except OSError as error:
+            assert error.errno == errno.EIO  # a terminal's way to say so
+            part = b""
+        if not part:
+            return octets
+        octets += part
+    raise AssertionError(f"not at its end after {PATIENCE} s: {octets}")
+
+
+def test_a_daemon_lets_go_of_its_starters_pipe(daemon):
+    """Neither the master nor a worker keeps it: `dotproxy 2>&1 | logger` ends."""
+    reading, writing = os.pipe()
+    try:
+        proxy, _, _ = daemon(workers=3, output=writing)
+        os.close(writing)
+        _read_to_the_end(reading)
+        assert ask(proxy.address, "there.example").answer
+    finally:
+        os.close(reading)
+
+
+def test_a_daemon_lets_go_of_its_starters_terminal(daemon):
+    """No process has it open or as its own: logging out takes nothing with it."""
+    ours, theirs = pty.openpty()
+
+    def own_it():
+        os.setsid()
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+    try:
+        proxy, pid, _ = daemon(workers=3, output=theirs, before=own_it)
+        os.close(theirs)
+        _read_to_the_end(ours)
+        workers = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        assert len(workers) == 3
+        for one in [pid, *workers]:
+            fields = pathlib.Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+            assert fields[4] == "0", "a controlling terminal"
+        assert ask(proxy.address, "there.example").answer
+    finally:
+        os.close(ours)
+
+
+def test_a_daemon_whose_number_is_in_the_file_is_not_started_twice(daemon, prepare, upstream):
+    """By the lock of the PID file, before anything is bound."""
+    proxy, pid, file = daemon()
+    second = prepare(upstream, pid_file=str(file))
+    second.expect_clean_exit = False
+    second.launch()
+    assert second.process.wait(20) == 1
+    assert f"process {pid} is running" in second.log
+    assert file.read_text() == f"{pid}\n"
+    assert ask(proxy.address, "first.example").answer
+
+
+def test_a_crash_leaves_nothing_in_the_way_of_the_next_start(daemon, directory):
+    """The PID file of a master that was killed, also when its number is another program's now."""
+    _, pid, file = daemon()
+    kill(pid)
+    wait_for(lambda: state_of(pid) in (None, "Z"))
+    assert file.read_text() == f"{pid}\n"
+    for stale in (pid, os.getpid(), 1):
+        file.write_text(f"{stale}\n")
+        proxy, pid, _ = daemon()
+        assert ask(proxy.address, "again.example").answer
+        kill(pid)
+        wait_for(lambda: state_of(pid) in (None, "Z"))
 
 
 def test_a_daemon_that_cannot_start_says_so(prepare, upstream):

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright the dotproxy authors
+#
+# The wall clock is stepped, far forth and far back (rule L72): timers follow the monotonic clock and
+# are not disturbed; the validity of certificates follows the wall clock.
+
+import pathlib
+import time
+
+import dns.rcode
+import pytest
+
+from harness import wire
+from harness.client import TcpClient, ask
+from harness.load import Load
+from harness.process import has_sanitizer
+from harness.waiting import wait_for
+
+STEPS = ("+400d", "-400d", "+0")
+
+
+class WallClock:
+    """The wall clock of the processes that are started with `environment`, by libfaketime."""
+
+    def __init__(self, library, file):
+        self._file = file
+        self.set("+0")
+        self.environment = {
+            "LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(file),
+            "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DISABLE_SHM": "1"}
+
+    def set(self, offset):
+        """Steps it to `offset` from the machine's."""
+        new = self._file.with_suffix(".new")
+        new.write_text(offset + "\n")
+        new.chmod(0o644)
+        new.rename(self._file)
+
+
+@pytest.fixture
+def clock(directory):
+    library = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+    if not library:
+        pytest.skip("faketime is not installed")
+    if has_sanitizer():
+        pytest.skip("AddressSanitizer has to be the first library, and so does libfaketime")
+    return WallClock(library, directory / "clock")
+
+
+def disconnect(upstream):
+    """The next question needs a new connection."""
+    for connection in upstream.open_connections:
+        connection.close()
+
+
+def assert_refused(proxy, upstream, name):
+    """The clock is what the server's certificate says no to: nothing is asked there."""
+    disconnect(upstream)
+    answer = ask(proxy.address, name, edns=0)
+    assert answer.rcode() == dns.rcode.SERVFAIL and set(wire.errors_of(answer)) & {22, 23}
+    assert not upstream.asked(name)
+
+
+def test_certificates_follow_the_wall_clock(start, upstream, clock):
+    """C64: expired by the new time, not valid yet by another, good again by the right one."""
+    proxy = start(upstream, workers=1, environment=clock.environment, timeouts={"query": "1s"})
+    assert ask(proxy.address, "first.example").answer
+    for offset in ("+31d", "-2d"):
+        clock.set(offset)
+        assert_refused(proxy, upstream, f"by{offset}.example")
+        clock.set("+0")
+        wait_for(lambda: ask(proxy.address, "good.example").answer, what="trust to come back")
+
+
+def test_a_step_of_the_clock_loses_no_question(start, upstream, clock):
+    """Over UDP and TCP, on connections that stay; no timer fires early, no worker is blamed."""
+    proxy = start(upstream, workers=2, environment=clock.environment | {"WATCHDOG_USEC": "400000"})
+    workers = proxy.workers()
+    with Load(proxy.address, rate=200) as load, \
+            Load(proxy.address, rate=100, transport="tcp", prefix="stream") as stream:
+        wait_for(lambda: len(load.asked) > 50)
+        handshakes = len(upstream.handshakes)
+        for offset in STEPS * 3:
+            clock.set(offset)
+            before, alive = len(load.asked), proxy.lines().count("WATCHDOG=1")
+            wait_for(lambda: len(load.asked) > before + 40)
+            proxy.wait_for_notification("WATCHDOG=1", alive + 2)
+        connections = stream.connections
+    load.assert_flawless()
+    stream.assert_flawless()
+    assert proxy.workers() == workers
+    assert connections == 1 and len(upstream.handshakes) <= max(handshakes, 2)
+    clock.set("+400d")  # lest nothing was stepped
+    assert_refused(proxy, upstream, "late.example")
+
+
+@pytest.mark.parametrize("offset", STEPS[:2])
+def test_a_deadline_is_kept_when_the_clock_is_stepped(start, upstream, clock, offset):
+    """Neither at once nor never: a question that nobody answers fails when its time has come."""
+    proxy = start(upstream, workers=1, environment=clock.environment,
+                  timeouts={"query": "2s", "drain": "1s"})
+    assert ask(proxy.address, "warm.example").answer
+    upstream.hold("never.example.")
+    with TcpClient(proxy.address) as client:
+        began = time.monotonic()
+        client.send(wire.query("never.example", id=5))
+        upstream.wait_for_query("never.example")
+        clock.set(offset)
+        assert client.receive()[3] & 15 == dns.rcode.SERVFAIL
+        assert 1.7 < time.monotonic() - began < 10
+    assert_refused(proxy, upstream, "late.example")
+    clock.set("+0")
