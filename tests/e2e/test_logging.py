@@ -21,6 +21,9 @@ from harness.waiting import wait_for
 # Priorities of the facility "daemon" (RFC 5424, section 6.2.1).
 ERROR, WARNING, NOTICE = 27, 28, 29
 
+# A failure is what workers speak of.
+SHORT = {"query": "1s"}
+
 # A /dev that only those see who are started here: a few devices, and `log` leads to the test.
 IN_A_DEV_OF_ITS_OWN = """
 mount -t tmpfs none "$1"
@@ -96,7 +99,7 @@ def make_a_worker_speak(proxy, upstream):
 def test_syslog_is_told_by_master_and_workers(start, upstream, syslog):
     """Facility daemon; each line with its priority and the PID of who speaks, and none of it on
     standard error."""
-    proxy = start(upstream, workers=1, launcher=syslog.launcher,
+    proxy = start(upstream, workers=1, timeouts=SHORT, launcher=syslog.launcher,
                   log={"target": "syslog", "level": "notice"})
     syslog.wait_for(NOTICE, proxy.pid, "master: serving with 1 workers")
     worker, = proxy.workers()
@@ -112,7 +115,7 @@ def test_syslog_is_told_by_master_and_workers(start, upstream, syslog):
 
 def test_a_daemon_speaks_to_syslog(daemon, upstream, syslog):
     """Target auto, without -f: nobody is left at the terminal."""
-    proxy, pid, _ = daemon(workers=1, launcher=syslog.launcher, log={"target": "auto"})
+    proxy, pid, _ = daemon(workers=1, timeouts=SHORT, launcher=syslog.launcher, log={"target": "auto"})
     syslog.wait_for(NOTICE, pid, "master: serving with 1 workers")
     make_a_worker_speak(proxy, upstream)
     syslog.wait_for(WARNING, r"\d+", "worker 0: upstream ")
@@ -123,7 +126,7 @@ def test_a_daemon_speaks_to_syslog(daemon, upstream, syslog):
 def test_a_syslog_daemon_may_be_restarted(start, upstream, syslog):
     """Its new socket is found, by processes that are no longer root; while there is none, nothing
     waits for it."""
-    proxy = start(upstream, workers=1, launcher=syslog.launcher,
+    proxy = start(upstream, workers=1, timeouts=SHORT, launcher=syslog.launcher,
                   log={"target": "syslog", "level": "notice"})
     syslog.wait_for(NOTICE, proxy.pid, "master: serving")
     syslog.stop()
@@ -139,13 +142,13 @@ def test_a_syslog_daemon_may_be_restarted(start, upstream, syslog):
 
 def test_no_syslog_daemon_is_no_reason_to_fail(start, upstream, syslog):
     syslog.stop()
-    proxy = start(upstream, workers=1, launcher=syslog.launcher, log={"target": "syslog"})
+    proxy = start(upstream, workers=1, timeouts=SHORT, launcher=syslog.launcher, log={"target": "syslog"})
     assert ask(proxy.address, "quiet.example").answer
 
 
 def test_a_reload_moves_the_log(start, upstream, syslog):
     """From standard error to syslog and back, for the master and for the workers."""
-    proxy = start(upstream, workers=1, launcher=syslog.launcher,
+    proxy = start(upstream, workers=1, timeouts=SHORT, launcher=syslog.launcher,
                   log={"target": "stderr", "level": "notice"})
     assert "dotproxy: master: serving" in proxy.log and not syslog.lines
     proxy.write_configuration(log={"target": "syslog"})
@@ -171,7 +174,7 @@ AS_SYSTEMD = ("sh", "-euc",
 @pytest.mark.parametrize("target", ["auto", "stderr"])
 def test_the_journal_gets_priorities(start, upstream, target):
     """sd-daemon(3): each line begins with its own; the name of the program is not repeated."""
-    proxy = start(upstream, workers=1, launcher=AS_SYSTEMD,
+    proxy = start(upstream, workers=1, timeouts=SHORT, launcher=AS_SYSTEMD,
                   log={"target": target, "level": "notice"})
     make_a_worker_speak(proxy, upstream)
     worker, = proxy.workers()
@@ -185,7 +188,7 @@ def test_the_journal_gets_priorities(start, upstream, target):
 
 def test_a_journal_that_others_write_to_is_none_of_ours(start, upstream):
     """The variable is inherited; what counts is the file."""
-    proxy = start(upstream, workers=1, environment={"JOURNAL_STREAM": "1:1"},
+    proxy = start(upstream, workers=1, timeouts=SHORT, environment={"JOURNAL_STREAM": "1:1"},
                   log={"target": "auto", "level": "notice"})
     make_a_worker_speak(proxy, upstream)
     wait_for(lambda: "dotproxy: worker 0: warning: upstream " in proxy.log)

@@ -87,7 +87,7 @@ def test_a_reload_uses_the_new_configuration(start, serve):
 
 def test_a_reload_changes_the_log_of_the_workers(start, upstream):
     """Their words, not the master's alone: level by level, as the file says."""
-    proxy = start(upstream, workers=1, log={"level": "error"})
+    proxy = start(upstream, workers=1, log={"level": "error"}, timeouts={"query": "1s"})
     upstream.kill()
 
     def fails_and_logs(name):
