@@ -3,7 +3,8 @@ tests_proxy_librig_a_SOURCES = \
 	tests/proxy/clients.hh \
 	tests/proxy/clock.cc tests/proxy/clock.hh \
 	tests/proxy/resolver.cc tests/proxy/resolver.hh \
-	tests/proxy/rig.cc tests/proxy/rig.hh
+	tests/proxy/rig.cc tests/proxy/rig.hh tests/proxy/rig_names.hh \
+	tests/proxy/tcp_clients.hh
 
 proxy_tests = \
 	tests/proxy/test_connection \
@@ -13,6 +14,7 @@ proxy_tests = \
 	tests/proxy/test_inquiry \
 	tests/proxy/test_relay \
 	tests/proxy/test_tcp_front \
+	tests/proxy/test_tcp_front_limits \
 	tests/proxy/test_udp_front \
 	tests/proxy/test_upstreams
 check_PROGRAMS += $(proxy_tests)
@@ -37,6 +39,9 @@ tests_proxy_test_relay_SOURCES = tests/proxy/test_relay.cc tests/dns/messages.hh
 tests_proxy_test_relay_LDADD = $(proxy_test_rig)
 tests_proxy_test_tcp_front_SOURCES = tests/proxy/test_tcp_front.cc tests/dns/messages.hh tests/unit.hh
 tests_proxy_test_tcp_front_LDADD = $(proxy_test_rig)
+tests_proxy_test_tcp_front_limits_SOURCES = tests/proxy/test_tcp_front_limits.cc \
+	tests/dns/messages.hh tests/unit.hh
+tests_proxy_test_tcp_front_limits_LDADD = $(proxy_test_rig)
 tests_proxy_test_udp_front_SOURCES = tests/proxy/test_udp_front.cc tests/dns/messages.hh tests/unit.hh
 tests_proxy_test_udp_front_LDADD = $(proxy_test_rig)
 tests_proxy_test_upstreams_SOURCES = tests/proxy/test_upstreams.cc tests/dns/messages.hh tests/unit.hh

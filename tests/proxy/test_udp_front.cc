@@ -3,7 +3,7 @@
 
 #include "proxy/udp_front.hh"
 
-#include "proxy/rig.hh"
+#include "proxy/rig_names.hh"
 #include "unit.hh"
 
 #include <algorithm>
@@ -13,21 +13,9 @@
 
 using namespace std::chrono_literals;
 using dotproxy::Address;
-using dotproxy::Counter;
 using dotproxy::Listener;
 using dotproxy::open_listener;
 using dotproxy::Protocol;
-using dotproxy::test::free_rig;
-using dotproxy::test::free_world;
-using dotproxy::test::make_rig;
-using dotproxy::test::make_world;
-using dotproxy::test::Message;
-using dotproxy::test::query;
-using dotproxy::test::rcode;
-using dotproxy::test::Resolver;
-using dotproxy::test::Rig;
-using dotproxy::test::right_answer;
-using dotproxy::test::UdpClient;
 
 namespace {
 

@@ -5,26 +5,14 @@
 
 #include "proxy/upstreams.hh"
 
-#include "proxy/rig.hh"
+#include "proxy/rig_names.hh"
 #include "unit.hh"
 
 #include <string>
 
 using namespace std::chrono_literals;
-using dotproxy::Counter;
 using dotproxy::max_sends;
 using dotproxy::dns::ExtendedError;
-using dotproxy::test::Asked;
-using dotproxy::test::free_rig;
-using dotproxy::test::free_world;
-using dotproxy::test::make_rig;
-using dotproxy::test::make_world;
-using dotproxy::test::Message;
-using dotproxy::test::query;
-using dotproxy::test::rcode;
-using dotproxy::test::Resolver;
-using dotproxy::test::Rig;
-using dotproxy::test::UdpClient;
 
 namespace {
 
