@@ -2,10 +2,11 @@
 // Copyright the dotproxy authors
 //
 // The stream against a GnuTLS server in the same process, over memory: what comes out whatever the
-// pieces the ciphertext comes in, and each way a session can end.
+// pieces the ciphertext comes in.
 
 #include "tls/stream.hh"
 
+#include "tls/pair.hh"
 #include "tls/peer.hh"
 #include "unit.hh"
 
@@ -13,68 +14,18 @@
 #include <array>
 #include <random>
 #include <string>
-#include <string_view>
 #include <utility>
-#include <vector>
 
 using namespace dotproxy::tls;
 using namespace dotproxy::tls::test;
-using namespace std::string_view_literals;
 
 namespace {
-
-const char* const host = "dns.good.example";
-const char* const tls_1_2 = "NORMAL:-VERS-ALL:+VERS-TLS1.2";
-
-// What all tests need. Made once: nothing in it is ever changed.
-struct World {
-    Certificate root{issue({.common_name = "root", .authority = true})};
-    Certificate leaf{issue({.dns = {host}}, &root)};
-    TemporaryFile trust{root.pem()};
-    ClientContext context{trust.path()};
-    Service service{{&leaf}, leaf};
-    Identity identity{*Identity::make(host, {})};
-};
-
-const World& world() {
-    static const World made;
-    return made;
-}
-
-// A client and a server, not yet connected.
-struct Pair {
-    explicit Pair(const char* priority = "NORMAL", unsigned flags = 0)
-        : client{world().context, world().identity, tickets}, server{world().service, priority,
-                                                                     flags} {}
-
-    void shake() {
-        carry(client, server);
-        assert_true(client.stream.ready());
-        assert_true(server.shaken);
-    }
-
-    Tickets tickets;
-    Client client;
-    Server server;
-};
 
 std::string text_of(std::size_t size) {
     std::string text(size, '\0');
     std::minstd_rand random{static_cast<unsigned>(size)};
     std::generate(text.begin(), text.end(), [&] { return static_cast<char>(random()); });
     return text;
-}
-
-void assert_failed(Pair& pair, const char* reason) {
-    assert_int_equal(pair.client.last, Io::failed);
-    assert_int_equal(pair.client.stream.failure(), Failure::protocol);
-    assert_string_equal(pair.client.stream.reason().c_str(), reason);
-    // Failed is for ever.
-    assert_int_equal(pair.client.stream.handshake(), Io::failed);
-    assert_int_equal(pair.client.stream.send(octets("query")), Io::failed);
-    pair.client.take(octets("more"));
-    assert_int_equal(pair.client.last, Io::failed);
-    assert_string_equal(pair.client.stream.reason().c_str(), reason);
 }
 
 void test_handshake_before_any_input_offers_and_waits(void** /*state*/) {
@@ -228,134 +179,6 @@ void test_receive_into_small_memory_takes_record_in_parts(void** /*state*/) {
     assert_string_equal(plain.c_str(), "answer");
 }
 
-// G4: an answer that came whole is given before the cut is told.
-void test_end_without_close_notify_fails_after_the_data(void** /*state*/) {
-    Pair pair;
-    pair.shake();
-    pair.server.say("answer");
-    carry(pair.client, pair.server);
-    assert_int_equal(pair.client.last, Io::again);
-    pair.client.take_end();
-    assert_string_equal(pair.client.plain.c_str(), "answer");
-    assert_failed(pair, "The peer cut the connection");
-    assert_true(pair.client.stream.output().empty());
-}
-
-void test_end_inside_a_record_fails(void** /*state*/) {
-    Pair pair;
-    pair.shake();
-    pair.server.say("answer");
-    pair.server.output.pop_back();
-    carry(pair.client, pair.server);
-    pair.client.take_end();
-    assert_true(pair.client.plain.empty());
-    assert_failed(pair, "The peer cut the connection");
-}
-
-void test_end_during_handshake_fails(void** /*state*/) {
-    Pair pair;
-    pair.client.take_end();
-    assert_failed(pair, "The peer cut the connection");
-}
-
-void test_close_notify_closes_in_order(void** /*state*/) {
-    Pair pair;
-    pair.shake();
-    pair.server.say("answer");
-    must(gnutls_bye(pair.server.session(), GNUTLS_SHUT_WR), "bye");
-    carry(pair.client, pair.server);
-    assert_string_equal(pair.client.plain.c_str(), "answer");
-    assert_int_equal(pair.client.last, Io::closed);
-    assert_int_equal(pair.client.stream.failure(), Failure::none);
-    pair.client.take_end();
-    assert_int_equal(pair.client.last, Io::closed);
-}
-
-// C73: once, without waiting; what the peer still says can be read.
-void test_close_says_close_notify_once(void** /*state*/) {
-    Pair pair;
-    pair.shake();
-    pair.client.stream.close();
-    const std::size_t size = pair.client.stream.output().size();
-    assert_true(size > 0);
-    pair.client.stream.close();
-    assert_int_equal(pair.client.stream.output().size(), size);
-    carry(pair.client, pair.server);
-    assert_true(pair.server.closed);
-    pair.server.say("late answer");
-    carry(pair.client, pair.server);
-    assert_string_equal(pair.client.plain.c_str(), "late answer");
-    assert_int_equal(pair.client.stream.send(octets("query")), Io::failed);
-}
-
-void test_close_before_handshake_says_nothing(void** /*state*/) {
-    Pair pair;
-    const std::size_t before = pair.client.stream.output().size();
-    pair.client.stream.close();
-    assert_int_equal(pair.client.stream.output().size(), before);
-}
-
-void test_garbage_instead_of_handshake_fails_with_alert(void** /*state*/) {
-    for (const std::string_view garbage :
-         {"HTTP/1.1 400 Bad Request\r\n\r\n"sv, "SSH-2.0-OpenSSH\r\n"sv,
-          "\x16\x03\x03\xff\xff too long"sv, "\x16\x03\x03\0\5\2\0\0\1x"sv,
-          "\x17\x03\x03\0\5early"sv}) {
-        Pair pair;
-        pair.client.stream.output().clear();
-        pair.client.take(octets(garbage));
-        assert_int_equal(pair.client.last, Io::failed);
-        assert_int_equal(pair.client.stream.failure(), Failure::protocol);
-        assert_false(pair.client.stream.reason().empty());
-        assert_false(pair.client.stream.output().empty());
-    }
-}
-
-void test_garbage_in_the_session_fails_with_alert(void** /*state*/) {
-    Pair pair;
-    pair.shake();
-    pair.server.say("answer");
-    pair.server.output.back() ^= 1;
-    carry(pair.client, pair.server);
-    assert_true(pair.client.plain.empty());
-    assert_int_equal(pair.server.error, GNUTLS_E_FATAL_ALERT_RECEIVED);
-    assert_int_equal(gnutls_alert_get(pair.server.session()), GNUTLS_A_BAD_RECORD_MAC);
-    assert_failed(pair, "Decryption has failed");
-}
-
-void test_alert_fails_with_its_name(void** /*state*/) {
-    Pair pair;
-    pair.shake();
-    must(gnutls_alert_send(pair.server.session(), GNUTLS_AL_FATAL, GNUTLS_A_INTERNAL_ERROR),
-         "alert");
-    carry(pair.client, pair.server);
-    assert_failed(pair, "The peer sent the alert: Internal error");
-}
-
-void test_alert_of_unknown_kind_fails(void** /*state*/) {
-    Pair pair;
-    pair.client.take(octets({"\x15\x03\x03\x00\x02\x02\xc8", 7}));
-    assert_failed(pair, "The peer sent the alert: unknown");
-}
-
-// C69, L51
-void test_renegotiation_is_not_followed(void** /*state*/) {
-    Pair pair{tls_1_2};
-    pair.shake();
-    must(gnutls_rehandshake(pair.server.session()), "rehandshake");
-    carry(pair.client, pair.server);
-    assert_failed(pair, "The peer asked to renegotiate");
-}
-
-void test_warning_alert_of_tls_1_2_is_ignored(void** /*state*/) {
-    Pair pair{tls_1_2};
-    pair.shake();
-    must(gnutls_alert_send(pair.server.session(), GNUTLS_AL_WARNING, GNUTLS_A_USER_CANCELED),
-         "alert");
-    pair.server.say("answer");
-    carry(pair.client, pair.server);
-    assert_string_equal(pair.client.plain.c_str(), "answer");
-}
-
 // G23: a TLS 1.2 ticket would cost forward secrecy. It is not even asked for.
 void test_tls_1_2_leaves_no_ticket(void** /*state*/) {
     Pair pair{tls_1_2};
@@ -489,18 +312,6 @@ int main() {
         cmocka_unit_test(test_receive_of_key_update_flood_fails),
         cmocka_unit_test(test_receive_of_empty_padded_records_skips_them),
         cmocka_unit_test(test_receive_into_small_memory_takes_record_in_parts),
-        cmocka_unit_test(test_end_without_close_notify_fails_after_the_data),
-        cmocka_unit_test(test_end_inside_a_record_fails),
-        cmocka_unit_test(test_end_during_handshake_fails),
-        cmocka_unit_test(test_close_notify_closes_in_order),
-        cmocka_unit_test(test_close_says_close_notify_once),
-        cmocka_unit_test(test_close_before_handshake_says_nothing),
-        cmocka_unit_test(test_garbage_instead_of_handshake_fails_with_alert),
-        cmocka_unit_test(test_garbage_in_the_session_fails_with_alert),
-        cmocka_unit_test(test_alert_fails_with_its_name),
-        cmocka_unit_test(test_alert_of_unknown_kind_fails),
-        cmocka_unit_test(test_renegotiation_is_not_followed),
-        cmocka_unit_test(test_warning_alert_of_tls_1_2_is_ignored),
         cmocka_unit_test(test_tls_1_2_leaves_no_ticket),
         cmocka_unit_test(test_ticket_resumes_once),
         cmocka_unit_test(test_ticket_that_is_garbage_or_unknown_costs_a_full_handshake),
