@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
 #
-# The wall clock is stepped, far forth and far back (rule L72): timers follow the monotonic clock and
-# are not disturbed; the validity of certificates follows the wall clock.
+# The wall clock is stepped, far forth and far back (rule L72): timers follow the monotonic clock
+# and are not disturbed; the validity of certificates follows the wall clock.
 
 import pathlib
 import time

@@ -122,7 +122,7 @@ def test_a_stopped_worker_does_not_stop_the_others(proxy):
 
 
 def test_a_worker_that_hangs_is_replaced(start, upstream):
-    """It answers no ping. They come as often as the watchdog asks for a sign of life, or oftener."""
+    """It answers no ping. With a watchdog, they come as often as a sign of life is due."""
     proxy = start(upstream, workers=WORKERS, environment={"WATCHDOG_USEC": "400000"})
     assert_complete(proxy)
     victim, *others = proxy.workers()
