@@ -63,7 +63,7 @@ std::string unreadable(const std::string& path) {
 }
 
 std::string ca_file_problem(const std::string& path, const std::string& problem) {
-    return "cannot read " + quoted(path) + ": " + problem +
+    return "cannot read " + in_quotes(path) + ": " + problem +
            "; give a PEM file of the certificate authorities to trust (Debian has one in the "
            "package ca-certificates)";
 }
@@ -90,22 +90,23 @@ Address read_address(const Value& value, std::uint16_t port) {
     if (!address) {
         const std::size_t percent = text.find('%');
         if (percent != std::string::npos && Address::parse(text.substr(0, percent), port)) {
-            value.refuse("there is no interface " + quoted(text.substr(percent + 1)) +
+            value.refuse("there is no interface " + in_quotes(text.substr(percent + 1)) +
                          "; give one that \"ip link\" shows");
         }
-        value.refuse(quoted(text) + " is not an IP address; give one such as \"192.0.2.1\" or "
-                                    "\"2001:db8::1\" (a port has its own key)");
+        value.refuse(in_quotes(text) + " is not an IP address; give one such as \"192.0.2.1\" or "
+                                       "\"2001:db8::1\" (a port has its own key)");
     }
     if (is_multicast(*address)) {
-        value.refuse(quoted(text) + " is a multicast or broadcast address; give that of one host");
+        value.refuse(in_quotes(text) +
+                     " is a multicast or broadcast address; give that of one host");
     }
     if (is_mapped_v4(*address)) {
-        value.refuse(quoted(text) + " is an IPv4 address within IPv6; give " +
-                     quoted(text.substr(text.rfind(':') + 1)) + " in IPv4's own form");
+        value.refuse(in_quotes(text) + " is an IPv4 address within IPv6; give " +
+                     in_quotes(text.substr(text.rfind(':') + 1)) + " in IPv4's own form");
     }
     if (lacks_zone(*address)) {
-        value.refuse(quoted(text) + " is on every link; give the interface with it, such as " +
-                     quoted(text + "%eth0"));
+        value.refuse(in_quotes(text) + " is on every link; give the interface with it, such as " +
+                     in_quotes(text + "%eth0"));
     }
     return *address;
 }
@@ -117,9 +118,9 @@ std::string read_server_name(const Value& value) {
     }
     const auto name = parse_server_name(text);
     if (!name) {
-        value.refuse(quoted(text) + " is neither a DNS name nor an IP address; give the name in "
-                                    "the server's certificate, such as \"dns.example\" (an "
-                                    "international one in its \"xn--\" form)");
+        value.refuse(in_quotes(text) + " is neither a DNS name nor an IP address; give the name in "
+                                       "the server's certificate, such as \"dns.example\" (an "
+                                       "international one in its \"xn--\" form)");
     }
     return *name;
 }
@@ -128,8 +129,9 @@ SpkiPin read_pin(const Value& value) {
     const std::string text = value.string("base64 of SHA-256");
     const auto pin = parse_pin(text);
     if (!pin) {
-        value.refuse(quoted(text) + " is not a pin; give the SHA-256 of the server's "
-                                    "SubjectPublicKeyInfo in base64, 44 characters that end in =");
+        value.refuse(in_quotes(text) +
+                     " is not a pin; give the SHA-256 of the server's "
+                     "SubjectPublicKeyInfo in base64, 44 characters that end in =");
     }
     return *pin;
 }
@@ -137,7 +139,8 @@ SpkiPin read_pin(const Value& value) {
 std::string read_pid_file(const Value& value) {
     std::string path = value.string_or_empty("/run/dotproxy/dotproxy.pid");
     if (!path.empty() && path.front() != '/') {
-        value.refuse(quoted(path) + " is a relative path; give an absolute one, or \"\" for none");
+        value.refuse(in_quotes(path) +
+                     " is a relative path; give an absolute one, or \"\" for none");
     }
     return path;
 }
@@ -146,10 +149,11 @@ std::string read_control_socket(const Value& value) {
     constexpr std::size_t most = sizeof(sockaddr_un::sun_path) - 1;
     std::string path = value.string_or_empty(default_control_socket);
     if (!path.empty() && path.front() != '/') {
-        value.refuse(quoted(path) + " is a relative path; give an absolute one, or \"\" for none");
+        value.refuse(in_quotes(path) +
+                     " is a relative path; give an absolute one, or \"\" for none");
     }
     if (path.size() > most) {
-        value.refuse(quoted(path) + " is too long for a socket; give at most " +
+        value.refuse(in_quotes(path) + " is too long for a socket; give at most " +
                      std::to_string(most) + " octets");
     }
     return path;
@@ -159,7 +163,7 @@ std::string read_ca_file(const Value& value) {
     std::string path = value.string("/etc/ssl/certs/ca-certificates.crt");
     if (path.front() != '/') {
         // A daemon leaves the directory it was started in, and reads the file again on a reload.
-        value.refuse(quoted(path) + " is a relative path; give an absolute one");
+        value.refuse(in_quotes(path) + " is a relative path; give an absolute one");
     }
     if (const std::string problem = unreadable(path); !problem.empty()) {
         value.refuse(ca_file_problem(path, problem));
@@ -189,11 +193,12 @@ void check_listener(const Value& address, const ListenConfig& listen,
 void check_upstream_address(const Value& value, const Address& address,
                             const std::vector<Address>& others) {
     if (address.is_wildcard()) {
-        value.refuse(quoted(address.host()) + " is not the address of a server; give one such as "
-                                              "\"192.0.2.1\"");
+        value.refuse(in_quotes(address.host()) +
+                     " is not the address of a server; give one such as "
+                     "\"192.0.2.1\"");
     }
     if (std::ranges::find(others, address) != others.end()) {
-        value.refuse(quoted(address.host()) + " is given twice; give each address once");
+        value.refuse(in_quotes(address.host()) + " is given twice; give each address once");
     }
 }
 

@@ -42,7 +42,7 @@ bool is_integer(int type) noexcept {
 
 } // namespace
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
     constexpr std::size_t most = 64;
     return '"' + std::string{text.substr(0, most)} + (text.size() > most ? "...\"" : "\"");
 }
@@ -66,14 +66,14 @@ void Value::refuse_type(const std::string& wanted) const {
 std::string Value::string(std::string_view example) const {
     std::string text = string_or_empty(example);
     if (text.empty()) {
-        refuse("is empty; give a string such as " + quoted(example));
+        refuse("is empty; give a string such as " + in_quotes(example));
     }
     return text;
 }
 
 std::string Value::string_or_empty(std::string_view example) const {
     if (type() != CONFIG_TYPE_STRING) {
-        refuse_type("a string such as " + quoted(example));
+        refuse_type("a string such as " + in_quotes(example));
     }
     return config_setting_get_string(setting_);
 }
@@ -82,7 +82,7 @@ std::size_t Value::word(Words words) const {
     const std::string text = string(words.front());
     const auto found = std::ranges::find(words, text);
     if (found == words.end()) {
-        refuse(quoted(text) + " is not known here; give " + alternatives(words));
+        refuse(in_quotes(text) + " is not known here; give " + alternatives(words));
     }
     return static_cast<std::size_t>(found - words.begin());
 }
@@ -119,11 +119,12 @@ Milliseconds Value::duration(Milliseconds least, Milliseconds most) const {
     const std::string_view text = config_setting_get_string(setting_);
     const auto duration = units::parse_duration(text);
     if (!duration) {
-        refuse(quoted(text) + " is not a duration; give a number and its unit, ms, s, m, h or d, " +
+        refuse(in_quotes(text) +
+               " is not a duration; give a number and its unit, ms, s, m, h or d, " +
                "such as \"5s\"");
     }
     if (*duration < least || *duration > most) {
-        refuse(quoted(text) + " is out of range; give " + range);
+        refuse(in_quotes(text) + " is out of range; give " + range);
     }
     return *duration;
 }
@@ -132,27 +133,29 @@ std::chrono::seconds Value::seconds(std::chrono::seconds least, std::chrono::sec
     const Milliseconds duration = this->duration(least, most);
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(duration);
     if (seconds != duration) {
-        refuse(quoted(units::duration_text(duration)) + " is not a whole number of seconds; give " +
-               quoted(units::duration_text(seconds)) + " or " +
-               quoted(units::duration_text(seconds + std::chrono::seconds{1})));
+        refuse(in_quotes(units::duration_text(duration)) +
+               " is not a whole number of seconds; give " +
+               in_quotes(units::duration_text(seconds)) + " or " +
+               in_quotes(units::duration_text(seconds + std::chrono::seconds{1})));
     }
     return seconds;
 }
 
 std::uint64_t Value::size_or_zero(std::uint64_t least, std::uint64_t most) const {
-    const std::string range =
-        quoted(units::size_text(least)) + " to " + quoted(units::size_text(most)) + ", or \"0\"";
+    const std::string range = in_quotes(units::size_text(least)) + " to " +
+                              in_quotes(units::size_text(most)) + ", or \"0\"";
     if (type() != CONFIG_TYPE_STRING) {
         refuse_type("a size in quotes, from " + range);
     }
     const std::string_view text = config_setting_get_string(setting_);
     const auto size = units::parse_size(text);
     if (!size) {
-        refuse(quoted(text) + " is not a size; give a whole number, alone or with k, M or G, such "
-                              "as \"64M\"");
+        refuse(in_quotes(text) +
+               " is not a size; give a whole number, alone or with k, M or G, such "
+               "as \"64M\"");
     }
     if (*size != 0 && (*size < least || *size > most)) {
-        refuse(quoted(text) + " is out of range; give " + range);
+        refuse(in_quotes(text) + " is out of range; give " + range);
     }
     return *size;
 }

@@ -94,6 +94,6 @@ class Document {
 };
 
 /// `text` in double quotes, cut off where it is very long: for messages.
-[[nodiscard]] std::string quoted(std::string_view text);
+[[nodiscard]] std::string in_quotes(std::string_view text);
 
 } // namespace dotproxy

@@ -171,7 +171,7 @@ void read_timeouts(const Value& group, Config& config) {
     if (timeouts.connect > timeouts.query) {
         required(group, "connect", {})
             .refuse("is longer than timeouts.query; give at most " +
-                    quoted(units::duration_text(timeouts.query)));
+                    in_quotes(units::duration_text(timeouts.query)));
     }
     read("client_idle", timeouts.client_idle, 0s, 1h);
     read("upstream_idle", timeouts.upstream_idle, 0s, 1h);
@@ -209,7 +209,7 @@ void read_cache(const Value& group, Config& config) {
     if (cache.min_ttl > cache.max_ttl) {
         required(group, "min_ttl", {})
             .refuse("is longer than cache.max_ttl; give at most " +
-                    quoted(units::duration_text(cache.max_ttl)));
+                    in_quotes(units::duration_text(cache.max_ttl)));
     }
     read("max_negative_ttl", cache.max_negative_ttl, 0s, day); // RFC 2308, section 5
     read("failure_ttl", cache.failure_ttl, 1s, 5min);          // RFC 9520, section 3.2
