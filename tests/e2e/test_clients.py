@@ -4,6 +4,7 @@
 # Clients that misbehave: they read slowly or not at all, vanish, come in thousands (rules C15, L26,
 # L27, L29, L43, L45-L47, L49).
 
+import ctypes
 import os
 import resource
 import socket
@@ -18,6 +19,8 @@ from harness.load import Load
 from harness.waiting import wait_for
 
 SMALL = 1 << 18
+PR_CAPBSET_DROP, CAP_SYS_RESOURCE = 24, 24  # <linux/prctl.h>, <linux/capability.h>
+libc = ctypes.CDLL(None, use_errno=True)
 
 
 def test_large_answers_reach_slow_readers_whole(proxy, upstream):
@@ -192,10 +195,9 @@ def test_out_of_descriptors_is_no_busy_loop(prepare, upstream):
     again when they leave."""
     def few_descriptors():
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-        if os.geteuid() == 0:
-            os.setgroups([])
-            os.setresgid(65534, 65534, 65534)
-            os.setresuid(65534, 65534, 65534)
+        # root may raise the limit again, unless it comes without this capability.
+        if os.geteuid() == 0 and libc.prctl(PR_CAPBSET_DROP, CAP_SYS_RESOURCE, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "prctl")
     proxy = prepare(upstream, workers=1, before=few_descriptors,
                     timeouts={"client_idle": "30s"}, limits={"tcp_clients": 1000})
     proxy.start()

@@ -11,7 +11,6 @@ import time
 import dns.rcode
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 
 from harness import wire
 from harness.certificates import CLIENT_AUTH, DAY, Authority, weak_key
@@ -94,7 +93,7 @@ BAD = {
     "not yet valid": ({"valid": (HOUR, DAY)}, "dot.example"),
     "self-signed": ({"self_signed": True}, "dot.example"),
     "for clients": ({"purpose": CLIENT_AUTH}, "dot.example"),
-    "weak signature": ({"algorithm": hashes.SHA1()}, "dot.example"),
+    "weak signature": ({"weakly_signed": True}, "dot.example"),
 }
 
 

@@ -54,7 +54,7 @@ class Authority:
 
     def leaf(self, names=("dot.example",), ips=(), *, common_name="a server", purpose=SERVER_AUTH,
              valid=(-DAY, 30 * DAY), key=None, chain=(), self_signed=False, extra=(),
-             algorithm=None):
+             weakly_signed=False):
         """A leaf; every argument is one way to make it bad."""
         key = key or ec.generate_private_key(ec.SECP256R1())
         extensions = [(x509.BasicConstraints(ca=False, path_length=None), True),
@@ -68,8 +68,9 @@ class Authority:
             extensions.append((x509.ExtendedKeyUsage([purpose]), False))
         subject = _name(common_name)
         issuer, issuer_key = (subject, key) if self_signed else (self.subject, self.key)
-        certificate = _sign(subject, key, issuer, issuer_key, extensions + list(extra), valid,
-                            algorithm or hashes.SHA256())
+        certificate = _sign(subject, key, issuer, issuer_key, extensions + list(extra), valid)
+        if weakly_signed:
+            certificate = _sign_with_sha1(certificate, issuer_key)
         self._count += 1
         return Certificate(self._directory, f"{self._stem}-{self._count}", certificate, key, chain)
 
@@ -108,8 +109,7 @@ def _usage(**on):
     return x509.KeyUsage(**{field: on.get(field, False) for field in fields})
 
 
-def _sign(subject, key, issuer, issuer_key, extensions, valid=(-DAY, 365 * DAY),
-          algorithm=hashes.SHA256()):
+def _sign(subject, key, issuer, issuer_key, extensions, valid=(-DAY, 365 * DAY)):
     now = datetime.datetime.utcnow()
     builder = (x509.CertificateBuilder().subject_name(subject).issuer_name(issuer)
                .public_key(key.public_key()).serial_number(x509.random_serial_number())
@@ -119,4 +119,23 @@ def _sign(subject, key, issuer, issuer_key, extensions, valid=(-DAY, 365 * DAY),
                    issuer_key.public_key()), False))
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical)
-    return builder.sign(issuer_key, algorithm)
+    return builder.sign(issuer_key, hashes.SHA256())
+
+
+def _der(tag, content):
+    """The content, of less than 128 octets or more than 255, under its tag."""
+    size = len(content)
+    head = bytes((size,)) if size < 128 else b"\x82" + size.to_bytes(2, "big")
+    return bytes((tag,)) + head + content
+
+
+def _sign_with_sha1(certificate, issuer_key):
+    """The same once more with a signature that newer libraries do not offer to make."""
+    with_sha256 = bytes.fromhex("300a06082a8648ce3d040302")  # the AlgorithmIdentifiers of ECDSA
+    with_sha1 = bytes.fromhex("300906072a8648ce3d0401")
+    signed = certificate.tbs_certificate_bytes
+    assert signed[:2] == b"\x30\x82" and signed.count(with_sha256) == 1
+    signed = _der(0x30, signed[4:].replace(with_sha256, with_sha1))
+    signature = issuer_key.sign(signed, ec.ECDSA(hashes.SHA1()))
+    return x509.load_der_x509_certificate(
+        _der(0x30, signed + with_sha1 + _der(0x03, b"\0" + signature)))
