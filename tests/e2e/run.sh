@@ -22,6 +22,9 @@ fi
 
 cd "$(dirname "$0")"
 exec 3>&1 >/dev/null
+status=0
 # The source tree may be read-only: nothing is written into it.
-PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=. exec "$python" -m pytest \
-    -p tap -p no:cacheprovider -c /dev/null --rootdir=. "$@"
+PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=. "$python" -m pytest \
+    -p tap -p no:cacheprovider -c /dev/null --rootdir=. "$@" || status=$?
+# 1: tests failed, each of which has been reported and is not to be counted twice.
+[ $status -eq 1 ] || exit $status
