@@ -15,7 +15,8 @@ port=5300
 top=$(cd "$(dirname "$0")" && pwd)
 jobs=$(nproc)
 work=           # temporary directory of this run
-children=()     # programs to end with this run
+children=()     # programs to end with this run; each in a session of its own, which keeps the
+                # terminal's Ctrl-C from them: we end them, once, and in order
 policy_file=    # of invoke-rc.d, while ours is in place
 failed_steps=0
 passed_steps=0
@@ -41,24 +42,31 @@ die() {
 }
 
 clean_up() {
-    local child
-    for child in "${children[@]}"; do
-        if kill "$child" 2>/dev/null; then
-            wait "$child" || true
+    local i
+    # The last one first: dotproxy has no reason to report that its upstream went away.
+    for ((i = ${#children[@]} - 1; i >= 0; i--)); do
+        if kill "${children[i]}" 2>/dev/null; then
+            wait "${children[i]}" || true
         fi
     done
     allow_services
     [ -z "$work" ] || rm -rf "$work"
 }
 
-# step TEXT COMMAND...: runs a command quietly; when it fails, shows the end of what it wrote.
+# show_end FILE: the end of what a command wrote, without the tests that passed.
+show_end() { grep -vE '^(ok [0-9]|PASS: )' "$1" | tail -n 100; }
+
+# step TEXT COMMAND...: runs a command quietly; says how long it took when that was long, and shows
+# the end of what it wrote when it failed.
 step() {
-    local text=$1 log=$work/step.log status=0
+    local text=$1 log status=0 begin=$SECONDS
     shift
+    log=$(mktemp "$work/step.XXXXXX")
     say "$text"
     "$@" >"$log" 2>&1 </dev/null || status=$?
+    [ $((SECONDS - begin)) -lt 10 ] || say "$text: $((SECONDS - begin)) s"
     if [ $status -ne 0 ]; then
-        tail -n 100 "$log"
+        show_end "$log"
         mkdir -p build
         cp "$log" build/failed.log
         say "FAILED: $text (status $status); all it wrote is in build/failed.log"
@@ -68,13 +76,17 @@ step() {
 
 ## Packages
 
+# Before a step, which would keep to itself why it ends the script.
+require_root() {
+    [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null ||
+        die "packages have to be installed: run this as root, or install sudo"
+}
+
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
     else
-        die "packages have to be installed: run this as root, or install sudo"
+        sudo "$@"
     fi
 }
 
@@ -87,8 +99,9 @@ apt_get() {
 }
 
 install_build_dependencies() {
-    dpkg-checkbuilddeps debian/control >/dev/null 2>&1 ||
-        step "Installing the build dependencies" apt_get build-dep ./
+    ! dpkg-checkbuilddeps debian/control >/dev/null 2>&1 || return 0
+    require_root
+    step "Installing the build dependencies" apt_get build-dep ./
 }
 
 # These packages start a service when installed and at boot, which would take port 53 from whoever
@@ -126,6 +139,7 @@ install_packages() {
             missing+=("$package")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
+    require_root
     forbid_services
     step "Installing ${missing[*]}" apt_get install "${missing[@]}"
     allow_services
@@ -234,7 +248,7 @@ server:
 remote-control:
     control-enable: no
 END
-        "$work/unbound" -d -c "$work/unbound.conf" >"$work/unbound.log" 2>&1 </dev/null &
+        setsid "$work/unbound" -d -c "$work/unbound.conf" >"$work/unbound.log" 2>&1 </dev/null &
         pid=$!
         children+=("$pid")
         ! wait_for_port 127.0.0.1 "$upstream_port" "$pid" || return 0
@@ -304,7 +318,7 @@ END
         write_configuration upstream.dotproxy.example "$upstream_port" "$work/ca.pem" 127.0.0.1
     fi
 
-    build/dotproxy -f -c "$work/dotproxy.conf" </dev/null &
+    setsid build/dotproxy -f -c "$work/dotproxy.conf" </dev/null &
     pid=$!
     children+=("$pid")
     wait_for_port 127.0.0.1 $port "$pid" || die "dotproxy does not start"
@@ -330,7 +344,7 @@ show_failures() {
     local result
     grep -rlE --include='*.trs' '^:test-result: (FAIL|XPASS|ERROR)' "$1" | while read -r result; do
         say "${result%.trs}.log"
-        tail -n 100 "${result%.trs}.log"
+        show_end "${result%.trs}.log"
     done
 }
 
@@ -351,21 +365,39 @@ count() {
         grep -cE "^:test-result: ($2)" || true
 }
 
-# Each fuzz target for a minute, with what libFuzzer makes of the corpus.
+# fuzz_target TARGET: for a minute, with what libFuzzer makes of the corpus.
+fuzz_target() {
+    local corpus
+    corpus=$(mktemp -d "$work/corpus.XXXXXX")
+    step "Fuzzing ${1##*/} for a minute" "$1" -max_total_time=60 -timeout=10 \
+        -artifact_prefix=build/fuzz/ "$corpus" "tests/fuzz/corpus/${1##*/fuzz_}"
+}
+
+# Waits for one of the targets that run, and counts it.
+finish_fuzzing() {
+    if wait -n; then
+        passed_steps=$((passed_steps + 1))
+    else
+        failed_steps=$((failed_steps + 1))
+    fi
+}
+
+# All targets, as many at a time as there are processors.
 fuzz() {
-    local target targets
+    local target targets running=0
     build build/fuzz CXX=clang++ --enable-fuzzing --enable-asan || return
     mapfile -t targets < <(find build/fuzz/tests/fuzz -name 'fuzz_*' -type f -executable | sort)
     [ ${#targets[@]} -gt 0 ] || { say "There is nothing to fuzz" && return 1; }
     for target in "${targets[@]}"; do
-        mkdir -p "$work/corpus"
-        if step "Fuzzing ${target##*/} for a minute" "$target" -max_total_time=60 -timeout=10 \
-            -artifact_prefix=build/fuzz/ "$work/corpus" "tests/fuzz/corpus/${target##*/fuzz_}"; then
-            passed_steps=$((passed_steps + 1))
+        if [ $running -lt "$jobs" ]; then
+            running=$((running + 1))
         else
-            failed_steps=$((failed_steps + 1))
+            finish_fuzzing
         fi
-        rm -rf "$work/corpus"
+        fuzz_target "$target" &
+    done
+    for (( ; running > 0; running--)); do
+        finish_fuzzing
     done
 }
 
