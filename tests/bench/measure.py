@@ -86,6 +86,7 @@ class Place:
         self.tools = tools.resolve()
         self.proxy_core = proxy_core
         self.load_core = load_core
+        self.all_cores = os.sched_getaffinity(0)
         self.directory = Path(tempfile.mkdtemp(prefix="dotproxy-bench-"))
         self.children: list[subprocess.Popen] = []
         self.names = 0
@@ -105,10 +106,10 @@ class Place:
         self.names += 1
         return f"r{os.getpid() % 100000:05d}n{self.names:05d}"
 
-    def spawn(self, argv: list[str], core: int, **options) -> subprocess.Popen:
+    def spawn(self, argv: list[str], cores: set[int], **options) -> subprocess.Popen:
         # The child inherits the affinity: no code of ours runs between fork and exec, and
         # nothing but the program itself lies between exec and its first answer.
-        os.sched_setaffinity(0, {core})
+        os.sched_setaffinity(0, cores)
         try:
             child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True,
                                      **options)
@@ -194,7 +195,7 @@ class Upstream:
         self.child = self.place.spawn(
             [str(self.place.tools / "responder"), f"--cert={self.place.certificate}",
              f"--key={self.place.key}", f"--port={self.port}", *self.options],
-            self.place.load_core, stdout=subprocess.PIPE, bufsize=0)
+            {self.place.load_core}, stdout=subprocess.PIPE, bufsize=0)
         self.port = int(read_line(self.child, START_PATIENCE).split()[1])
 
     def kill(self) -> None:
@@ -210,21 +211,28 @@ class Upstream:
 
 
 class Proxy:
-    """A running proxy that has answered at least once."""
+    """A running proxy that has answered at least once: on its core, or with a worker on each core
+    if `everywhere`."""
 
-    def __init__(self, place: Place, peer: Peer, *upstreams: Upstream, **options):
+    def __init__(self, place: Place, peer: Peer, *upstreams: Upstream, everywhere: bool = False,
+                 **options):
         self.place = place
         self.port = free_port()
         directory = Path(tempfile.mkdtemp(prefix=peer.name + "-", dir=place.directory))
+        cores = {place.proxy_core}
+        if everywhere:
+            cores = place.all_cores
+            options["workers"] = len(cores)
         setup = Setup(directory=directory, port=self.port, ca_file=place.ca,
                       upstreams=tuple(each.port for each in upstreams), **options)
+        self.control = setup.control
         program = peer.find()
         if peer.is_confined:
             program = shutil.copy(program, directory)
         argv = [program, *peer.prepare(setup)]
         with open(directory / "log", "wb") as log:
             self.started = time.monotonic()
-            self.child = place.spawn(argv, place.proxy_core, stdout=log, stderr=log,
+            self.child = place.spawn(argv, cores, stdout=log, stderr=log,
                                      cwd=directory)
         try:
             self.start_seconds = self._wait_for_answer(place.tag())
@@ -287,7 +295,7 @@ class Load:
         self.child = place.spawn(
             [str(place.tools / "load"), f"--port={port}", f"--tag={tag or place.tag()}",
              f"--seconds={seconds}", f"--warm-up={warm_up}", f"--timeout={timeout}", *options],
-            place.load_core, stdout=subprocess.PIPE, bufsize=0)
+            {place.load_core}, stdout=subprocess.PIPE, bufsize=0)
 
     def wait_for(self, word: str) -> None:
         """Waits for "begin" or "end"."""

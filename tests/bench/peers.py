@@ -30,13 +30,18 @@ class Setup:
     cache: bool = False  # a big cache, for the rows of cached answers
     patient: bool = False  # thousands of TCP clients that stay, for the row of idle clients
 
+    @property
+    def control(self) -> Path:
+        """Where dotproxy's control socket is."""
+        return self.directory / "control"
+
 
 class Peer:
     """A proxy that can be configured and started. `command` is found in PATH."""
 
     name = ""
     command = ""
-    has_cache = True
+    has_cache = True  # the rows of cached answers are measured
     is_confined = False  # by an AppArmor profile that a copy under another path is not under
 
     def find(self) -> str | None:
@@ -49,14 +54,17 @@ class Peer:
 
 class Dotproxy(Peer):
     name = "dotproxy"
-    has_cache = False  # yet
-
     def __init__(self, command: str | None):
         self.command = command
 
     def find(self) -> str | None:
         found = self.command and shutil.which(self.command)
         return found and os.path.abspath(found)
+
+    def find_control(self) -> str | None:
+        """dotproxyctl, which is made and installed beside dotproxy."""
+        program = self.find()
+        return program and shutil.which(os.path.join(os.path.dirname(program), "dotproxyctl"))
 
     def prepare(self, setup: Setup) -> list[str]:
         upstreams = ",\n".join(
@@ -69,6 +77,7 @@ class Dotproxy(Peer):
             user = pwd.getpwuid(os.geteuid()).pw_name
             group = grp.getgrgid(os.getegid()).gr_name
         patience = 'timeouts: { client_idle = "120s"; };\n' if setup.patient else ""
+        # The cache stays as large as it is by default.
         file = setup.directory / "dotproxy.conf"
         file.write_text(
             f"workers = {setup.workers};\n"
@@ -76,6 +85,7 @@ class Dotproxy(Peer):
             f'listen = ( {{ address = "127.0.0.1"; port = {setup.port}; }} );\n'
             f"upstreams = (\n{upstreams}\n);\n"
             f'tls: {{ ca_file = "{setup.ca_file}"; }};\n' + patience +
+            f'control_socket = "{setup.control}";\n'
             'log: { level = "warning"; target = "stderr"; };\n'
         )
         return ["-f", "-c", str(file)]

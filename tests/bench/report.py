@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from statistics import median
 
-from rows import CPU, LATENCY, MEMORY, PACED, ROWS, Row
+from rows import CPU, HOT, LATENCY, MEMORY, PACED, ROWS, Row
 
 OURS = "dotproxy"
 
@@ -89,7 +89,7 @@ def plot(results: Results, file: Path) -> bool:
     if not shutil.which("gnuplot"):
         return False
     panels = []
-    for group in (CPU, PACED, LATENCY, MEMORY):
+    for group in (CPU, PACED, HOT, LATENCY, MEMORY):
         rows = [row for row in ROWS if row.group == group and not row.more_is_better
                 and any(results.median(row.key, peer) is not None for peer in results.peers)]
         if rows:
@@ -110,9 +110,12 @@ def plot(results: Results, file: Path) -> bool:
                 "?" if value is None or math.isinf(value) else f"{value:.3f}" for value in values))
         script += ["END", f"set title '{group.replace(chr(39), chr(39) * 2)}' noenhanced",
                    "set datafile missing '?'"]
+        # The same colour for the same proxy in all panels, whoever is missing.
+        shown = [index for index, peer in enumerate(results.peers)
+                 if any(results.median(row.key, peer) is not None for row in rows)]
         columns = ", ".join(
-            f"$panel{number} using {column}{':xtic(1)' if column == 2 else ''} "
-            f"title columnheader({column})" for column in range(2, 2 + len(results.peers)))
+            f"$panel{number} using {index + 2}{':xtic(1)' if index == shown[0] else ''} "
+            f"title columnheader({index + 2}) linecolor {index + 1}" for index in shown)
         script.append(f"plot {columns}")
     script.append("unset multiplot")
     done = subprocess.run(["gnuplot"], input="\n".join(script) + "\n", text=True, timeout=60,

@@ -7,6 +7,7 @@ import math
 import resource
 import socket
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -14,10 +15,11 @@ from dataclasses import dataclass
 from statistics import median
 
 from measure import Load, Place, Proxy, Trouble, Upstream, is_good, measure, pss_kib, query
-from peers import Peer
+from peers import Dotproxy, Peer
 
 CPU = "CPU microseconds per query, the proxy's core saturated (16 clients, 96 queries under way)"
 PACED = "CPU microseconds per query at 4,000 queries/s (new connections: 400/s)"
+HOT = "CPU microseconds per cached answer, UDP, all cores for the proxy, a worker for each"
 LATENCY = "Latency beyond an upstream that is 10 ms away, at 500 queries/s over UDP"
 MEMORY = "Memory (proportional set size of all processes)"
 TIME = "Time and economy"
@@ -27,6 +29,7 @@ FAULTS = "200 queries/s for 16 s, the upstream gone for 5 s of them; 2 s of pati
 DISTANCE_MS = 10
 IDLE_CLIENTS = 5000
 CACHED_NAMES = 100_000
+NAMES_TO_FILL = 600_000  # more than dotproxy's cache of 64 MiB holds
 IP_BIND_ADDRESS_NO_PORT = 24  # <linux/in.h>; the module has it from Python 3.12 on
 FAULT_AT, FAULT_END, FAULT_WINDOW, FAULT_BIN = 5.0, 10.0, 16.0, 0.05
 
@@ -38,9 +41,8 @@ class Row:
     title: str
     target: float | None = None
     more_is_better: bool = False
-    cached: bool = False  # measured only when asked for
+    cached: bool = False  # about cached answers
     digits: int = 1
-    target_text: str = ""
 
 
 ROWS = (
@@ -57,6 +59,8 @@ ROWS = (
     Row("tcp-new-paced", PACED, "TCP, new connection per query, not cached"),
     Row("udp-hit-paced", PACED, "UDP, cached", 34, cached=True),
     Row("tcp-new-hit-paced", PACED, "TCP, new connection per query, cached", 95, cached=True),
+    Row("hot-name", HOT, "one name", cached=True, digits=2),
+    Row("hot-names", HOT, "1,000 names", cached=True, digits=2),
     Row("latency-p50", LATENCY, "median, microseconds", 300, digits=0),
     Row("latency-p99", LATENCY, "99th percentile, microseconds", 900, digits=0),
     Row("idle-pss", MEMORY, "idle, 2 workers, MiB", 6),
@@ -68,6 +72,7 @@ ROWS = (
     Row("resumed", TIME, "reconnects that resume the session, %", 100, True, digits=0),
     Row("per-record", TIME, "queries per TLS record, UDP saturated", 4, True, digits=2),
     Row("padded", TIME, "queries padded to 128, %", 100, True, digits=0),
+    Row("flush", TIME, "flush --below NAME of a full cache, ms", cached=True),
     Row("killed-lost", FAULTS, "only upstream killed, then back: lost", 1000, digits=0),
     Row("killed-back", FAULTS, "  answers are back after, s", 0.1, digits=2),
     Row("silent-lost", FAULTS, "only upstream silent, then back: lost", 1000, digits=0),
@@ -87,6 +92,7 @@ class Stage:
     run: Callable[[Place, Peer, set[str], float], Values]
     every_round: bool = True
     needs_cache: bool = False
+    concerns: Callable[[Peer], bool] = lambda _: True
 
 
 def note(text: str) -> None:
@@ -248,21 +254,60 @@ def memory(place: Place, peer: Peer, wanted: set[str], scale: float) -> Values:
 
 def cache_memory(place: Place, peer: Peer, _: set[str], scale: float) -> Values:
     with Upstream(place) as upstream, Proxy(place, peer, upstream, cache=True) as proxy:
-        measure(place, proxy, "--outstanding=64", "--count=2000", warm_up=0, seconds=20)
+        # A few names only: the index of a cache is memory of its names, and is touched early.
+        measure(place, proxy, "--outstanding=64", "--names=64", "--count=2000", warm_up=0,
+                seconds=20)
         before = pss_kib(proxy.pid)
         result = measure(place, proxy, "--outstanding=64", f"--count={CACHED_NAMES}", warm_up=0,
                          seconds=20)
         return {"name-pss": (pss_kib(proxy.pid) - before) * 1024 / result["received"]}
 
 
+def contention(place: Place, peer: Peer, wanted: set[str], scale: float) -> Values:
+    """What it costs when all workers answer from the same entry, and from many. The load shares
+    its core with one of the workers, so that only the CPU time per answer says something."""
+    values: Values = {}
+    with Upstream(place) as upstream, \
+            Proxy(place, peer, upstream, cache=True, everywhere=True) as proxy:
+        for key, names in ("hot-name", 1), ("hot-names", 1000):
+            if key in wanted:
+                result = measure(place, proxy, "--outstanding=96", f"--names={names}",
+                                 seconds=1.5 * scale, warm_up=0.6)
+                values[key] = result["cpu_us"]
+    return values
+
+
+def has_control(peer: Peer) -> bool:
+    return isinstance(peer, Dotproxy) and peer.find_control() is not None
+
+
+def flush(place: Place, peer: Dotproxy, _: set[str], scale: float) -> Values:
+    """What an administrator waits for. None of the others has a command that does the same."""
+    command = peer.find_control()
+    with Upstream(place) as upstream, Proxy(place, peer, upstream, cache=True) as proxy:
+        tag = place.tag()
+        measure(place, proxy, "--outstanding=96", f"--count={NAMES_TO_FILL}", warm_up=0,
+                seconds=60, tag=tag)
+        begin = time.monotonic()
+        done = subprocess.run(
+            [command, "-s", str(proxy.control), "flush", "--below", f"{tag}.bench.example.com"],
+            check=False, timeout=30, stdout=subprocess.DEVNULL)
+        seconds = time.monotonic() - begin
+    if done.returncode != 0:
+        raise Trouble(f"dotproxyctl flush ended with status {done.returncode}")
+    return {"flush": seconds * 1000}
+
+
 STAGES = (
     Stage(("udp-miss", "tcp-miss", "udp-miss-qps", "tcp-miss-qps", "udp-miss-busy", "tcp-miss-busy",
            "udp-miss-paced", "tcp-miss-paced", "tcp-new-paced", "per-record", "padded"), misses),
     Stage(("udp-hit", "tcp-hit", "udp-hit-paced", "tcp-new-hit-paced"), hits, needs_cache=True),
+    Stage(("hot-name", "hot-names"), contention, needs_cache=True),
     Stage(("latency-p50", "latency-p99"), latency),
     Stage(("start", "reopen", "resumed"), start_and_reopen),
     Stage(("idle-pss", "client-pss"), memory, every_round=False),
     Stage(("name-pss",), cache_memory, every_round=False, needs_cache=True),
+    Stage(("flush",), flush, every_round=False, needs_cache=True, concerns=has_control),
     Stage(("handshakes",), handshakes, every_round=False),
 )
 

@@ -27,11 +27,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tools", type=Path, required=True, help="where responder and load are")
     parser.add_argument("--out", type=Path, default=Path("bench-results"),
                         help="directory of the CSV file, the table and the plot")
-    parser.add_argument("--rows", help="these rows only, separated by commas; see --list")
+    parser.add_argument("--rows", help='these rows only, separated by commas; "cached" stands for '
+                        "all that are about cached answers; see --list")
     parser.add_argument("--peers", help="these proxies only, separated by commas")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one short round: does it work?")
-    parser.add_argument("--cached", action="store_true", help="the rows of cached answers too")
     parser.add_argument("--proxy-core", type=int)
     parser.add_argument("--load-core", type=int)
     parser.add_argument("--list", action="store_true", help="list the rows and end")
@@ -40,15 +40,16 @@ def parse() -> argparse.Namespace:
 
 def choose_rows(arguments: argparse.Namespace) -> list:
     if not arguments.rows:
-        return [row for row in ROWS if arguments.cached or not row.cached]
-    keys = arguments.rows.split(",")
-    unknown = set(keys) - {row.key for row in ROWS}
+        return list(ROWS)
+    keys = set(arguments.rows.split(","))
+    unknown = keys - {row.key for row in ROWS} - {"cached"}
     if unknown:
         sys.exit(f"no such row: {', '.join(sorted(unknown))} (--list shows them)")
-    return [row for row in ROWS if row.key in keys]
+    return [row for row in ROWS if row.key in keys or (row.cached and "cached" in keys)]
 
 
-def choose_peers(arguments: argparse.Namespace) -> list[Peer]:
+def choose_peers(arguments: argparse.Namespace) -> tuple[list[Peer], list[str]]:
+    """Those that are there, and the names of those that are not."""
     peers = [Dotproxy(arguments.dotproxy), *(kind() for kind in PEERS)]
     if arguments.peers:
         names = arguments.peers.split(",")
@@ -56,10 +57,7 @@ def choose_peers(arguments: argparse.Namespace) -> list[Peer]:
         if unknown:
             sys.exit(f"no such proxy: {', '.join(sorted(unknown))}")
         peers = [peer for peer in peers if peer.name in names]
-    for peer in peers:
-        if not peer.find():
-            note(f"{peer.name} is not installed: left out")
-    return [peer for peer in peers if peer.find()]
+    return [peer for peer in peers if peer.find()], [peer.name for peer in peers if not peer.find()]
 
 
 def run(place: Place, peers: list[Peer], rows: list, rounds: int, scale: float) -> report.Results:
@@ -71,7 +69,7 @@ def run(place: Place, peers: list[Peer], rows: list, rounds: int, scale: float) 
             if not wanted & set(stage.keys) or (number > 1 and not stage.every_round):
                 continue
             for peer in peers:
-                if stage.needs_cache and not peer.has_cache:
+                if (stage.needs_cache and not peer.has_cache) or not stage.concerns(peer):
                     continue
                 note(f"{time.monotonic() - begin:5.0f} s  round {number} of {rounds}: {peer.name}: "
                      f"{stage.run.__name__.replace('_', ' ')}")
@@ -95,13 +93,15 @@ def main() -> int:
     arguments = parse()
     if arguments.list:
         for row in ROWS:
-            print(f"{row.key:20} {row.title.strip()}" + (" (--cached)" if row.cached else ""))
+            print(f"{row.key:20} {row.title.strip()}" + (" (cached)" if row.cached else ""))
         return 0
     # Ends by way of Place.__exit__, which ends the children.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit("interrupted"))
     rows = choose_rows(arguments)
-    peers = choose_peers(arguments)
+    peers, absent = choose_peers(arguments)
+    for name in absent:
+        note(f"{name} is not installed: left out")
     cores = sorted(os.sched_getaffinity(0))
     proxy_core = cores[0] if arguments.proxy_core is None else arguments.proxy_core
     load_core = cores[-1] if arguments.load_core is None else arguments.load_core
@@ -113,12 +113,14 @@ def main() -> int:
         results = run(place, peers, rows, rounds, scale)
     arguments.out.mkdir(parents=True, exist_ok=True)
     text = report.table(results, rows)
+    if absent:
+        text += f"\n\nNot installed, so not measured: {', '.join(absent)}"
     print(text)
     (arguments.out / "table.txt").write_text(text + "\n")
     results.write_csv(arguments.out / "samples.csv")
     drawn = report.plot(results, arguments.out / "plot.svg")
-    note(f"samples{', table and plot' if drawn else ' and table'}: "
-         f"{arguments.out}")
+    what = "samples, table and plot" if drawn else "samples and table, without gnuplot no plot"
+    note(f"{what}: {arguments.out.resolve()}")
     return 0
 
 
