@@ -365,6 +365,15 @@ count() {
         grep -cE "^:test-result: ($2)" || true
 }
 
+# Why test cases were skipped, and how many for each reason.
+show_skips() {
+    find build -name '*.trs' ! -path '*/_build/*' | sed 's/trs$/log/' |
+        { xargs -r grep -hE '^(ok [0-9]+ .*|1\.\.0 )# SKIP' || true; } | sed 's/.*# SKIP *//' |
+        sort | uniq -c | while read -r number reason; do
+        say "Skipped $number: $reason"
+    done
+}
+
 # fuzz_target TARGET: for a minute, with what libFuzzer makes of the corpus.
 fuzz_target() {
     local corpus
@@ -429,6 +438,7 @@ check() {
     passed=$(($(count build 'PASS|XFAIL') + passed_steps))
     failed=$(($(count build 'FAIL|XPASS|ERROR') + failed_steps))
     skipped=$(count build SKIP)
+    show_skips
     echo "$passed passed, $failed failed, $skipped skipped"
     [ "$failed" -eq 0 ]
 }
