@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from statistics import median
 
-from rows import CPU, HOT, LATENCY, MEMORY, PACED, ROWS, Row
+from rows import CPU, HOT, LATENCY, MEMORY, NAMES, PACED, ROWS, Row
 
 OURS = "dotproxy"
 
@@ -89,7 +89,7 @@ def plot(results: Results, file: Path) -> bool:
     if not shutil.which("gnuplot"):
         return False
     panels = []
-    for group in (CPU, PACED, HOT, LATENCY, MEMORY):
+    for group in (CPU, PACED, HOT, LATENCY, MEMORY, NAMES):
         rows = [row for row in ROWS if row.group == group and not row.more_is_better
                 and any(results.median(row.key, peer) is not None for peer in results.peers)]
         if rows:
@@ -106,7 +106,8 @@ def plot(results: Results, file: Path) -> bool:
         script.append(" ".join(f'"{head}"' for head in ["row", *results.peers]))
         for row in rows:
             values = [results.median(row.key, peer) for peer in results.peers]
-            script.append(f'"{row.key}" ' + " ".join(
+            # What the title says is left out of the labels, which would touch each other.
+            script.append(f'"{row.key.removesuffix("-paced")}" ' + " ".join(
                 "?" if value is None or math.isinf(value) else f"{value:.3f}" for value in values))
         script += ["END", f"set title '{group.replace(chr(39), chr(39) * 2)}' noenhanced",
                    "set datafile missing '?'"]
