@@ -22,7 +22,7 @@ constexpr std::size_t page = 4096;
 constexpr std::size_t claim_count = 4096;
 constexpr std::size_t first_shard = page + claim_count * sizeof(std::uint64_t);
 
-// An eighth of a megabyte holds two entries of the largest kind.
+// A quarter of its ring holds an entry of the largest kind.
 constexpr std::size_t smallest_shard = std::size_t{1} << 19U;
 constexpr std::uint32_t most_shards = 64;
 

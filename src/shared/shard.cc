@@ -16,6 +16,10 @@ namespace dotproxy {
 
 namespace {
 
+// A lock that an atomic word hides would be one of this process alone.
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+static_assert(std::atomic_ref<std::uint64_t>::is_always_lock_free);
+
 constexpr unsigned position_bits = 51;
 constexpr std::uint64_t position_mask = (std::uint64_t{1} << position_bits) - 1;
 constexpr std::uint64_t used_bit = std::uint64_t{1} << position_bits;
@@ -30,8 +34,11 @@ constexpr unsigned header_shift = 16;
 constexpr std::uint64_t header_mask = 0xffff;
 constexpr unsigned filling_bits = 3;
 
-// One insertion moves at most so many times its own size from the tail to the head.
+// An insertion moves entries from the tail to the head until they are so many times its own size.
 constexpr std::uint64_t most_moved = 8;
+
+// How often remove_if() follows an entry that a writer moves away under it.
+constexpr unsigned removal_attempts = 4;
 
 // How often a writer looks again whether another one is done: some 10 us in all.
 constexpr unsigned lock_attempts = 200;
@@ -77,8 +84,8 @@ void encode(const Entry& entry, std::span<std::uint64_t> words) noexcept {
     const std::size_t room = (words.size() - header_words) * 8;
     const std::size_t filling = room - entry.key.size() - entry.value.size();
     words[1] = entry.stored_at << header_shift | entry.key.size() << filling_bits | filling;
+    words.back() = 0; // before the rest: without key and value it is the ttl's
     words[2] = entry.ttl;
-    words.back() = 0;
     auto* octets = reinterpret_cast<std::uint8_t*>(words.data() + header_words);
     std::ranges::copy(entry.key, octets);
     std::ranges::copy(entry.value, octets + entry.key.size());
@@ -209,23 +216,28 @@ std::size_t Shard::remove_if(const std::function<bool(const Entry&)>& unwanted) 
     std::size_t removed = 0;
     for (std::uint32_t i = 0; i < layout_.buckets; ++i) {
         for (Slot& slot : buckets_[i].slots) {
-            std::uint64_t word = slot.load(std::memory_order_acquire);
-            const std::uint64_t position = word & position_mask;
-            if (!alive(word)) {
-                continue;
-            }
-            const std::optional<Entry> entry = read(position);
-            if (!entry || !unwanted(*entry)) {
-                continue;
-            }
-            // A reader may mark it used meanwhile; once it is marked, it stays so.
-            bool gone = slot.compare_exchange_strong(word, 0);
-            gone = gone ||
-                   ((word & position_mask) == position && slot.compare_exchange_strong(word, 0));
-            removed += gone ? 1 : 0;
+            removed += remove_if(slot, unwanted) ? 1U : 0U;
         }
     }
     return removed;
+}
+
+bool Shard::remove_if(Slot& slot, const std::function<bool(const Entry&)>& unwanted) noexcept {
+    // Each time the slot changed meanwhile: a reader marked the entry used, or a writer moved it.
+    for (unsigned i = 0; i < removal_attempts; ++i) {
+        std::uint64_t word = slot.load(std::memory_order_acquire);
+        if (!alive(word)) {
+            return false;
+        }
+        const std::optional<Entry> entry = read(word & position_mask);
+        if (entry && !unwanted(*entry)) {
+            return false;
+        }
+        if (entry && slot.compare_exchange_strong(word, 0, std::memory_order_relaxed)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 std::uint64_t Shard::insertions() const noexcept {
@@ -292,7 +304,8 @@ void Shard::repair() noexcept {
         return;
     }
     // New memory is not touched: it takes none until it is used.
-    for (std::uint32_t i = 0; head != 0 && i < layout_.buckets; ++i) {
+    const bool is_new = head == 0 && tail == 0 && insertions() == 0;
+    for (std::uint32_t i = 0; !is_new && i < layout_.buckets; ++i) {
         for (Slot& slot : buckets_[i].slots) {
             slot.store(0, std::memory_order_relaxed);
         }
@@ -329,11 +342,12 @@ void Shard::make_room(std::uint64_t words, std::uint64_t now, std::uint64_t max_
         if ((word & position_mask) != tail || entry->expires_at() + max_stale <= now) {
             continue;
         }
-        if ((word & used_bit) == 0 || may_move < size || !move_to_head(*slot, word)) {
+        if ((word & used_bit) == 0 || may_move == 0 || !move_to_head(*slot, word)) {
             bump(head_->evictions);
             continue;
         }
-        may_move -= size;
+        // The last one may be larger than what is left: a large entry is moved on like any other.
+        may_move -= std::min(may_move, size);
     }
 }
 

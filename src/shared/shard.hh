@@ -50,7 +50,8 @@ struct alignas(64) Bucket {
     std::array<std::atomic<std::uint64_t>, 8> slots;
 };
 
-/// An entry as copied from the ring, its octets valid until the next call on the same shard view.
+/// An entry as copied from the ring, its octets valid until the next call on any shard view with
+/// the same buffer.
 struct Entry {
     std::span<const std::uint8_t> key;
     std::span<std::uint8_t> value; // the caller may change it
@@ -125,6 +126,8 @@ class Shard {
     [[nodiscard]] Bucket& bucket(std::uint64_t hash) const noexcept;
     [[nodiscard]] bool alive(std::uint64_t slot) const noexcept;
     [[nodiscard]] std::optional<Entry> read(std::uint64_t position) const noexcept;
+    [[nodiscard]] bool remove_if(Slot& slot,
+                                 const std::function<bool(const Entry&)>& unwanted) noexcept;
 
     // For whoever holds the mutex.
     void repair() noexcept;

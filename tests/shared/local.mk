@@ -1,5 +1,34 @@
-check_PROGRAMS += tests/shared/test_counters
-TESTS += tests/shared/test_counters
+shared_tests = \
+	tests/shared/test_cache \
+	tests/shared/test_cache_memory \
+	tests/shared/test_counters \
+	tests/shared/test_killed_writer \
+	tests/shared/test_region \
+	tests/shared/test_shard \
+	tests/shared/test_threads
+check_PROGRAMS += $(shared_tests)
+TESTS += $(shared_tests)
 
+shared_test_libraries = libshared.a libbase.a $(CMOCKA_LIBS)
+
+tests_shared_test_cache_SOURCES = tests/shared/test_cache.cc \
+	tests/shared/self_describing.hh tests/unit.hh
+tests_shared_test_cache_LDADD = $(shared_test_libraries)
+tests_shared_test_cache_memory_SOURCES = tests/shared/test_cache_memory.cc \
+	tests/shared/self_describing.hh tests/unit.hh
+tests_shared_test_cache_memory_LDADD = $(shared_test_libraries)
 tests_shared_test_counters_SOURCES = tests/shared/test_counters.cc tests/unit.hh
-tests_shared_test_counters_LDADD = libshared.a libbase.a $(CMOCKA_LIBS)
+tests_shared_test_counters_LDADD = $(shared_test_libraries)
+tests_shared_test_killed_writer_SOURCES = tests/shared/test_killed_writer.cc \
+	tests/shared/self_describing.hh tests/shared/shard_rig.hh \
+	tests/shared/stepper.cc tests/shared/stepper.hh tests/unit.hh
+tests_shared_test_killed_writer_LDADD = $(shared_test_libraries)
+tests_shared_test_region_SOURCES = tests/shared/test_region.cc tests/unit.hh
+tests_shared_test_region_LDADD = $(shared_test_libraries)
+tests_shared_test_shard_SOURCES = tests/shared/test_shard.cc \
+	tests/shared/self_describing.hh tests/shared/shard_rig.hh tests/unit.hh
+tests_shared_test_shard_LDADD = $(shared_test_libraries)
+# What ThreadSanitizer runs: `./build.sh check`.
+tests_shared_test_threads_SOURCES = tests/shared/test_threads.cc \
+	tests/shared/self_describing.hh tests/unit.hh
+tests_shared_test_threads_LDADD = $(shared_test_libraries)

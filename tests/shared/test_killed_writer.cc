@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Any process may die in any instruction (L66). Writers are killed in every instruction of what
+// they do to a shard, and at random while others read. After each death everybody must find exact
+// octets of some complete insertion or nothing, and the next insertion must succeed at once.
+
+#include "shared/shard_rig.hh"
+#include "shared/stepper.hh"
+
+#include "unit.hh"
+
+#include <csignal>
+#include <ctime>
+#include <string>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+using namespace dotproxy;
+using namespace dotproxy::test;
+
+namespace {
+
+// Where traps are slow a step takes 30 us: then it is these that end the tests.
+constexpr double most_seconds = 50;
+constexpr double most_seconds_at_random = 8;
+constexpr std::uint64_t key_count = 40;
+constexpr std::uint64_t next_key = 1000;
+
+double seconds() noexcept {
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+/// What a writer does when it is killed, and the shard it does it to.
+struct Scene {
+    std::string name;
+    std::uint32_t buckets;
+    std::function<void(ShardRig&)> before;
+    std::function<void(ShardRig&)> act;
+    std::uint64_t head;              // where the ring's head is when it is done
+    std::uint64_t evictions;         // that were counted by then
+    std::vector<std::uint64_t> stay; // keys that nothing of this may remove
+};
+
+// Positions begin at the size of the ring. With 3 words of header and one of key, an entry takes 6
+// words, 11, or 25; 21 of the small ones leave 2 of these words, and the 22nd goes around the end.
+constexpr std::uint64_t ring = 128;
+constexpr std::size_t small = 16;
+constexpr std::size_t medium = 56;
+constexpr std::size_t large = 168;
+
+void fill(ShardRig& rig, std::uint64_t from, std::uint64_t to, std::size_t size = small) {
+    for (std::uint64_t i = from; i < to; ++i) {
+        assert_int_equal(rig.put(i, 1, size), Stored::yes);
+    }
+}
+
+void use(ShardRig& rig, std::uint64_t from, std::uint64_t to) {
+    for (std::uint64_t i = from; i < to; ++i) {
+        assert_int_equal(rig.get(i), 1);
+    }
+}
+
+// Prepared before the child is forked: only the insertion is stepped through.
+auto put(std::uint64_t number, std::uint32_t version, std::size_t size) {
+    auto sample = std::make_shared<Sample>(number, version, size);
+    return [sample](ShardRig& rig) {
+        (void)rig.shard.insert(rig.hash(sample->key), sample->entry(), rig.now, rig.max_stale);
+    };
+}
+
+auto filled(std::uint64_t count, std::uint64_t used_from = 0, std::uint64_t used_to = 0) {
+    return [=](ShardRig& rig) {
+        fill(rig, 0, count);
+        use(rig, used_from, used_to);
+    };
+}
+
+std::vector<Scene> insertions() {
+    return {
+        {"the first entry", 8, filled(0), put(7, 2, small), 134, 0, {}},
+        {"another value", 8, filled(9), put(3, 2, medium), 193, 0, {0, 2, 4, 8}},
+        {"the oldest is evicted", 8, filled(22), put(30, 2, small), 268, 2, {2, 21}},
+        {"the oldest is moved on", 8, filled(22, 1, 2), put(30, 2, small), 274, 2, {3, 21}},
+        {"what is moved on is replaced", 8, filled(22, 1, 2), put(1, 2, small), 274, 2, {3, 21}},
+        {"over the end of the ring", 8, filled(20), put(30, 2, medium), 267, 2, {2, 19}},
+        {"moved on over the end of the ring",
+         8,
+         [](ShardRig& rig) {
+             fill(rig, 0, 1, medium);
+             fill(rig, 1, 20);
+             use(rig, 0, 1);
+         },
+         put(30, 2, small),
+         273,
+         1,
+         {2, 19}},
+        {"more is in use than can be moved on",
+         8,
+         [](ShardRig& rig) {
+             fill(rig, 0, 5, large);
+             use(rig, 0, 5);
+         },
+         put(30, 2, small),
+         312,
+         1,
+         {3, 4}},
+        {"a full bucket", 1, filled(8), put(30, 2, small), 182, 1, {1, 7}},
+        {"scribbled positions",
+         8,
+         [](ShardRig& rig) {
+             fill(rig, 0, 9);
+             rig.head().tail.store(~std::uint64_t{0});
+         },
+         put(30, 2, small),
+         134,
+         0,
+         {}},
+    };
+}
+
+std::vector<Scene> scenes() {
+    std::vector<Scene> all = insertions();
+    all.push_back({"a flush",
+                   1,
+                   filled(3),
+                   [](ShardRig& rig) {
+                       (void)rig.shard.remove_if(
+                           [](const Entry& entry) { return entry.key[0] % 2 == 0; });
+                   },
+                   146,
+                   0,
+                   {1}});
+    all.push_back({"a look-up",
+                   8,
+                   filled(3),
+                   [key = std::make_shared<Octets>(key_of(1))](ShardRig& rig) {
+                       (void)rig.shard.find(rig.hash(*key), *key);
+                   },
+                   146,
+                   0,
+                   {0, 1, 2}});
+    return all;
+}
+
+// Every key gives a whole value or nothing; those that were not touched give theirs.
+bool is_sound(ShardRig& rig, const std::vector<std::uint64_t>& stay) {
+    for (std::uint64_t i = 0; i < key_count; ++i) {
+        if (rig.get(i) == -2) {
+            return false;
+        }
+    }
+    return std::ranges::all_of(stay, [&](std::uint64_t i) { return rig.get(i) == 1; });
+}
+
+/// One scene, killed in one instruction after the other.
+class Act {
+  public:
+    explicit Act(const Scene& scene)
+        : scene_{scene}, rig_{{.buckets = scene.buckets, .ring_words = ring}}, start_{prepared()},
+          stepper_{[this] { scene_.act(rig_); }} {}
+
+    [[nodiscard]] std::size_t size() const noexcept { return stepper_.size(); }
+
+    /// Whether all is well when the writer dies after `count` instructions.
+    bool survives(std::size_t count) {
+        std::ranges::copy(start_, rig_.memory().begin());
+        return stepper_.kill_after(count) && is_sound(rig_, scene_.stay) &&
+               rig_.put(next_key, 3, small) == Stored::yes && rig_.get(next_key) == 3 &&
+               is_sound(rig_, {}) && rig_.put(next_key, 4, medium) == Stored::yes &&
+               rig_.get(next_key) == 4 && rig_.shard.entries() <= key_count;
+    }
+
+    [[nodiscard]] const std::string& name() const noexcept { return scene_.name; }
+
+  private:
+    std::vector<std::byte> prepared() {
+        scene_.before(rig_);
+        std::vector<std::byte> memory{rig_.memory().begin(), rig_.memory().end()};
+        scene_.act(rig_); // now what a dynamic linker binds at the first call is bound as well
+        assert_int_equal(rig_.head().head.load(), scene_.head);
+        assert_int_equal(rig_.shard.evictions(), scene_.evictions);
+        std::ranges::copy(memory, rig_.memory().begin());
+        return memory;
+    }
+
+    Scene scene_;
+    ShardRig rig_;
+    std::vector<std::byte> start_; // what every round begins with
+    Stepper stepper_;
+};
+
+// Once around, in an order that has been everywhere after a part of it, should time run out.
+std::size_t kill_everywhere(Act& act, double until) {
+    constexpr std::size_t stride = 389; // a prime
+    const std::size_t size = act.size();
+    std::size_t rounds = 0;
+    for (std::size_t i = 0; i < size && seconds() < until; ++i) {
+        const std::size_t count = size % stride == 0 ? i : i * stride % size;
+        if (!act.survives(count)) {
+            print_error("%s: killed after %zu of %zu instructions\n", act.name().c_str(), count,
+                        size);
+            return 0;
+        }
+        ++rounds;
+    }
+    return rounds;
+}
+
+void test_writer_when_killed_in_any_instruction_then_nobody_is_hurt(void** /*state*/) {
+    if (!Stepper::allowed()) {
+        print_message("# this process may not trace another one (ptrace)\n");
+        skip();
+    }
+    const double begin = seconds();
+    std::vector<std::unique_ptr<Act>> acts;
+    std::size_t instructions = 0;
+    for (const Scene& scene : scenes()) {
+        acts.push_back(std::make_unique<Act>(scene));
+        assert_true(acts.back()->size() > 0);
+        instructions += acts.back()->size();
+    }
+    std::size_t rounds = 0;
+    std::size_t rest = instructions;
+    for (const auto& act : acts) {
+        // Each has its share of the time that is left.
+        const double share = static_cast<double>(act->size()) / static_cast<double>(rest);
+        const double now = seconds();
+        const std::size_t done = kill_everywhere(*act, now + share * (begin + most_seconds - now));
+        assert_true(done > 0);
+        rounds += done;
+        rest -= act->size();
+    }
+    print_message("# %zu kills in %zu instructions of %zu scenes, %.1f s\n", rounds, instructions,
+                  acts.size(), seconds() - begin);
+}
+
+/// What the processes of the second test say to each other.
+struct Board {
+    std::atomic<bool> over;
+    std::atomic<std::uint64_t> torn;
+    std::atomic<std::uint64_t> found;
+};
+
+[[noreturn]] void read_until_over(const ShardRig& rig, Board& board) {
+    EntryBuffer buffer; // NOLINT(*-member-init): not read
+    Shard shard = rig.view(buffer);
+    for (std::uint64_t i = 0; !board.over.load(); ++i) {
+        const Octets key = key_of(i % key_count);
+        const std::optional<Entry> entry = shard.find(rig.hash(key), key);
+        board.found += entry ? 1U : 0U;
+        board.torn += entry && version_of(*entry, key) < 0 ? 1U : 0U;
+    }
+    ::_exit(0);
+}
+
+[[noreturn]] void write_forever(const ShardRig& rig, std::uint64_t seed) {
+    EntryBuffer buffer; // NOLINT(*-member-init): not read
+    Shard shard = rig.view(buffer);
+    std::vector<Sample> samples;
+    for (std::uint32_t i = 0; i < 2 * key_count; ++i) {
+        samples.emplace_back(i % key_count, i + 1, sizeof(ValueHead) + draw(seed) % 200);
+    }
+    for (;;) {
+        Sample& sample = samples[draw(seed) % samples.size()];
+        (void)shard.insert(rig.hash(sample.key), sample.entry(), rig.now, 0);
+    }
+}
+
+// The moment is chosen by how much the parent reads meanwhile: from nothing to many insertions.
+bool kill_one_writer(ShardRig& rig, std::uint64_t& seed) {
+    const pid_t writer = ::fork();
+    if (writer == 0) {
+        write_forever(rig, seed);
+    }
+    const std::uint64_t before = rig.shard.insertions();
+    const bool wait = draw(seed) % 8 != 0;
+    while (wait && rig.shard.insertions() == before) {
+        ::sched_yield();
+    }
+    bool sound = true;
+    for (std::uint64_t i = draw(seed) % 500; i > 0; --i) {
+        sound = rig.get(i % key_count) != -2 && sound;
+    }
+    ::kill(writer, SIGKILL);
+    return ::waitpid(writer, nullptr, 0) == writer && sound && is_sound(rig, {}) &&
+           rig.put(next_key, 3, small) == Stored::yes && rig.get(next_key) == 3;
+}
+
+void test_writer_when_killed_at_random_then_those_who_read_find_no_torn_octet(void** /*state*/) {
+    constexpr std::size_t rounds = 1000;
+    const double begin = seconds();
+    ShardRig rig{{.buckets = 8, .ring_words = 512}};
+    const Region memory{sizeof(Board)};
+    Board& board = *static_cast<Board*>(static_cast<void*>(memory.data()));
+    const pid_t reader = ::fork();
+    if (reader == 0) {
+        read_until_over(rig, board);
+    }
+    std::uint64_t seed = 1;
+    std::size_t done = 0;
+    while (done < rounds && seconds() < begin + most_seconds_at_random &&
+           kill_one_writer(rig, seed)) {
+        ++done;
+    }
+    const bool enough = done == rounds || seconds() >= begin + most_seconds_at_random;
+    board.over = true;
+    int status = -1;
+    assert_int_equal(::waitpid(reader, &status, 0), reader);
+    assert_int_equal(status, 0);
+    assert_true(enough);
+    assert_int_equal(board.torn.load(), 0);
+    assert_true(board.found.load() > 0);
+    print_message("# %zu kills, %llu insertions, %llu found by the reader, %.1f s\n", done,
+                  1ULL * rig.shard.insertions(), 1ULL * board.found.load(), seconds() - begin);
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test(test_writer_when_killed_in_any_instruction_then_nobody_is_hurt),
+        cmocka_unit_test(test_writer_when_killed_at_random_then_those_who_read_find_no_torn_octet),
+    };
+    return cmocka_run_group_tests_name("shared/killed_writer", tests, nullptr, nullptr);
+}
