@@ -151,10 +151,9 @@ install_packages() {
 
 ## Building
 
-# build DIRECTORY CONFIGURE-ARGUMENT...: configures and makes it, tests included when it is not
-# build/ itself.
-build() {
-    local directory=$1 what=all
+# configure_in DIRECTORY CONFIGURE-ARGUMENT...
+configure_in() {
+    local directory=$1
     shift
     if [ ! -e configure ]; then
         step "Generating configure" autoreconf -i || return
@@ -163,6 +162,13 @@ build() {
     if [ ! -e "$directory/config.status" ]; then
         step "Configuring $directory" env -C "$directory" "$top/configure" "$@" || return
     fi
+}
+
+# build DIRECTORY CONFIGURE-ARGUMENT...: configures and makes it, tests included when it is not
+# build/ itself.
+build() {
+    local directory=$1 what=all
+    configure_in "$@" || return
     [ "$directory" = build ] || what=check
     step "Building $directory" make -C "$directory" -j "$jobs" $what TESTS=
 }
@@ -410,6 +416,14 @@ fuzz() {
     done
 }
 
+# What several processes do to the memory they share, as threads, and nothing else of the program.
+thread_sanitizer() {
+    local only=tests/shared/test_threads
+    configure_in build/tsan --enable-werror --enable-tsan CXXFLAGS='-g -O1' &&
+        run_tests "Running the cache under ThreadSanitizer" build/tsan TESTS=$only \
+            check_PROGRAMS=$only check_LIBRARIES= noinst_LIBRARIES= sbin_PROGRAMS=
+}
+
 check() {
     local packages passed failed skipped
     mapfile -t packages < <(grep -v '^#' tests/packages)
@@ -430,6 +444,7 @@ check() {
     else
         failed_steps=$((failed_steps + 1))
     fi
+    attempt thread_sanitizer
     if [ "${CI:-}" = true ]; then
         attempt fuzz
         attempt step "make distcheck" make -C build/check -j "$jobs" distcheck
