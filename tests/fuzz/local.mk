@@ -4,12 +4,14 @@
 fuzz_harness = tests/fuzz/fuzz.hh
 fuzz_runner = $(fuzz_harness) tests/fuzz/run_corpus.cc
 fuzz_corpora = \
+	tests/fuzz/corpus_cache \
 	tests/fuzz/corpus_config \
 	tests/fuzz/corpus_frame \
 	tests/fuzz/corpus_kept \
 	tests/fuzz/corpus_query \
 	tests/fuzz/corpus_response
 fuzz_targets = \
+	tests/fuzz/fuzz_cache \
 	tests/fuzz/fuzz_config \
 	tests/fuzz/fuzz_frame \
 	tests/fuzz/fuzz_kept \
@@ -23,6 +25,8 @@ EXTRA_DIST += tests/fuzz/corpus tests/fuzz/make_corpus.py
 
 fuzz_config_libraries = libconfig.a libbase.a $(CONFIG_LIBS)
 
+tests_fuzz_corpus_cache_SOURCES = tests/fuzz/fuzz_cache.cc $(fuzz_runner)
+tests_fuzz_corpus_cache_LDADD = libshared.a
 tests_fuzz_corpus_config_SOURCES = tests/fuzz/fuzz_config.cc $(fuzz_runner)
 tests_fuzz_corpus_config_LDADD = $(fuzz_config_libraries)
 tests_fuzz_corpus_kept_SOURCES = tests/fuzz/fuzz_kept.cc tests/fuzz/asked.hh $(fuzz_runner)
@@ -39,6 +43,8 @@ noinst_PROGRAMS = $(fuzz_targets)
 else
 EXTRA_PROGRAMS = $(fuzz_targets)
 endif
+tests_fuzz_fuzz_cache_SOURCES = tests/fuzz/fuzz_cache.cc $(fuzz_harness)
+tests_fuzz_fuzz_cache_LDADD = libshared.a $(LIB_FUZZING_ENGINE)
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.cc
 tests_fuzz_fuzz_config_LDADD = $(fuzz_config_libraries) $(LIB_FUZZING_ENGINE)
 tests_fuzz_fuzz_kept_SOURCES = tests/fuzz/fuzz_kept.cc tests/fuzz/asked.hh $(fuzz_harness)

@@ -270,6 +270,43 @@ TTLS = {"ttl-" + str(ttl): response(record(QNAME, A, ADDRESS, ttl=ttl))
         for ttl in (0, 1, 2**31 - 1, 2**31, 2**32 - 1)}
 
 
+def entry(size, octets_of_key, filling=0, stored_at=1000, ttl=60, fill=b"k"):
+    """As it lies in the ring of a shard, with neither position nor check."""
+    head = struct.pack("<QQQ", size, stored_at << 16 | octets_of_key << 3 | filling, ttl)
+    return head + fill * (max(size - 3, 0) * 8)
+
+
+# Buckets less one, words of the ring beyond 64, flags; what follows is repeated all over the shard.
+AS_IS, POSITIONS, MENDED, USED = 0, 1, 3, 7
+CACHES = {
+    "zeros": bytes([0, 0, AS_IS, 0]),
+    "ones": bytes([3, 127, AS_IS, 255]),
+    "positions-low": bytes([1, 9, AS_IS]) + struct.pack("<Q", 1),
+    "positions-ring": bytes([1, 0, AS_IS]) + struct.pack("<Q", 64),
+    "positions-used-up": bytes([1, 0, AS_IS]) + struct.pack("<Q", (1 << 51) - 1),
+    "no-check": bytes([0, 0, POSITIONS]) + entry(6, 8),
+    "size-0": bytes([0, 3, MENDED]) + struct.pack("<Q", 0),
+    "size-1": bytes([0, 3, USED]) + struct.pack("<Q", 1),
+    "size-2": bytes([0, 3, USED]) + struct.pack("<Q", 2),
+    "size-3": bytes([0, 3, USED]) + entry(3, 0),
+    "size-most": bytes([0, 100, USED]) + entry(0xffff, 8)[:4096],
+    "plain": bytes([0, 64, MENDED]) + entry(6, 8),
+    "used": bytes([0, 64, USED]) + entry(6, 8),
+    "used-large": bytes([0, 127, USED]) + entry(40, 8),
+    "expired": bytes([0, 64, USED]) + entry(6, 8, stored_at=0, ttl=0),
+    "far-future": bytes([0, 64, USED]) + entry(6, 8, stored_at=(1 << 48) - 1, ttl=(1 << 32) - 1),
+    "key-all": bytes([0, 64, USED]) + entry(6, 24),
+    "key-past-end": bytes([0, 64, USED]) + entry(6, 25),
+    "key-most": bytes([0, 64, USED]) + entry(100, 511),
+    "key-too-long": bytes([0, 64, USED]) + entry(100, 512),
+    "key-longest": bytes([0, 64, USED]) + entry(100, 0x1fff),
+    "filling-7": bytes([0, 64, USED]) + entry(6, 8, 7),
+    "filling-past-key": bytes([0, 64, USED]) + entry(4, 8, 1),
+    "filling-of-nothing": bytes([0, 64, USED]) + entry(3, 0, 7),
+    "four-buckets": bytes([3, 64, USED]) + entry(6, 8),
+}
+
+
 def write(target, files, prefix=b""):
     directory = HERE / target
     directory.mkdir(parents=True, exist_ok=True)
@@ -290,3 +327,4 @@ write("kept", RESPONSES | TTLS, b"\0\xff")  # TTLs of up to 2**31, 2**15 for neg
 write("kept", {"bounds-" + name: b"\0\x2a" + RESPONSES[name]
                for name in ("addresses", "cname", "nxdomain", "nodata", "servfail-edes")})
 write("frame", FRAMES)
+write("cache", CACHES)
