@@ -2,7 +2,7 @@
 # BENCHFLAGS are options of tests/bench/run.py, for instance BENCHFLAGS='--quick'. `make check`
 # compiles the tools, so that they keep up with src/, and runs none of them.
 
-check_PROGRAMS += tests/bench/load tests/bench/responder
+check_PROGRAMS += tests/bench/load tests/bench/responder tests/bench/zipf
 
 tests_bench_load_SOURCES = \
 	tests/bench/client.cc tests/bench/client.hh \
@@ -18,6 +18,10 @@ tests_bench_responder_SOURCES = \
 	tests/bench/session.cc tests/bench/session.hh
 tests_bench_responder_LDADD = libbase.a $(GNUTLS_LIBS)
 
+# The shared cache by itself, in a minute: `make bench-cache`.
+tests_bench_zipf_SOURCES = tests/bench/zipf.cc
+tests_bench_zipf_LDADD = libshared.a libbase.a
+
 EXTRA_DIST += \
 	tests/bench/README.md \
 	tests/bench/measure.py \
@@ -30,7 +34,11 @@ EXTRA_DIST += \
 bench: dotproxy$(EXEEXT) tests/bench/load$(EXEEXT) tests/bench/responder$(EXEEXT)
 	PYTHONDONTWRITEBYTECODE=1 python3 $(top_srcdir)/tests/bench/run.py \
 	    --dotproxy=./dotproxy$(EXEEXT) --tools=tests/bench --out=bench-results $(BENCHFLAGS)
-.PHONY: bench
+
+bench-cache: tests/bench/zipf$(EXEEXT)
+	tests/bench/zipf$(EXEEXT)
+
+.PHONY: bench bench-cache
 
 clean-local:
 	rm -rf bench-results
