@@ -8,6 +8,7 @@
 #include <cstring>
 #include <sys/socket.h>
 #include <system_error>
+#include <unistd.h>
 
 namespace dotproxy {
 
@@ -51,6 +52,11 @@ bool hand_over(const Handover& handover, int connection,
 }
 
 Fd take_over(const Handover& handover, std::span<std::uint8_t> room, std::size_t& size) noexcept {
+    // The kernel would hand out the message and drop the connection if it had no number for it.
+    // Only this thread makes descriptors, so one that can be had now can be had then.
+    if (!Fd{::dup(handover.out.get())}) {
+        return Fd{};
+    }
     std::uint8_t mark = 0;
     std::array<iovec, 2> parts{iovec{.iov_base = &mark, .iov_len = 1},
                                iovec{.iov_base = room.data(), .iov_len = room.size()}};
@@ -62,12 +68,14 @@ Fd take_over(const Handover& handover, std::span<std::uint8_t> room, std::size_t
     message.msg_controllen = control.octets.size();
     const ssize_t count = ::recvmsg(handover.out.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (count < 1) {
+        errno = count < 0 ? errno : EAGAIN;
         return Fd{};
     }
     size = static_cast<std::size_t>(count) - 1;
     const cmsghdr* header = CMSG_FIRSTHDR(&message);
     if (header == nullptr || header->cmsg_type != SCM_RIGHTS) {
-        return Fd{}; // out of descriptors: the kernel dropped it
+        errno = EBADMSG; // refused by a security module, or the end of something that is no client
+        return Fd{};
     }
     int connection = -1;
     std::memcpy(&connection, CMSG_DATA(header), sizeof connection);

@@ -28,7 +28,8 @@ struct Handover {
                              std::span<const std::uint8_t> unread) noexcept;
 
 /// Takes one connection, with `unread` written to the front of `room` and its size to `size`. An
-/// empty Fd: there is none (or another worker was quicker).
+/// empty Fd, by errno: EAGAIN, there is none (or another worker was quicker); EMFILE or ENOMEM, no
+/// room for a descriptor: it stays in the queue; EBADMSG, it was lost on its way.
 [[nodiscard]] Fd take_over(const Handover& handover, std::span<std::uint8_t> room,
                            std::size_t& size) noexcept;
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <fcntl.h>
 #include <numeric>
 #include <string>
@@ -167,27 +168,40 @@ void test_hand_over_when_the_socket_is_full_then_later(void** /*state*/) {
     assert_true(hand_over(handover, client.near.get(), unread));
 }
 
-// The kernel drops a descriptor that it cannot install. The client sees its connection closed, and
-// the next one comes through.
-void test_take_over_when_out_of_descriptors_then_none_and_the_next_works(void** /*state*/) {
+// The kernel would drop a connection that it has no number for: it stays where it is (L47, L65).
+void test_take_over_when_out_of_descriptors_then_it_stays_in_the_queue(void** /*state*/) {
     const Handover handover = make_handover();
     const Pair client;
-    assert_true(hand_over(handover, client.near.get(), octets("lost")));
-    assert_true(hand_over(handover, client.near.get(), octets("next")));
+    assert_true(hand_over(handover, client.near.get(), octets("first")));
+    assert_true(hand_over(handover, client.near.get(), octets("second")));
     const pid_t worker = ::fork();
     if (worker == 0) {
         rlimit limit{};
         ::getrlimit(RLIMIT_NOFILE, &limit);
         const rlimit none{.rlim_cur = 0, .rlim_max = limit.rlim_max};
         ::setrlimit(RLIMIT_NOFILE, &none);
-        const bool dropped = !Taken{handover}.connection;
+        const bool stayed = !Taken{handover}.connection && errno == EMFILE;
         ::setrlimit(RLIMIT_NOFILE, &limit);
-        const Taken next{handover};
-        ::_exit(dropped && next.connection && next.unread_is(octets("next")) ? 0 : 1);
+        const Taken first{handover};
+        const Taken second{handover};
+        ::_exit(stayed && first.connection && first.unread_is(octets("first")) &&
+                        second.connection && second.unread_is(octets("second"))
+                    ? 0
+                    : 1);
     }
     int status = -1;
     assert_int_equal(::waitpid(worker, &status, 0), worker);
     assert_int_equal(status, 0);
+}
+
+void test_take_over_when_nothing_or_no_connection_comes_then_errno_tells(void** /*state*/) {
+    const Handover handover = make_handover();
+    errno = 0;
+    assert_false(bool{Taken{handover}.connection});
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(::send(handover.in.get(), "alone", 5, 0), 5);
+    assert_false(bool{Taken{handover}.connection});
+    assert_int_equal(errno, EBADMSG);
 }
 
 } // namespace
@@ -200,7 +214,8 @@ int main() {
         cmocka_unit_test(test_take_over_when_nothing_is_there_then_none_and_no_wait),
         cmocka_unit_test(test_take_over_when_several_take_then_each_connection_once),
         cmocka_unit_test(test_hand_over_when_the_socket_is_full_then_later),
-        cmocka_unit_test(test_take_over_when_out_of_descriptors_then_none_and_the_next_works),
+        cmocka_unit_test(test_take_over_when_out_of_descriptors_then_it_stays_in_the_queue),
+        cmocka_unit_test(test_take_over_when_nothing_or_no_connection_comes_then_errno_tells),
     };
     return cmocka_run_group_tests_name("proxy/handover", tests, nullptr, nullptr);
 }
