@@ -1,5 +1,6 @@
 noinst_LIBRARIES += libproxy.a
 libproxy_a_SOURCES = \
+	src/proxy/address_counts.cc src/proxy/address_counts.hh \
 	src/proxy/answer_cache.cc src/proxy/answer_cache.hh \
 	src/proxy/client.hh \
 	src/proxy/connection.cc src/proxy/connection.hh \
@@ -11,6 +12,7 @@ libproxy_a_SOURCES = \
 	src/proxy/slots.cc src/proxy/slots.hh \
 	src/proxy/tcp_client.hh \
 	src/proxy/tcp_front.cc src/proxy/tcp_front.hh \
+	src/proxy/tcp_intake.cc src/proxy/tcp_intake.hh \
 	src/proxy/turn.hh \
 	src/proxy/udp_front.cc src/proxy/udp_front.hh \
 	src/proxy/upstreams.cc src/proxy/upstreams.hh \

@@ -4,13 +4,15 @@
 #include "proxy/tcp_front.hh"
 
 #include "dns/frame.hh"
-#include "proxy/courtesy.hh"
 #include "proxy/relay.hh"
 #include "shared/counters.hh"
 
 #include <algorithm>
 #include <cerrno>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <utility>
 
 namespace dotproxy {
 
@@ -19,16 +21,20 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Clock::duration first_query_time = 5s;
+// A client that has answers to read takes at least so many octets in each write time, or it is cut:
+// 13 kbit/s. Slower links than that carry no TCP for DNS, and who reads single octets is no client.
 constexpr Clock::duration write_time = 10s;
+constexpr std::uint64_t least_read = 16384;
 constexpr Clock::duration leave_again = 10ms;
-constexpr Clock::duration resource_pause = 50ms; // L47
-constexpr Clock::duration share_pause = 5ms;
 constexpr std::size_t output_limit = 65536; // a client with more than this unread is not read
 constexpr std::size_t read_size = 16384;
 // What one client that does not read, and all clients together, can make a worker hold.
 constexpr std::size_t client_output_cap = 1U << 20U;
 constexpr std::size_t held_cap = 64U << 20U;
-constexpr unsigned accepts_per_turn = 16;
+// Connections that were closed in this turn have their place until it ends.
+constexpr unsigned spare_places = 64;
+// One address may have this many connections with a worker, however low the limit (C15).
+constexpr std::uint64_t least_per_address = 16;
 constexpr std::uint64_t share_counts_from = 64; // clients; with fewer, who has them does not matter
 
 } // namespace
@@ -37,82 +43,43 @@ void TcpClient::on_ready(std::uint32_t ready) noexcept {
     front.on_ready(*this, ready);
 }
 
-void TcpFront::Source::on_ready(std::uint32_t /*events*/) noexcept {
-    if (!front.courtesy_.step_back()) {
-        front.come_in(*this);
-    }
-}
-
 TcpFront::TcpFront(Turn& turn, Relay& relay, Courtesy& courtesy, const CounterRegion& all,
                    const Handover& handover)
-    : turn_{turn}, relay_{relay}, courtesy_{courtesy}, all_{all}, handover_{handover},
+    : turn_{turn}, relay_{relay}, all_{all}, handover_{handover},
       first_query_{std::max(first_query_time, Clock::duration{turn.config.timeouts.client_idle})},
       idle_{turn.config.timeouts.client_idle}, writing_{write_time}, leaving_{leave_again},
-      pause_{resource_pause}, yield_{share_pause}, clients_{turn.config.limits.tcp_clients +
-                                                            accepts_per_turn * 4} {}
+      intake_{turn, *this, courtesy, handover},
+      // Every client can have an address of its own, and so can one that is refused.
+      addresses_{turn.config.limits.tcp_clients + spare_places + 1},
+      clients_{turn.config.limits.tcp_clients + spare_places} {}
 
 TcpFront::~TcpFront() = default;
 
-bool TcpFront::open(const Listener& listener) {
-    return open(listener.socket.get(), false);
-}
-
-bool TcpFront::open_handover() {
-    return open(handover_.out.get(), true);
-}
-
-bool TcpFront::open(int socket, bool handover) {
-    sources_.push_back(std::make_unique<Source>(*this, socket, handover));
-    return courtesy_.open(socket, *sources_.back());
-}
-
-void TcpFront::come_in(const Source& source) noexcept {
-    if (source.handover) {
-        take_over_from();
-    } else {
-        accept_from(source.socket);
+void TcpFront::welcome(Fd socket, const std::optional<Address>& peer) noexcept {
+    if (TcpClient* client = admit(std::move(socket), peer)) {
+        read(*client); // the query is often there already
     }
 }
 
-void TcpFront::accept_from(int listening) noexcept {
-    for (unsigned i = 0; i < accepts_per_turn && !paused_.armed(); ++i) {
-        Fd socket{::accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
-        if (!socket) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-                turn_.counters.add(Counter::accept_paused);
-                pause(pause_);
-            }
-            return;
-        }
-        turn_.counters.add(Counter::tcp_accepted);
-        TcpClient* client = admit(std::move(socket));
-        if (client != nullptr && more_than_its_share()) {
-            pause(yield_);
-        }
-        if (client != nullptr) {
-            read(*client); // the query is often there already
-        }
-    }
-}
-
-void TcpFront::take_over_from() noexcept {
-    for (unsigned i = 0; i < accepts_per_turn; ++i) {
-        std::size_t size = 0;
-        Fd socket = take_over(handover_, turn_.scratch, size);
-        if (!socket) {
-            return;
-        }
-        TcpClient* client = admit(std::move(socket));
-        if (client != nullptr) {
-            client->greeted = true;
-            take(*client, std::span{turn_.scratch}.first(size));
-        }
+void TcpFront::adopt(Fd socket, dns::Octets unread) noexcept {
+    sockaddr_storage name{};
+    socklen_t size = sizeof name;
+    // Fails for one that was reset on the way; the next read will tell.
+    static_cast<void>(::getpeername(socket.get(), reinterpret_cast<sockaddr*>(&name), &size));
+    if (TcpClient* client = admit(std::move(socket), Address::from(name))) {
+        client->greeted = true;
+        take(*client, unread);
     }
 }
 
 /// Makes a client of a connection; where there is no room the one that was idle longest makes way
 /// (RFC 7766, section 6.2.3). nullptr: refused.
-TcpClient* TcpFront::admit(Fd socket) noexcept {
+TcpClient* TcpFront::admit(Fd socket, const std::optional<Address>& peer) noexcept {
+    AddressCounts::Place place = addresses_.enter(peer);
+    if (is_too_many(place)) {
+        turn_.counters.add(Counter::tcp_refused_address);
+        return nullptr;
+    }
     if (full()) {
         TcpClient* idlest = first_query_.pop(TimePoint::max()); // has shown no use for it yet
         idlest = idlest != nullptr ? idlest : idle_.pop(TimePoint::max());
@@ -122,7 +89,8 @@ TcpClient* TcpFront::admit(Fd socket) noexcept {
         }
     }
     const int fd = socket.get();
-    TcpClient* client = full() ? nullptr : clients_.create(*this, std::move(socket));
+    TcpClient* client =
+        full() ? nullptr : clients_.create(*this, std::move(socket), std::move(place));
     if (client == nullptr) {
         turn_.counters.add(Counter::tcp_refused);
         return nullptr;
@@ -142,32 +110,19 @@ bool TcpFront::full() const noexcept {
     return all_.sum(Counter::tcp_clients) >= turn_.config.limits.tcp_clients;
 }
 
-/// Whether the other workers should come to the next connections first (L67).
+/// Whether an address has its share already (C15). As long as half of the places are free it can
+/// only have less than the other half; from then on it gets no more than its part of that half from
+/// each worker. So with W workers there is always a 2W-th of all places left for others.
+bool TcpFront::is_too_many(const AddressCounts::Place& place) const noexcept {
+    const std::uint64_t half = turn_.config.limits.tcp_clients / 2;
+    return !place || (all_.sum(Counter::tcp_clients) >= half &&
+                      place.count() > std::max(half / all_.size(), least_per_address));
+}
+
 bool TcpFront::more_than_its_share() const noexcept {
     const std::uint64_t own = clients_.size();
     return own > share_counts_from &&
            own * all_.size() > all_.sum(Counter::tcp_clients) + all_.size() * share_counts_from / 2;
-}
-
-void TcpFront::pause(DeadlineQueue<Pause>& length) noexcept {
-    if (!paused_.armed()) {
-        for (const auto& source : sources_) {
-            courtesy_.close(source->socket);
-        }
-    }
-    length.arm(paused_, turn_.now);
-}
-
-void TcpFront::resume() noexcept {
-    if (draining_) {
-        return;
-    }
-    for (const auto& source : sources_) {
-        if (!courtesy_.open(source->socket, *source)) {
-            pause(pause_);
-            return;
-        }
-    }
 }
 
 void TcpFront::on_ready(TcpClient& client, std::uint32_t events) noexcept {
@@ -316,6 +271,7 @@ void TcpFront::write(TcpClient& client) noexcept {
         if (count > 0) {
             client.out.consume(static_cast<std::size_t>(count));
             client.out.release();
+            client.written += static_cast<std::uint64_t>(count);
             account(client);
         } else if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
             close(client);
@@ -352,10 +308,9 @@ void TcpFront::take_waiting() noexcept {
 
 void TcpFront::set_timer(TcpClient& client) noexcept {
     if (!client.out.empty()) {
-        // All of it has to be read in one write time: a reader of single octets does not extend it.
         if (!client.stuck) {
             client.stuck = true;
-            writing_.arm(client, turn_.now);
+            watch_reading(client);
         }
         return;
     }
@@ -366,6 +321,20 @@ void TcpFront::set_timer(TcpClient& client) noexcept {
     if (client.in_flight == 0 && !client.armed()) {
         (client.greeted ? idle_ : first_query_).arm(client, turn_.now);
     }
+}
+
+/// Gives the client a write time in which to read.
+void TcpFront::watch_reading(TcpClient& client) noexcept {
+    client.read_before = read_by(client);
+    writing_.arm(client, turn_.now);
+}
+
+/// How many octets of answers have arrived at the client in all. What the kernel took from us says
+/// little: it holds megabytes, and reports room only when a third of that is free.
+std::uint64_t TcpFront::read_by(const TcpClient& client) noexcept {
+    int under_way = 0;
+    static_cast<void>(::ioctl(client.socket.get(), SIOCOUTQ, &under_way));
+    return client.written - static_cast<std::uint64_t>(under_way);
 }
 
 void TcpFront::set_events(TcpClient& client) noexcept {
@@ -387,15 +356,18 @@ void TcpFront::expire() noexcept {
         close(*client);
     }
     while (TcpClient* client = writing_.pop(turn_.now)) {
+        if (read_by(*client) - client->read_before >= least_read) {
+            watch_reading(*client);
+            continue;
+        }
         turn_.counters.add(Counter::tcp_timed_out);
         close(*client);
     }
+    handover_full_ = false;
     while (TcpClient* client = leaving_.pop(turn_.now)) {
         leave(*client);
     }
-    if (pause_.pop(turn_.now) != nullptr || yield_.pop(turn_.now) != nullptr) {
-        resume();
-    }
+    intake_.expire();
 }
 
 void TcpFront::soonest(TimePoint& earliest) const noexcept {
@@ -406,22 +378,12 @@ void TcpFront::soonest(TimePoint& earliest) const noexcept {
     idle_.soonest(earliest);
     writing_.soonest(earliest);
     leaving_.soonest(earliest);
-    pause_.soonest(earliest);
-    yield_.soonest(earliest);
+    intake_.soonest(earliest);
 }
 
 void TcpFront::drain(bool to_successor) noexcept {
     to_successor_ = to_successor;
-    if (paused_.armed()) {
-        paused_.disarm();
-    } else if (!draining_) {
-        for (const auto& source : sources_) {
-            come_in(*source); // what this worker may have been woken for: no other one was
-        }
-        for (const auto& source : sources_) {
-            courtesy_.close(source->socket);
-        }
-    }
+    intake_.close();
     draining_ = true;
     clients_.for_each([this](TcpClient& client) { mark_dirty(client); });
 }
@@ -432,7 +394,8 @@ void TcpFront::leave(TcpClient& client) noexcept {
         close(client);
         return;
     }
-    if (hand_over(handover_, client.socket.get(), client.in.view())) {
+    handover_full_ = handover_full_ || !hand_over(handover_, client.socket.get(), client.in.view());
+    if (!handover_full_) {
         turn_.counters.add(Counter::tcp_handed_over);
         close(client);
     } else {

@@ -3,19 +3,22 @@
 //
 // TcpFront: all TCP clients of a worker, on all its listening sockets. Queries are taken as they
 // come and answered as their answers come (C5, C6). What one client can make us hold is bounded: so
-// many queries in flight, so many octets of answers; beyond that it is not read (L29).
+// many queries in flight, so many octets of answers; beyond that it is not read (L29). So is how
+// many connections one address can have (C15).
 
 #pragma once
 
 #include "base/deadline.hh"
 #include "base/listener.hh"
 #include "base/slab.hh"
+#include "proxy/address_counts.hh"
 #include "proxy/client.hh"
 #include "proxy/handover.hh"
 #include "proxy/tcp_client.hh"
+#include "proxy/tcp_intake.hh"
 #include "proxy/turn.hh"
 
-#include <memory>
+#include <optional>
 #include <vector>
 
 namespace dotproxy {
@@ -34,9 +37,10 @@ class TcpFront final : public Front {
     TcpFront& operator=(const TcpFront&) = delete;
 
     /// Starts to accept; false when the kernel refuses. `listener` outlives it.
-    [[nodiscard]] bool open(const Listener& listener);
+    [[nodiscard]] bool open(const Listener& listener) { return intake_.open(listener); }
+
     /// Starts to take the connections that draining workers hand over; false as above.
-    [[nodiscard]] bool open_handover();
+    [[nodiscard]] bool open_handover() { return intake_.open_handover(); }
 
     /// Accepts and reads no more. Clients with nothing in flight leave: to the next generation
     /// where `to_successor`, else they are closed; the others follow when they have their answers.
@@ -49,6 +53,13 @@ class TcpFront final : public Front {
                                                   std::size_t size) noexcept override;
     void end_answer(const Client& client, std::size_t size) noexcept override;
 
+    /// A new connection; closed at once where there is no room for it.
+    void welcome(Fd socket, const std::optional<Address>& peer) noexcept;
+    /// One that another worker had, and what that one had read of a query; as above.
+    void adopt(Fd socket, dns::Octets unread) noexcept;
+    /// Whether the other workers should come to the next connections first (L67).
+    [[nodiscard]] bool more_than_its_share() const noexcept;
+
     void on_ready(TcpClient& client, std::uint32_t events) noexcept;
 
     /// Takes queries that were read before and had to wait.
@@ -59,29 +70,9 @@ class TcpFront final : public Front {
     void bury() noexcept;
 
   private:
-    /// A listening socket, or the end of the handover that connections come out of.
-    struct Source final : Watch {
-        Source(TcpFront& its_front, int its_socket, bool takes_over) noexcept
-            : front{its_front}, socket{its_socket}, handover{takes_over} {}
-
-        void on_ready(std::uint32_t events) noexcept override;
-        TcpFront& front;
-        int socket;
-        bool handover;
-    };
-
-    /// All accepting is paused while this is armed.
-    struct Pause : Deadline {};
-
-    [[nodiscard]] bool open(int socket, bool handover);
-    void come_in(const Source& source) noexcept;
-    void accept_from(int listening) noexcept;
-    void take_over_from() noexcept;
-    [[nodiscard]] TcpClient* admit(Fd socket) noexcept;
+    [[nodiscard]] TcpClient* admit(Fd socket, const std::optional<Address>& peer) noexcept;
     [[nodiscard]] bool full() const noexcept;
-    [[nodiscard]] bool more_than_its_share() const noexcept;
-    void pause(DeadlineQueue<Pause>& length) noexcept;
-    void resume() noexcept;
+    [[nodiscard]] bool is_too_many(const AddressCounts::Place& place) const noexcept;
 
     void read(TcpClient& client) noexcept;
     void take(TcpClient& client, dns::Octets octets) noexcept;
@@ -91,6 +82,8 @@ class TcpFront final : public Front {
     void set_events(TcpClient& client) noexcept;
     void mark_dirty(TcpClient& client) noexcept;
     void write(TcpClient& client) noexcept;
+    void watch_reading(TcpClient& client) noexcept;
+    [[nodiscard]] static std::uint64_t read_by(const TcpClient& client) noexcept;
     void leave(TcpClient& client) noexcept;
     void account(TcpClient& client) noexcept;
     void close(TcpClient& client) noexcept;
@@ -98,7 +91,6 @@ class TcpFront final : public Front {
 
     Turn& turn_;
     Relay& relay_;
-    Courtesy& courtesy_;
     const CounterRegion& all_;
     const Handover& handover_;
     // Deadlines, before what stands in them.
@@ -106,11 +98,9 @@ class TcpFront final : public Front {
     DeadlineQueue<TcpClient> idle_;        // nothing in flight; only a whole query counts (C10)
     DeadlineQueue<TcpClient> writing_;     // answers that the client does not read
     DeadlineQueue<TcpClient> leaving_;     // draining, and the handover was busy
-    DeadlineQueue<Pause> pause_;           // out of resources
-    DeadlineQueue<Pause> yield_;           // others have fewer clients
-    Pause paused_;
+    TcpIntake intake_;
+    AddressCounts addresses_; // before the clients, who have their places in it
     Slab<TcpClient> clients_;
-    std::vector<std::unique_ptr<Source>> sources_;
     std::vector<TcpClient*> dirty_;
     std::vector<Handle> waiting_;
     std::vector<TcpClient*> closed_;
@@ -118,6 +108,7 @@ class TcpFront final : public Front {
     std::size_t held_{0};     // octets in the buffers of all clients
     bool draining_{false};
     bool to_successor_{false};
+    bool handover_full_{false}; // found so in this turn: the others need not try
 };
 
 } // namespace dotproxy

@@ -13,7 +13,7 @@ namespace dotproxy {
 namespace {
 
 constexpr std::array<const char*, counter_count> names{
-    "udp_queries",
+    "udp_queries", // one a line, so that changes stay small
     "tcp_queries",
     "udp_answers",
     "tcp_answers",
@@ -38,6 +38,7 @@ constexpr std::array<const char*, counter_count> names{
     "tcp_timed_out",
     "tcp_handed_over",
     "accept_paused",
+    "tcp_refused_address",
     "upstream_connects",
     "upstream_handshakes",
     "upstream_resumed",

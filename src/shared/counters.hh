@@ -38,9 +38,10 @@ enum class Counter : std::uint8_t {
     tcp_accepted,
     tcp_refused, // over limits.tcp_clients
     tcp_idle_closed,
-    tcp_timed_out,   // slow readers and writers (L26)
-    tcp_handed_over, // to the next generation, at a reload
-    accept_paused,   // out of descriptors or memory (L47)
+    tcp_timed_out,       // slow readers and writers (L26)
+    tcp_handed_over,     // to the next generation, at a reload
+    accept_paused,       // out of descriptors or memory (L47)
+    tcp_refused_address, // one address had too many (C15)
     upstream_connects,
     upstream_handshakes,
     upstream_resumed,

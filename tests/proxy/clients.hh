@@ -12,6 +12,8 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <optional>
 #include <span>
 #include <sys/socket.h>
@@ -59,12 +61,16 @@ class UdpClient {
 
 class TcpClient {
   public:
-    /// `receive_buffer`: octets the kernel holds for it, 0 for the default.
+    /// `receive_buffer`: octets the kernel holds for it, 0 for the default. Where it is given,
+    /// segments are small as well: the server's kernel holds a number of segments, not of octets.
     explicit TcpClient(const Address& server, int receive_buffer = 0)
         : socket_{::socket(server.family(), SOCK_STREAM | SOCK_CLOEXEC, 0)} {
         if (receive_buffer != 0) {
             ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer,
                          sizeof receive_buffer);
+            constexpr int small_segment = 536;
+            ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_MAXSEG, &small_segment,
+                         sizeof small_segment);
         }
         static_cast<void>(::connect(socket_.get(), server.data(), server.size()));
     }
@@ -96,6 +102,13 @@ class TcpClient {
         Message message{held_.begin() + 2, end};
         held_.erase(held_.begin(), end);
         return message;
+    }
+
+    /// Takes no more than so many octets from the kernel and throws them away; how many it took.
+    std::size_t discard(std::size_t most) const {
+        Message octets(most);
+        const ssize_t count = ::recv(socket_.get(), octets.data(), most, MSG_DONTWAIT);
+        return count > 0 ? static_cast<std::size_t>(count) : 0;
     }
 
     /// Whether the server has closed the connection, and how.
