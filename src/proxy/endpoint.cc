@@ -16,6 +16,12 @@ constexpr Clock::duration shortest_pause = 50ms;
 constexpr Clock::duration longest_pause = 10s;
 constexpr int outage_share = 64;
 
+// A page in a browser asks for some dozens of names; with an upstream that closes after each answer
+// all of them are asked at once, and a steady 25 a second after that.
+constexpr int connect_burst = 50;
+constexpr Clock::duration connect_interval = 40ms;
+constexpr int answers_per_connect = 4;
+
 /// 3/4 to 5/4 of `pause`, so that workers and hosts do not knock all at once.
 Clock::duration jitter(Clock::duration pause, std::uint32_t random) noexcept {
     return pause * (768 + static_cast<int>(random % 512)) / 1024;
@@ -25,6 +31,20 @@ Clock::duration jitter(Clock::duration pause, std::uint32_t random) noexcept {
 
 std::string Endpoint::text() const {
     return upstream_name_ + " [" + address_.text() + "]";
+}
+
+TimePoint Endpoint::retry_at() const noexcept {
+    return std::max(retry_at_, paid_until_ - (connect_burst - 1) * connect_interval);
+}
+
+void Endpoint::note_connect(TimePoint now) noexcept {
+    paid_until_ = std::max(paid_until_, now) + connect_interval;
+}
+
+void Endpoint::note_answer() noexcept {
+    if (paid_until_ > TimePoint{}) { // what is earned beyond the burst is not kept
+        paid_until_ -= connect_interval / answers_per_connect;
+    }
 }
 
 Trouble Endpoint::recover() noexcept {

@@ -60,7 +60,16 @@ class Endpoint {
     /// Since when it is out of use; meaningful while trouble() is not none.
     [[nodiscard]] TimePoint down_since() const noexcept { return down_since_; }
 
-    [[nodiscard]] TimePoint retry_at() const noexcept { return retry_at_; }
+    /// When it may be connected to again: after the pause of a failure, and with what is left of
+    /// the connects it may have (L35).
+    [[nodiscard]] TimePoint retry_at() const noexcept;
+
+    /// A connection to it is being made. It may have a burst of those, then a few a second: one
+    /// that closes after a single answer is not shaken hands with as often as there are questions.
+    void note_connect(TimePoint now) noexcept;
+    /// A connection to it was of use: each few answers earn another connect, so that one that
+    /// closes after that many never waits (RFC 7766, section 6.2.3).
+    void note_answer() noexcept;
 
     /// When a connection to it was last of use; of the addresses of an upstream, the latest goes
     /// first.
@@ -77,6 +86,7 @@ class Endpoint {
     std::string reason_;
     TimePoint down_since_{};
     TimePoint retry_at_{TimePoint::min()};
+    TimePoint paid_until_{}; // by which all connects so far are within the rate
     TimePoint good_at_{TimePoint::min()};
     unsigned failures_{0}; // in a row
     Trouble trouble_{Trouble::none};

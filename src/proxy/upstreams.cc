@@ -18,13 +18,14 @@ using namespace std::chrono_literals;
 constexpr Clock::duration stagger = 250ms;
 // Between attempts in the side lanes, whose connections may be broken again and again.
 constexpr Clock::duration side_lane_pause = 200ms;
+// In a side lane a connection that has just answered may be about to be closed, as some servers do
+// after each answer: the next question gets time to see it, since it has no more sends to lose.
+constexpr Clock::duration side_lane_rest = 10ms;
 // A connection that was of this much use and is closed while idle is replaced at once, so that the
 // next question need not wait for a handshake. The spare itself is not: it was of no use yet.
 constexpr std::uint64_t worth_a_spare = 4;
-
 // An outage that has lasted this many client time-outs is not about to end.
 constexpr int hopeless_after = 3;
-
 constexpr unsigned no_rank = std::numeric_limits<unsigned>::max();
 
 bool is_attempt(Connection::State state) noexcept {
@@ -116,11 +117,19 @@ void Upstreams::dequeue(Inquiry& inquiry) noexcept {
         inquiry.queue_previous;
 }
 
+/// When a connection can take a question of its lane; max() where only an event can tell.
+TimePoint Upstreams::free_from(const Connection& connection) noexcept {
+    if (!connection.has_room() || (connection.lane() > 0 && connection.in_flight() > 0)) {
+        return TimePoint::max();
+    }
+    const bool rests = connection.lane() > 0 && connection.answers() > 0;
+    return rests ? connection.heard_at() + side_lane_rest : TimePoint::min();
+}
+
 Connection* Upstreams::pick(const Inquiry& inquiry) noexcept {
     Connection* best = nullptr;
     for (const auto& connection : connections_) {
-        const bool alone_if_need_be = inquiry.lane == 0 || connection->in_flight() == 0;
-        if (connection->lane() == inquiry.lane && connection->has_room() && alone_if_need_be &&
+        if (connection->lane() == inquiry.lane && free_from(*connection) <= turn_.now &&
             (best == nullptr || connection->endpoint().rank() < best->endpoint().rank())) {
             best = connection.get();
         }
@@ -209,6 +218,7 @@ bool Upstreams::seek(unsigned lane) noexcept {
 
 void Upstreams::connect(Endpoint& endpoint, unsigned lane) noexcept {
     lanes_[lane].spare_wanted = false;
+    endpoint.note_connect(turn_.now);
     connections_.push_back(std::make_unique<Connection>(turn_, *this, endpoint, context_, lane,
                                                         static_cast<std::uint16_t>(random_())));
     turn_.counters.set(Counter::upstream_connections, connections_.size());
@@ -330,10 +340,15 @@ void Upstreams::on_ready(Connection& connection) noexcept {
             other->close();
         }
     }
+    if (!attempting(connection.lane())) {
+        // Should this one take no more questions soon, the next attempt has nothing to wait for.
+        lanes_[connection.lane()].next_attempt = turn_.now;
+    }
 }
 
 void Upstreams::on_answer(Connection& connection) noexcept {
     Endpoint& endpoint = connection.endpoint();
+    endpoint.note_answer();
     if (endpoint.trouble() != Trouble::none) {
         endpoint.recover();
         log::write_limited(failure_log_, turn_.now, log::Level::notice, "upstream %s: works again",
@@ -433,6 +448,11 @@ void Upstreams::soonest(TimePoint& earliest) noexcept {
         if (pick(*lanes_[lane].first) != nullptr) {
             earliest = turn_.now; // it came back after this turn's queues were handed out
             return;
+        }
+        for (const auto& connection : connections_) {
+            if (connection->lane() == lane) {
+                earliest = std::min(earliest, free_from(*connection));
+            }
         }
         const unsigned ready = best_ready_rank(lane);
         for (const auto& endpoint : endpoints_) {

@@ -83,6 +83,7 @@ class Upstreams {
     void make_endpoints();
     void enqueue(Inquiry& inquiry, bool in_front) noexcept;
     void dequeue(Inquiry& inquiry) noexcept;
+    [[nodiscard]] static TimePoint free_from(const Connection& connection) noexcept;
     [[nodiscard]] Connection* pick(const Inquiry& inquiry) noexcept;
     void send(Connection& connection, Inquiry& inquiry) noexcept;
     void hand_out(unsigned lane) noexcept;

@@ -122,6 +122,51 @@ void test_recover_then_as_new(void** /*state*/) {
     assert_true(it.endpoint.down_since() == start + 24h);
 }
 
+/// How many connects it may have at once from `now` on.
+int burst_at(Endpoint& endpoint, TimePoint now) {
+    int connects = 0;
+    while (endpoint.retry_at() <= now && connects < 1000) {
+        endpoint.note_connect(now);
+        ++connects;
+    }
+    return connects;
+}
+
+// L35: some dozens for a burst of questions, 25 a second from then on, however long it goes.
+void test_connect_when_again_and_again_then_a_burst_and_then_a_rate(void** /*state*/) {
+    Case it;
+    assert_int_equal(burst_at(it.endpoint, start), 50);
+    assert_true(it.endpoint.retry_at() == start + 40ms);
+    int connects = 0;
+    for (auto time = 0ms; time <= 10s; time += 1ms) {
+        connects += burst_at(it.endpoint, start + time);
+    }
+    assert_int_equal(connects, 250);
+    assert_int_equal(burst_at(it.endpoint, start + 12s), 50); // two seconds of rest make a burst
+}
+
+// RFC 7766, section 6.2.3: who closes after some answers is connected to as often as need be.
+void test_connect_when_each_is_of_use_then_no_limit(void** /*state*/) {
+    Case it;
+    for (int i = 0; i < 10'000; ++i) {
+        assert_true(it.endpoint.retry_at() <= start);
+        it.endpoint.note_connect(start);
+        for (int answer = 0; answer < 4; ++answer) {
+            it.endpoint.note_answer();
+        }
+    }
+}
+
+// A connection that served for days does not let a storm loose at its end.
+void test_connect_after_a_million_answers_then_still_a_burst_only(void** /*state*/) {
+    Case it;
+    it.endpoint.note_connect(start);
+    for (int i = 0; i < 1'000'000; ++i) {
+        it.endpoint.note_answer();
+    }
+    assert_int_equal(burst_at(it.endpoint, start + 1s), 50);
+}
+
 } // namespace
 
 int main() {
@@ -133,6 +178,9 @@ int main() {
         cmocka_unit_test(test_fail_when_for_an_hour_then_few_tries_and_none_far_apart),
         cmocka_unit_test(test_fail_when_for_another_reason_then_still_the_same_outage),
         cmocka_unit_test(test_recover_then_as_new),
+        cmocka_unit_test(test_connect_when_again_and_again_then_a_burst_and_then_a_rate),
+        cmocka_unit_test(test_connect_when_each_is_of_use_then_no_limit),
+        cmocka_unit_test(test_connect_after_a_million_answers_then_still_a_burst_only),
     };
     return cmocka_run_group_tests_name("proxy/endpoint", tests, nullptr, nullptr);
 }
