@@ -25,8 +25,10 @@ using namespace std::chrono_literals;
 constexpr std::size_t output_limit = 262144;
 // With so many IDs lost to questions that were never answered, a new connection is due.
 constexpr std::size_t most_forgotten = Slots::capacity / 4;
-// A connection that has carried nothing yet is kept at least this long, whatever upstream_idle
-// says.
+// So many octets hold a message, whatever else; a peer that sends more without one sends empty
+// records, tickets or key updates without end (L51). The largest handshake message is 128 KiB.
+constexpr std::size_t most_fruitless = 262144;
+// A connection that has carried nothing yet is kept at least this long, whatever is configured.
 constexpr Clock::duration first_use_time = 1s;
 // A connection for questions that broke one is not kept (see Upstreams).
 constexpr Clock::duration side_lane_idle = 1s;
@@ -132,6 +134,7 @@ void Connection::on_readable() noexcept {
         upstreams_.mark_dirty(*this);
         stream_.feed(std::span{turn_.scratch}.first(static_cast<std::size_t>(count)));
     }
+    fruitless_ += static_cast<std::size_t>(count);
     take_in();
 }
 
@@ -162,6 +165,10 @@ void Connection::take_in() noexcept {
             }
             continue;
         case tls::Io::again:
+            if (fruitless_ > most_fruitless) {
+                turn_.counters.add(Counter::upstream_broken);
+                end(Trouble::unreachable, "sends much and no answers");
+            }
             set_deadline();
             return;
         case tls::Io::closed:
@@ -297,6 +304,7 @@ std::size_t Connection::consume_frames(dns::Octets stream) noexcept {
             break;
         }
         used += frame.consumed;
+        fruitless_ = 0;
         on_message(frame.message);
     }
     return used;
@@ -469,11 +477,6 @@ void Connection::retire() noexcept {
     }
     state_ = State::retiring;
     deadline_ = in_flight() == 0 ? turn_.now : turn_.now + turn_.config.timeouts.query;
-}
-
-void Connection::close() noexcept {
-    stream_.close();
-    end(Trouble::none, {});
 }
 
 void Connection::end(Trouble trouble, std::string reason) noexcept {

@@ -61,8 +61,12 @@ class Connection final : public Watch {
     void on_deadline() noexcept;
     /// Takes no new queries; closes when nothing is in flight any more.
     void retire() noexcept;
+
     /// Ends it in order, with close_notify where there is a session.
-    void close() noexcept;
+    void close() noexcept {
+        stream_.close();
+        end(Trouble::none, {});
+    }
 
     [[nodiscard]] State state() const noexcept { return state_; }
 
@@ -143,6 +147,7 @@ class Connection final : public Watch {
     TimePoint partial_since_{};
     TimePoint heard_at_{};
     std::uint64_t answers_{0};
+    std::size_t fruitless_{0}; // octets since the last message
     Clock::duration idle_limit_;
     std::uint32_t events_{0};
     std::uint16_t probe_{Slots::none};

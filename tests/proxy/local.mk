@@ -7,14 +7,19 @@ tests_proxy_librig_a_SOURCES = \
 	tests/proxy/tcp_clients.hh
 
 proxy_tests = \
+	tests/proxy/test_address_counts \
 	tests/proxy/test_connection \
 	tests/proxy/test_courtesy \
+	tests/proxy/test_connects \
 	tests/proxy/test_endpoint \
+	tests/proxy/test_floods \
 	tests/proxy/test_handover \
 	tests/proxy/test_inquiry \
 	tests/proxy/test_relay \
 	tests/proxy/test_tcp_front \
 	tests/proxy/test_tcp_front_limits \
+	tests/proxy/test_tcp_intake \
+	tests/proxy/test_tcp_readers \
 	tests/proxy/test_udp_front \
 	tests/proxy/test_upstreams
 check_PROGRAMS += $(proxy_tests)
@@ -24,13 +29,19 @@ TESTS += $(proxy_tests)
 proxy_test_rig = tests/proxy/librig.a tests/tls/libpeer.a libproxy.a libshared.a libtls.a libdns.a \
 	libbase.a $(GNUTLS_LIBS) $(CMOCKA_LIBS)
 
+tests_proxy_test_address_counts_SOURCES = tests/proxy/test_address_counts.cc tests/unit.hh
+tests_proxy_test_address_counts_LDADD = libproxy.a libbase.a $(CMOCKA_LIBS)
 tests_proxy_test_connection_SOURCES = tests/proxy/test_connection.cc tests/dns/messages.hh tests/unit.hh
 tests_proxy_test_connection_LDADD = $(proxy_test_rig)
+tests_proxy_test_connects_SOURCES = tests/proxy/test_connects.cc tests/dns/messages.hh tests/unit.hh
+tests_proxy_test_connects_LDADD = $(proxy_test_rig)
 tests_proxy_test_courtesy_SOURCES = tests/proxy/test_courtesy.cc \
 	tests/proxy/clock.cc tests/proxy/clock.hh tests/unit.hh
 tests_proxy_test_courtesy_LDADD = libproxy.a libshared.a libbase.a $(CMOCKA_LIBS)
 tests_proxy_test_endpoint_SOURCES = tests/proxy/test_endpoint.cc tests/unit.hh
 tests_proxy_test_endpoint_LDADD = libproxy.a libtls.a libbase.a $(GNUTLS_LIBS) $(CMOCKA_LIBS)
+tests_proxy_test_floods_SOURCES = tests/proxy/test_floods.cc tests/dns/messages.hh tests/unit.hh
+tests_proxy_test_floods_LDADD = $(proxy_test_rig)
 tests_proxy_test_handover_SOURCES = tests/proxy/test_handover.cc tests/unit.hh
 tests_proxy_test_handover_LDADD = libproxy.a $(CMOCKA_LIBS)
 tests_proxy_test_inquiry_SOURCES = tests/proxy/test_inquiry.cc tests/dns/messages.hh tests/unit.hh
@@ -42,6 +53,10 @@ tests_proxy_test_tcp_front_LDADD = $(proxy_test_rig)
 tests_proxy_test_tcp_front_limits_SOURCES = tests/proxy/test_tcp_front_limits.cc \
 	tests/dns/messages.hh tests/unit.hh
 tests_proxy_test_tcp_front_limits_LDADD = $(proxy_test_rig)
+tests_proxy_test_tcp_intake_SOURCES = tests/proxy/test_tcp_intake.cc tests/dns/messages.hh tests/unit.hh
+tests_proxy_test_tcp_intake_LDADD = $(proxy_test_rig)
+tests_proxy_test_tcp_readers_SOURCES = tests/proxy/test_tcp_readers.cc tests/dns/messages.hh tests/unit.hh
+tests_proxy_test_tcp_readers_LDADD = $(proxy_test_rig)
 tests_proxy_test_udp_front_SOURCES = tests/proxy/test_udp_front.cc tests/dns/messages.hh tests/unit.hh
 tests_proxy_test_udp_front_LDADD = $(proxy_test_rig)
 tests_proxy_test_upstreams_SOURCES = tests/proxy/test_upstreams.cc tests/dns/messages.hh tests/unit.hh

@@ -67,6 +67,9 @@ class Resolver {
         return sessions_.at(session)->tls.received.size();
     }
 
+    /// The far end of a session, for what is no message. What it says leaves with the next step.
+    [[nodiscard]] tls::test::Server& tls(std::size_t session) { return sessions_.at(session)->tls; }
+
     /// Takes the oldest query that was not answered.
     [[nodiscard]] Asked take();
 
