@@ -6,7 +6,9 @@
 
 import ctypes
 import os
+import re
 import resource
+import signal
 import socket
 import time
 
@@ -188,6 +190,47 @@ def test_the_idlest_client_makes_way_for_a_new_one(start, upstream):
     for client in clients[1:]:
         assert is_served(client, "still.example")
         client.reset()
+
+
+def counter(proxy, name):
+    """A counter over all workers, as USR1 makes them write it."""
+    before = proxy.log.count("udp_queries=")
+    proxy.send_signal(signal.SIGUSR1)
+    workers = len(proxy.workers())
+    wait_for(lambda: proxy.log.count("udp_queries=") >= before + workers)
+    lines = [line for line in proxy.log.splitlines() if "udp_queries=" in line][-workers:]
+    return sum(int(number) for line in lines for number in re.findall(rf"\b{name}=(\d+)", line))
+
+
+def test_one_address_cannot_take_all_places(start, upstream):
+    """C15: half of them at most; another address is served all the same, and the first one again
+    when it has left."""
+    proxy = start(upstream, workers=1, limits={"tcp_clients": 80}, timeouts={"client_idle": "30s"})
+    greedy = [TcpClient(proxy.address) for _ in range(60)]
+    served = [is_served(client, "greedy.example") for client in greedy]
+    assert served == [True] * 40 + [False] * 20
+    others = [TcpClient(proxy.address, source="127.0.0.2") for _ in range(30)]
+    assert all(is_served(client, "other.example") for client in others)
+    # Nobody made way for that: those that are within the limit have their places still.
+    assert all(is_served(client, "still.example") for client in greedy[:40])
+    lines = proxy.log.count("\n")
+    assert ask(proxy.address, "udp.example").answer
+    assert counter(proxy, "tcp_refused_address") == 20
+    assert proxy.log.count("\n") - lines <= 2, "refusals are not logged one by one"
+    for client in greedy:
+        client.reset()
+    wait_for(lambda: is_served(TcpClient(proxy.address), "again.example"))
+
+
+def test_a_reload_counts_the_connections_it_hands_over(start, upstream):
+    """C15: the next generation knows whose they are."""
+    proxy = start(upstream, workers=1, limits={"tcp_clients": 80}, timeouts={"client_idle": "30s"})
+    greedy = [TcpClient(proxy.address) for _ in range(40)]
+    assert all(is_served(client, "before.example") for client in greedy)
+    proxy.reload()
+    assert all(is_served(client, "behind.example") for client in greedy)
+    assert not is_served(TcpClient(proxy.address), "late.example")
+    assert is_served(TcpClient(proxy.address, source="127.0.0.2"), "other.example")
 
 
 def test_out_of_descriptors_is_no_busy_loop(prepare, upstream):

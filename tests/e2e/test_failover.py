@@ -13,8 +13,8 @@ import pytest
 from harness import wire
 from harness.blackhole import Blackhole
 from harness.client import TcpClient, ask, udp
-from harness.load import Load
-from harness.upstream import FIN, RESET
+from harness.load import Load, flood
+from harness.upstream import CLOSE_NOTIFY, FIN, RESET
 from harness.waiting import free_port, wait_for
 
 
@@ -175,6 +175,38 @@ def test_reconnects_after_the_handshake_are_bounded(start, upstream):
     assert len(upstream.connections) < 100
 
 
+def test_reconnects_to_one_that_closes_after_each_answer_are_bounded(start, upstream):
+    """L35: some dozens at once, then 25 a second, a third more for the answers; what it does not
+    answer is SERVFAIL, never silence."""
+    def answer_and_close(query):
+        query.answer()
+        query.connection.close(CLOSE_NOTIFY)
+    upstream.on_query = answer_and_close
+    proxy = start(upstream, workers=1)
+    with Load(proxy.address, rate=300) as load:
+        wait_for(lambda: len(load.asked) > 1200)
+        elapsed = time.monotonic() - load.asked[0].sent
+        connects = len(upstream.connections)
+    assert connects < (50 + 25 * elapsed) * 4 / 3 + 10
+    assert connects > 20 * elapsed, "and it is still used as far as it can be"
+    assert not load.lost and not load.crossed
+
+
+def test_an_upstream_that_closes_after_each_answer_serves_a_person(start, upstream):
+    """L34, L35: 20 questions a second for a while, with a page of 40 at once: nothing is lost."""
+    def answer_and_close(query):
+        query.answer()
+        query.connection.close(FIN)
+    upstream.on_query = answer_and_close
+    proxy = start(upstream, workers=1)
+    with Load(proxy.address, rate=20) as load:
+        wait_for(lambda: len(load.asked) > 40)
+        page = flood(proxy.address, [f"page{number}.example" for number in range(40)])
+        wait_for(lambda: len(load.asked) > 80)
+    load.assert_flawless()
+    assert all(one.good for one in page)
+
+
 # Several upstreams.
 
 @pytest.fixture
@@ -298,6 +330,33 @@ def test_addresses_of_one_upstream_are_raced(start, serve, first):
         began = time.monotonic()
         assert ask(proxy.address, "raced.example").answer
         assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("fault", ["refused", "silent"])
+@pytest.mark.parametrize("good", ["127.0.0.1", "::1"])
+def test_address_families_are_raced(start, serve, fault, good):
+    """RFC 8305: a family that is refused costs no time, one that is silent no more than the
+    stagger; and then no question waits again."""
+    bad = "::1" if good == "127.0.0.1" else "127.0.0.1"
+    server = serve(address=good)
+    if fault == "silent":
+        # A handshake that hangs; to have the same port is all that the two have in common.
+        hanging = serve(address=bad, on_accept=stall)
+        hanging.refuse()
+        hanging.port = server.port
+        hanging.start()
+    entry = {"name": "dot.example", "addresses": [bad, good], "port": server.port}
+    proxy = start(entry, workers=1)
+    began = time.monotonic()
+    assert ask(proxy.address, "raced.example").answer
+    first = time.monotonic() - began
+    assert first < 0.25 + 0.75, "later than the stagger and a moment"
+    assert fault == "refused" or first > 0.2, "the first one had no time"
+    for number in range(20):
+        began = time.monotonic()
+        assert ask(proxy.address, f"then{number}.example").answer
+        assert time.monotonic() - began < 0.2
+    assert len(server.handshakes) == 1
 
 
 def test_both_down_then_the_second_up(pair):

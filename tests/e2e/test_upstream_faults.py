@@ -5,6 +5,8 @@
 # L34, L80-L85). One bad name is asked among good ones: the bad one gets SERVFAIL that says why,
 # the good ones are answered.
 
+import signal
+import struct
 import time
 
 import dns.rcode
@@ -121,6 +123,66 @@ def test_a_name_that_ends_connections_does_not_harm_its_neighbours(spoil, place)
             assert answers[b"\0\x63"][3] & 15 == dns.rcode.SERVFAIL
             for number, name in enumerate(good):
                 assert wire.address_in(answers[bytes([0, number])]) == wire.address_of(name)
+
+
+@pytest.mark.parametrize("order", [signal.SIGTERM, signal.SIGHUP])
+def test_a_worker_that_ends_takes_leave(start, upstream, order):
+    """C73: the server is told so, and need not find out."""
+    proxy = start(upstream, workers=1)
+    assert ask(proxy.address, "before.example").answer
+    first, = upstream.open_connections
+    proxy.reload() if order == signal.SIGHUP else proxy.stop()
+    upstream.wait(lambda _: first.ended)
+    assert first.ended == CLOSE_NOTIFY
+
+
+# One connection for very many questions (L12).
+
+def _quick_query(number, ident):
+    return wire.header(ident, 0x0100, 1) + wire.question(f"many{number}.example")
+
+
+def test_200_000_questions_on_one_slow_connection(start, upstream):
+    """L12, C97-C99: IDs are used again and again, out of order, some never answered; every answer
+    is the one that was asked for."""
+    total, window, batch = 200_000, 2000, 500
+    waiting = []
+
+    def answer_later(query):
+        upstream.queries.clear()  # 200,000 of them are not to be kept
+        query.connection.queries.clear()
+        if query.name.endswith("999.example."):
+            return
+        waiting.append(query.raw)
+        if len(waiting) == batch:
+            query.connection.send(*(wire.answer(raw) for raw in reversed(waiting)))
+            waiting.clear()
+    upstream.on_query = answer_later
+    # Patience enough that no answer is late, however busy the machine.
+    proxy = start(upstream, workers=1, timeouts={"query": "30s"},
+                  limits={"queries_per_client": 65535})
+    asked, answered, wrong, in_flight = 0, 0, [], {}
+    unanswered = total // 1000
+    with TcpClient(proxy.address) as client:
+        while answered < total - unanswered:
+            if len(in_flight) <= window + unanswered - batch and asked < total:
+                numbers = range(asked, asked + batch)
+                in_flight.update((number & 0xffff, number) for number in numbers)
+                client.send(*(_quick_query(number, number & 0xffff) for number in numbers))
+                asked += batch
+            if asked == total and answered > total - unanswered - 2 * batch and waiting:
+                # The last ones fill no batch.
+                rest, waiting[:] = list(waiting), []
+                upstream.connections[-1].send(*(wire.answer(raw) for raw in rest))
+            message = client.receive()
+            number = in_flight.pop(struct.unpack_from("!H", message)[0])
+            name = f"many{number}.example"
+            if wire.question_name(message) != name + "." or \
+                    wire.address_in(message) != wire.address_of(name):
+                wrong.append(number)
+            answered += 1
+    assert not wrong
+    assert len(upstream.handshakes) == 1
 
 
 # Messages that are no answers (L82).
