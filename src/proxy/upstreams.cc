@@ -117,19 +117,20 @@ void Upstreams::dequeue(Inquiry& inquiry) noexcept {
         inquiry.queue_previous;
 }
 
-/// When a connection can take a question of its lane; max() where only an event can tell.
-TimePoint Upstreams::free_from(const Connection& connection) noexcept {
-    if (!connection.has_room() || (connection.lane() > 0 && connection.in_flight() > 0)) {
+/// When a connection can take a question of this lane; max() where only an event can tell.
+TimePoint Upstreams::free_from(const Connection& connection, unsigned lane) noexcept {
+    if (connection.lane() != lane || !connection.has_room() ||
+        (lane > 0 && connection.in_flight() > 0)) {
         return TimePoint::max();
     }
-    const bool rests = connection.lane() > 0 && connection.answers() > 0;
+    const bool rests = lane > 0 && connection.answers() > 0;
     return rests ? connection.heard_at() + side_lane_rest : TimePoint::min();
 }
 
 Connection* Upstreams::pick(const Inquiry& inquiry) noexcept {
     Connection* best = nullptr;
     for (const auto& connection : connections_) {
-        if (connection->lane() == inquiry.lane && free_from(*connection) <= turn_.now &&
+        if (free_from(*connection, inquiry.lane) <= turn_.now &&
             (best == nullptr || connection->endpoint().rank() < best->endpoint().rank())) {
             best = connection.get();
         }
@@ -167,16 +168,10 @@ unsigned Upstreams::best_ready_rank(unsigned lane) const noexcept {
     return best;
 }
 
-bool Upstreams::attempting(unsigned lane) const noexcept {
-    return std::any_of(connections_.begin(), connections_.end(), [lane](const auto& connection) {
-        return connection->lane() == lane && is_attempt(connection->state());
-    });
-}
-
-bool Upstreams::attempting(unsigned lane, const Endpoint& endpoint) const noexcept {
+bool Upstreams::attempting(unsigned lane, const Endpoint* endpoint) const noexcept {
     return std::any_of(connections_.begin(), connections_.end(), [&](const auto& connection) {
-        return connection->lane() == lane && &connection->endpoint() == &endpoint &&
-               is_attempt(connection->state());
+        return connection->lane() == lane && is_attempt(connection->state()) &&
+               (endpoint == nullptr || &connection->endpoint() == endpoint);
     });
 }
 
@@ -195,7 +190,7 @@ Endpoint* Upstreams::next_endpoint(unsigned lane) noexcept {
     };
     for (const auto& endpoint : endpoints_) {
         if (endpoint->rank() < ready && endpoint->retry_at() <= turn_.now &&
-            !attempting(lane, *endpoint) && (best == nullptr || precedes(*endpoint, *best))) {
+            !attempting(lane, endpoint.get()) && (best == nullptr || precedes(*endpoint, *best))) {
             best = endpoint.get();
         }
     }
@@ -450,13 +445,11 @@ void Upstreams::soonest(TimePoint& earliest) noexcept {
             return;
         }
         for (const auto& connection : connections_) {
-            if (connection->lane() == lane) {
-                earliest = std::min(earliest, free_from(*connection));
-            }
+            earliest = std::min(earliest, free_from(*connection, lane));
         }
         const unsigned ready = best_ready_rank(lane);
         for (const auto& endpoint : endpoints_) {
-            if (endpoint->rank() < ready && !attempting(lane, *endpoint)) {
+            if (endpoint->rank() < ready && !attempting(lane, endpoint.get())) {
                 earliest =
                     std::min(earliest, std::max(endpoint->retry_at(), lanes_[lane].next_attempt));
             }

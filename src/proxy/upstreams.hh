@@ -83,14 +83,14 @@ class Upstreams {
     void make_endpoints();
     void enqueue(Inquiry& inquiry, bool in_front) noexcept;
     void dequeue(Inquiry& inquiry) noexcept;
-    [[nodiscard]] static TimePoint free_from(const Connection& connection) noexcept;
+    [[nodiscard]] static TimePoint free_from(const Connection& connection, unsigned lane) noexcept;
     [[nodiscard]] Connection* pick(const Inquiry& inquiry) noexcept;
     void send(Connection& connection, Inquiry& inquiry) noexcept;
     void hand_out(unsigned lane) noexcept;
 
     [[nodiscard]] unsigned best_ready_rank(unsigned lane) const noexcept;
-    [[nodiscard]] bool attempting(unsigned lane) const noexcept;
-    [[nodiscard]] bool attempting(unsigned lane, const Endpoint& endpoint) const noexcept;
+    /// Whether there is a race in a lane; with `endpoint`, whether that one takes part.
+    [[nodiscard]] bool attempting(unsigned lane, const Endpoint* endpoint = nullptr) const noexcept;
     [[nodiscard]] Endpoint* next_endpoint(unsigned lane) noexcept;
     [[nodiscard]] bool seek(unsigned lane) noexcept;
     void connect(Endpoint& endpoint, unsigned lane) noexcept;

@@ -30,11 +30,11 @@ enum class Counter : std::uint8_t {
     cache_refreshes,  // questions asked again for the cache alone
     cache_not_stored, // too big, or another worker was storing in the same part
     joined,           // questions that joined one in flight (C95)
-    failures,      // SERVFAIL of our own
-    overload,      // of these: no room for the question
-    dropped,       // messages that get no answer: responses, fragments of a header, port 0
-    send_failed,   // answers that the kernel did not take
-    clients_gone,  // answers whose client had left (C12)
+    failures,         // SERVFAIL of our own
+    overload,         // of these: no room for the question
+    dropped,          // messages that get no answer: responses, fragments of a header, port 0
+    send_failed,      // answers that the kernel did not take
+    clients_gone,     // answers whose client had left (C12)
     tcp_accepted,
     tcp_refused, // over limits.tcp_clients
     tcp_idle_closed,
