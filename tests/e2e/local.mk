@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
 #
-# The end-to-end tests: dotproxy as a whole against real programs and a scripted upstream.
+# The end-to-end tests: dotproxy as a whole against real programs and a scripted upstream. They wait
+# more than they work, so that make -j runs several files at a time.
 
 dist_check_SCRIPTS += tests/e2e/run.sh
-TESTS += tests/e2e/run.sh
+TESTS += $(e2e_tests)
+PY_LOG_COMPILER = $(top_srcdir)/tests/e2e/run.sh
 
-EXTRA_DIST += \
+EXTRA_DIST += $(e2e_tests) \
 	tests/e2e/conftest.py \
 	tests/e2e/harness/__init__.py \
 	tests/e2e/harness/blackhole.py \
@@ -19,7 +21,9 @@ EXTRA_DIST += \
 	tests/e2e/harness/upstream.py \
 	tests/e2e/harness/waiting.py \
 	tests/e2e/harness/wire.py \
-	tests/e2e/tap.py \
+	tests/e2e/tap.py
+
+e2e_tests = \
 	tests/e2e/test_clients.py \
 	tests/e2e/test_clock.py \
 	tests/e2e/test_command_line.py \

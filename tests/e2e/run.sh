@@ -3,7 +3,8 @@
 # Copyright the dotproxy authors
 #
 # Runs the end-to-end tests and reports in TAP. Arguments go to pytest, which runs in this
-# directory: test_edns.py, -k WORD, -x. $DOTPROXY names the program, ./dotproxy if it is not set.
+# directory: a test file, from wherever it is named, -k WORD, -x. $DOTPROXY names the program,
+# ./dotproxy if it is not set.
 
 set -eu
 
@@ -20,6 +21,11 @@ if [ ! -x "$DOTPROXY" ]; then
     exit 1
 fi
 
+for argument; do
+    shift
+    [ ! -f "$argument" ] || argument=$(realpath "$argument")
+    set -- "$@" "$argument"
+done
 cd "$(dirname "$0")"
 exec 3>&1 >/dev/null
 status=0
