@@ -163,16 +163,16 @@ def test_there_is_a_limit_to_tcp_clients(start, upstream):
     that there are, not those that there were (L48)."""
     proxy = start(upstream, workers=1, limits={"tcp_clients": 10})
     for turn in range(3):
-        name = f"busy{turn}.example."
-        upstream.hold(name)
-        clients = [TcpClient(proxy.address) for _ in range(10)]
-        for client in clients:
+        clients = {f"busy{turn}-{n}.example.": TcpClient(proxy.address) for n in range(10)}
+        for name, client in clients.items():
+            upstream.hold(name)
             client.send(wire.query(name))
-        ask(proxy.address, f"sentinel{turn}.example")
+        for name in clients:
+            upstream.wait_for_query(name)
         with TcpClient(proxy.address) as late:
             assert not is_served(late, "late.example")
-        upstream.release(name)
-        for client in clients:
+        for name, client in clients.items():
+            upstream.release(name)
             assert wire.address_in(client.receive()) == wire.address_of(name)
             client.reset()
         wait_for(lambda: is_served(TcpClient(proxy.address), "again.example"))
