@@ -2,6 +2,7 @@ shared_tests = \
 	tests/shared/test_cache \
 	tests/shared/test_cache_memory \
 	tests/shared/test_counters \
+	tests/shared/test_killed_at_random \
 	tests/shared/test_killed_writer \
 	tests/shared/test_region \
 	tests/shared/test_shard \
@@ -19,6 +20,9 @@ tests_shared_test_cache_memory_SOURCES = tests/shared/test_cache_memory.cc \
 tests_shared_test_cache_memory_LDADD = $(shared_test_libraries)
 tests_shared_test_counters_SOURCES = tests/shared/test_counters.cc tests/unit.hh
 tests_shared_test_counters_LDADD = $(shared_test_libraries)
+tests_shared_test_killed_at_random_SOURCES = tests/shared/test_killed_at_random.cc \
+	tests/shared/self_describing.hh tests/shared/shard_rig.hh tests/unit.hh
+tests_shared_test_killed_at_random_LDADD = $(shared_test_libraries)
 tests_shared_test_killed_writer_SOURCES = tests/shared/test_killed_writer.cc \
 	tests/shared/self_describing.hh tests/shared/shard_rig.hh \
 	tests/shared/stepper.cc tests/shared/stepper.hh tests/unit.hh

@@ -47,6 +47,15 @@ class ShardRig {
         return version < 0 ? -2 : version;
     }
 
+    /// Whether each of the keys below `count` gives something that was once inserted, or nothing.
+    bool is_whole(std::uint64_t count) {
+        bool whole = true;
+        for (std::uint64_t i = 0; i < count; ++i) {
+            whole = get(i) != -2 && whole;
+        }
+        return whole;
+    }
+
     [[nodiscard]] ShardHead& head() const noexcept {
         return *static_cast<ShardHead*>(static_cast<void*>(region_.data()));
     }
