@@ -37,7 +37,7 @@ only() {
     result "only $1 includes $2" "$(includes . | grep -E ":[<\"]$2" | grep -Ev "^(\./)?$1/" || true)"
 }
 
-echo 1..12
+echo 1..13
 may_include base 'base/'
 may_include dns 'dns/'
 may_include tls '(tls|base)/'
@@ -45,6 +45,7 @@ may_include config '(config|base)/'
 may_include shared '(shared|base)/'
 may_include proxy '(proxy|dns|tls|shared|config|base)/'
 may_include master '(master|tls|shared|config|base)/|proxy/worker\.hh$'
+may_include ctl '(ctl|dns|config|base)/'
 may_include main.cc '(master|config|base)/'
 only tls gnutls
 only config libconfig

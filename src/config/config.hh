@@ -105,6 +105,10 @@ class ConfigError : public std::runtime_error {
 /// The same for a text; `name` stands for the file in messages.
 [[nodiscard]] Config parse_config(const std::string& text, const std::string& name);
 
+/// What control_socket a configuration file gives, whatever else is wrong with it. Throws
+/// ConfigError where the file cannot be read, or that key's value be used.
+[[nodiscard]] std::string load_control_socket(const std::string& path);
+
 /// The version of libconfig that this was built with.
 [[nodiscard]] const char* config_library_version() noexcept;
 

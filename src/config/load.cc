@@ -325,4 +325,10 @@ Config parse_config(const std::string& text, const std::string& name) {
     return read(Document{Source::from_text(text, name)});
 }
 
+std::string load_control_socket(const std::string& path) {
+    const Document document{Source::from_file(path)};
+    const auto value = document.root().find("control_socket");
+    return value ? read_control_socket(*value) : std::string{default_control_socket};
+}
+
 } // namespace dotproxy

@@ -45,6 +45,7 @@ struct Generation {
     CounterRegion counters;
     CachePtr cache; // outlives the generation with the next one that has it
     std::vector<WorkerSlot> workers;
+    TimePoint serves_since{};             // meaningful once it serves
     TimePoint deadline{TimePoint::max()}; // for what it is doing: starting or draining
 };
 

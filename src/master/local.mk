@@ -1,9 +1,13 @@
 noinst_LIBRARIES += libmaster.a
 libmaster_a_SOURCES = \
+	src/master/control.cc src/master/control.hh \
+	src/master/control_socket.cc src/master/control_socket.hh \
 	src/master/daemon.cc src/master/daemon.hh \
 	src/master/generation.cc src/master/generation.hh \
 	src/master/master.cc src/master/master.hh \
+	src/master/master_control.cc \
 	src/master/notify.cc src/master/notify.hh \
 	src/master/privileges.cc src/master/privileges.hh \
+	src/master/request.cc src/master/request.hh \
 	src/master/version.cc src/master/version.hh \
 	src/master/worker_slot.cc src/master/worker_slot.hh

@@ -65,6 +65,9 @@ Master::Master(std::string config_path, Config config, Background background)
     ::umask(S_IRWXG | S_IRWXO);
     auto first =
         std::make_unique<Generation>(++generations_, std::move(config), passed_, Listeners{});
+    if (account_) {
+        make_control_directory(control_path(first->config), *account_);
+    }
     drop_privileges(account_);
     if (notify_.watchdog()) {
         next_alive_ = now_;
@@ -95,7 +98,6 @@ void Master::for_each_generation(const auto& visit) {
 }
 
 void Master::wait(TimePoint until) {
-
     std::vector<pollfd> polled{{.fd = signals_.get(), .events = POLLIN, .revents = 0}};
     std::vector<WorkerSlot*> sources{nullptr}; // in step with what is polled
     for_each_generation([&](Generation& generation) {
@@ -106,13 +108,15 @@ void Master::wait(TimePoint until) {
             }
         }
     });
+    const std::size_t workers_end = polled.size();
+    control_.add_to(polled);
     const auto left = std::chrono::ceil<Milliseconds>(until - Clock::now()).count();
     const int timeout = until == TimePoint::max()
                             ? -1
                             : static_cast<int>(std::clamp<decltype(left)>(left, 0, 3'600'000));
     const int count = ::poll(polled.data(), polled.size(), timeout);
     now_ = Clock::now();
-    for (std::size_t i = 1; count > 0 && i < polled.size(); ++i) {
+    for (std::size_t i = 1; count > 0 && i < workers_end; ++i) {
         if (polled[i].revents != 0) {
             listen_to(*sources[i]);
         }
@@ -124,10 +128,14 @@ void Master::wait(TimePoint until) {
     if (next_ && next_->all_ready()) {
         commit();
     }
+    if (count > 0) {
+        control_.on_ready(std::span{polled}.subspan(workers_end), now_);
+    }
+    serve_control();
 }
 
 TimePoint Master::nearest() const noexcept {
-    TimePoint earliest = std::min(next_ping_, next_alive_);
+    TimePoint earliest = std::min({next_ping_, next_alive_, control_.nearest()});
     if (current_ && !stopping_) {
         for (const WorkerSlot& worker : current_->workers) {
             if (worker.state() == WorkerSlot::State::empty) {
@@ -173,6 +181,7 @@ void Master::on_timers() {
         next_ping_ = now_ + ping_interval_;
         check_life();
     }
+    control_.expire(now_);
     if (next_ && now_ >= next_->deadline) {
         abandon_next("its workers were not ready in time");
     }
@@ -259,6 +268,7 @@ void Master::be_worker(Generation& generation, unsigned slot, Fd control) {
     });
     signals_.reset();
     pid_file_.close();
+    control_.let_go();
     background_.let_go();
     log::open(generation.config.log.target, generation.config.log.level, !background_.entered());
     // What a terminal or an administrator sends to the whole group is the master's to act on.
@@ -335,6 +345,7 @@ void Master::reload() {
         log::write(log::Level::error, "reload failed, the old configuration goes on: %s",
                    problem.what());
         notify_.ready("reload failed, the old configuration goes on");
+        end_reload(problem.what());
     }
 }
 
@@ -354,6 +365,7 @@ void Master::start(GenerationPtr next) {
 void Master::commit() {
     GenerationPtr old = std::exchange(current_, std::move(next_));
     current_->deadline = TimePoint::max();
+    current_->serves_since = now_;
     background_.ready();
     log::open(current_->config.log.target, current_->config.log.level, !background_.entered());
     std::string status = "serving with " + std::to_string(current_->workers.size()) + " workers on";
@@ -366,10 +378,9 @@ void Master::commit() {
     } else {
         log::write(log::Level::notice, "%s", status.c_str());
     }
+    open_control();
     notify_.ready(status);
-    if (std::exchange(reload_again_, false)) {
-        reload();
-    }
+    end_reload({});
 }
 
 void Master::abandon_next(const char* why) {
@@ -383,9 +394,7 @@ void Master::abandon_next(const char* why) {
     notify_.ready("reload failed, the old configuration goes on");
     retired_.push_back(std::move(next_));
     bury_drained();
-    if (std::exchange(reload_again_, false)) {
-        reload();
-    }
+    end_reload(why);
 }
 
 void Master::retire(GenerationPtr generation, Order order) {
@@ -411,6 +420,7 @@ void Master::stop() {
     stopping_ = true;
     log::write(log::Level::notice, "ending");
     notify_.stopping();
+    refuse_reloads();
     for (const GenerationPtr& generation : retired_) {
         generation->tell_all(Order::finish); // nobody is left to hand over to
     }

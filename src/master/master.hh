@@ -11,15 +11,18 @@
 
 #pragma once
 
+#include "master/control.hh"
 #include "master/daemon.hh"
 #include "master/generation.hh"
 #include "master/notify.hh"
 #include "master/privileges.hh"
+#include "master/request.hh"
 #include "proxy/worker.hh"
 
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace dotproxy {
@@ -52,6 +55,7 @@ class Master {
     void on_end(Generation& generation, WorkerSlot& worker, int status);
 
     void reload();
+    void end_reload(std::string_view problem);
     void start(GenerationPtr next);
     void commit();
     void abandon_next(const char* why);
@@ -60,6 +64,13 @@ class Master {
     void stop();
     void check_life();
     void report_counters() const;
+
+    void refuse_reloads();
+    void open_control();
+    void serve_control();
+    void answer(Control::Client client, const Request& request);
+    [[nodiscard]] std::string status_text() const;
+
     void for_each_generation(const auto& visit);
 
     std::string config_path_;
@@ -70,6 +81,10 @@ class Master {
     PidFile pid_file_;
     Listeners passed_;
     Handover handover_;
+    Control control_;
+    std::vector<Control::Client> reload_waiters_;       // for the reload under way
+    std::vector<Control::Client> reload_again_waiters_; // for the one after it
+    TimePoint began_{Clock::now()};
     TimePoint now_{Clock::now()};
     TimePoint next_ping_{};
     Clock::duration ping_interval_;

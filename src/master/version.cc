@@ -8,6 +8,10 @@
 
 namespace dotproxy {
 
+const char* version_number() noexcept {
+    return PACKAGE_VERSION;
+}
+
 std::string version_text() {
     return std::string{"dotproxy " PACKAGE_VERSION "\nGnuTLS "} + tls::library_version() +
            "\nlibconfig " + config_library_version() + "\n";

@@ -9,6 +9,9 @@
 
 namespace dotproxy {
 
+/// "0.1.0"
+[[nodiscard]] const char* version_number() noexcept;
+
 /// Program and libraries, a line each; of the libraries the versions in use where they tell it.
 [[nodiscard]] std::string version_text();
 

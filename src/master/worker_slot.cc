@@ -25,6 +25,7 @@ void WorkerSlot::born(pid_t pid, Fd control, TimePoint now) noexcept {
     pid_ = pid;
     control_ = std::move(control);
     born_at_ = now;
+    ++births_;
     unanswered_ = 0;
     state_ = State::starting;
 }

@@ -56,6 +56,12 @@ class WorkerSlot {
 
     [[nodiscard]] int control() const noexcept { return control_.get(); }
 
+    /// When its process was forked; meaningful while it is alive.
+    [[nodiscard]] TimePoint born_at() const noexcept { return born_at_; }
+
+    /// How many processes have followed the first one.
+    [[nodiscard]] unsigned restarts() const noexcept { return births_ > 0 ? births_ - 1 : 0; }
+
     [[nodiscard]] TimePoint respawn_at() const noexcept { return respawn_at_; }
 
     /// How many pings have gone by without a sign of life.
@@ -69,6 +75,7 @@ class WorkerSlot {
     TimePoint respawn_at_{TimePoint::min()};
     pid_t pid_{0};
     unsigned index_;
+    unsigned births_{0};
     unsigned failures_{0};
     unsigned unanswered_{0};
     State state_{State::empty};

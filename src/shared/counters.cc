@@ -57,6 +57,10 @@ constexpr std::array<const char*, counter_count> names{
 
 } // namespace
 
+const char* name_of(Counter counter) noexcept {
+    return names[static_cast<std::size_t>(counter)];
+}
+
 void Counters::clear_gauges() noexcept {
     for (std::size_t i = first_gauge; i < counter_count; ++i) {
         values_[i].store(0, std::memory_order_relaxed);

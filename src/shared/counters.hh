@@ -63,6 +63,9 @@ enum class Counter : std::uint8_t {
 constexpr std::size_t counter_count = static_cast<std::size_t>(Counter::count_);
 constexpr std::size_t first_gauge = static_cast<std::size_t>(Counter::tcp_clients);
 
+/// Its name, for people and programs: "udp_queries".
+[[nodiscard]] const char* name_of(Counter counter) noexcept;
+
 /// The numbers of one worker.
 class Counters {
   public:

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Master, the part that answers dotproxyctl(8).
+
+#include "base/log.hh"
+#include "master/master.hh"
+#include "master/version.hh"
+
+#include <exception>
+#include <unistd.h>
+
+namespace dotproxy {
+
+namespace {
+
+constexpr std::string_view ending = "the service is ending";
+
+const char* name_of(WorkerSlot::State state) noexcept {
+    switch (state) {
+    case WorkerSlot::State::starting:
+        return "starting";
+    case WorkerSlot::State::ready:
+        return "ready";
+    case WorkerSlot::State::hopeless:
+        return "hopeless";
+    case WorkerSlot::State::empty:
+        break;
+    }
+    return "none";
+}
+
+/// The lines "key value" of a `status`.
+class Lines {
+  public:
+    void add(std::string_view key, std::string_view value) {
+        text_.append(key).append(" ").append(value).append("\n");
+    }
+
+    void add(std::string_view key, std::uint64_t value) { add(key, std::to_string(value)); }
+
+    /// Whole seconds.
+    void add(std::string_view key, Clock::duration value) {
+        add(key, std::to_string(std::chrono::floor<std::chrono::seconds>(value).count()));
+    }
+
+    [[nodiscard]] std::string take() noexcept { return std::move(text_); }
+
+  private:
+    std::string text_;
+};
+
+void add_worker(Lines& lines, const WorkerSlot& worker, TimePoint now) {
+    const std::string front = "worker." + std::to_string(worker.index()) + '.';
+    lines.add(front + "state", name_of(worker.state()));
+    lines.add(front + "restarts", worker.restarts());
+    if (worker.alive()) {
+        lines.add(front + "pid", static_cast<std::uint64_t>(worker.pid()));
+        lines.add(front + "uptime", now - worker.born_at());
+    }
+}
+
+} // namespace
+
+/// Serves the control socket that the current configuration names. One that cannot be had is no
+/// reason not to answer questions.
+void Master::open_control() {
+    const std::string path = control_path(current_->config);
+    const bool there = path.empty() || control_.socket().in_place();
+    if (path == control_.socket().path() && there) {
+        return;
+    }
+    try {
+        control_.listen(path.empty() ? ControlSocket{} : ControlSocket{path});
+    } catch (const std::exception& problem) {
+        const std::string& still = control_.socket().path();
+        log::write(log::Level::warning,
+                   "control_socket: %s; give another path, or \"\" for none%s%s%s", problem.what(),
+                   still.empty() ? "" : " (dotproxyctl still reaches ", still.c_str(),
+                   still.empty() ? "" : ")");
+    }
+}
+
+void Master::serve_control() {
+    while (const auto line = control_.next()) {
+        const char* problem = "";
+        if (const auto request = parse_request(line->text, problem)) {
+            answer(line->client, *request);
+        } else {
+            control_.answer(line->client, error_line(problem), now_);
+        }
+    }
+}
+
+void Master::answer(Control::Client client, const Request& request) {
+    switch (request.verb) {
+    case Request::Verb::status:
+        control_.answer(client, status_text().append(ok_line), now_);
+        break;
+    case Request::Verb::reload:
+        if (stopping_) {
+            control_.answer(client, error_line(ending), now_);
+            break;
+        }
+        (next_ ? reload_again_waiters_ : reload_waiters_).push_back(client);
+        reload();
+        break;
+    case Request::Verb::cache:
+    case Request::Verb::flush:
+    case Request::Verb::flush_below:
+        control_.answer(client, error_line("no cache"), now_);
+        break;
+    }
+}
+
+/// A reload has come to its end; an empty `problem` says that it took.
+void Master::end_reload(std::string_view problem) {
+    const std::string text = problem.empty() ? std::string{ok_line} : error_line(problem);
+    for (const Control::Client client : std::exchange(reload_waiters_, {})) {
+        control_.answer(client, text, now_);
+    }
+    if (std::exchange(reload_again_, false)) {
+        reload_waiters_ = std::exchange(reload_again_waiters_, {});
+        reload();
+    }
+}
+
+/// Answers everybody who waits for a reload: none follows.
+void Master::refuse_reloads() {
+    reload_again_ = false;
+    for (auto* waiters : {&reload_waiters_, &reload_again_waiters_}) {
+        for (const Control::Client client : std::exchange(*waiters, {})) {
+            control_.answer(client, error_line(ending), now_);
+        }
+    }
+}
+
+std::string Master::status_text() const {
+    Lines lines;
+    lines.add("version", version_number());
+    lines.add("pid", static_cast<std::uint64_t>(::getpid()));
+    lines.add("uptime", now_ - began_);
+    lines.add("state", stopping_ ? "ending" : next_ ? "reloading" : "serving");
+    if (current_) {
+        lines.add("generation", current_->number);
+        lines.add("generation_uptime", now_ - current_->serves_since);
+        lines.add("generations_draining", retired_.size());
+        lines.add("workers", current_->workers.size());
+        for (const WorkerSlot& worker : current_->workers) {
+            add_worker(lines, worker, now_);
+        }
+        for (std::size_t i = 0; i < counter_count; ++i) {
+            const auto counter = static_cast<Counter>(i);
+            lines.add(name_of(counter), current_->counters.sum(counter));
+        }
+    }
+    return lines.take();
+}
+
+} // namespace dotproxy

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "master/request.hh"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+namespace dotproxy {
+
+namespace {
+
+using namespace std::string_view_literals;
+using Verb = Request::Verb;
+
+constexpr std::size_t max_name_size = 255;
+constexpr std::uint8_t max_label_size = 63;
+constexpr std::size_t max_words = 3;
+
+// In the order of the enumerators.
+constexpr std::array verbs{"status"sv, "reload"sv, "cache"sv, "flush"sv, "flush-below"sv};
+
+/// How many words may follow each of them, at least and at most.
+struct Arguments {
+    std::size_t least;
+    std::size_t most;
+};
+
+constexpr std::array<Arguments, verbs.size()> arguments{{{0, 0}, {0, 0}, {0, 0}, {0, 2}, {1, 1}}};
+
+/// The words of a line; one more than any request has stands for all that follow.
+std::vector<std::string_view> words_of(std::string_view line) {
+    std::vector<std::string_view> words;
+    while (words.size() <= max_words) {
+        line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+        if (line.empty()) {
+            break;
+        }
+        words.push_back(line.substr(0, line.find(' ')));
+        line.remove_prefix(words.back().size());
+    }
+    return words;
+}
+
+/// The number that all of `text` is.
+std::optional<unsigned> number_of(std::string_view text, int base) noexcept {
+    unsigned number = 0;
+    const char* const last = text.data() + text.size();
+    const auto [end, error] = std::from_chars(text.data(), last, number, base);
+    return error == std::errc{} && end == last ? std::optional{number} : std::nullopt;
+}
+
+/// Whether labels fill `name` up to its end, where the root label stands.
+bool is_name(const std::vector<std::uint8_t>& name) noexcept {
+    std::size_t at = 0;
+    while (at < name.size() && name[at] != 0) {
+        if (name[at] > max_label_size) {
+            return false;
+        }
+        at += name[at] + 1U;
+    }
+    return at + 1 == name.size() && name.size() <= max_name_size;
+}
+
+/// A name in lower case; empty when it is none.
+std::vector<std::uint8_t> read_name(std::string_view hex) {
+    std::vector<std::uint8_t> name;
+    for (; hex.size() >= 2; hex.remove_prefix(2)) {
+        const auto octet = number_of(hex.substr(0, 2), 16);
+        if (!octet) {
+            return {};
+        }
+        // A length octet is less than any letter.
+        const bool upper = *octet >= 'A' && *octet <= 'Z';
+        name.push_back(static_cast<std::uint8_t>(upper ? *octet | 0x20U : *octet));
+    }
+    return hex.empty() && is_name(name) ? name : std::vector<std::uint8_t>{};
+}
+
+} // namespace
+
+std::optional<Request> parse_request(std::string_view line, const char*& problem) {
+    const std::vector<std::string_view> words = words_of(line);
+    const auto* const verb =
+        words.empty() ? verbs.end() : std::find(verbs.begin(), verbs.end(), words.front());
+    if (verb == verbs.end()) {
+        problem = "unknown request; known are status, reload, cache, flush and flush-below";
+        return std::nullopt;
+    }
+    const auto index = static_cast<std::size_t>(verb - verbs.begin());
+    if (words.size() - 1 < arguments[index].least || words.size() - 1 > arguments[index].most) {
+        problem = "too few or too many arguments";
+        return std::nullopt;
+    }
+    Request request;
+    request.verb = static_cast<Verb>(index);
+    if (words.size() > 1) {
+        request.name = read_name(words[1]);
+        if (request.name.empty()) {
+            problem = "not a name on the wire in hexadecimal digits";
+            return std::nullopt;
+        }
+    }
+    if (words.size() > 2) {
+        const auto type = number_of(words[2], 10);
+        if (!type || *type == 0 || *type > UINT16_MAX) {
+            problem = "not the number of a type, from 1 to 65535";
+            return std::nullopt;
+        }
+        request.type = static_cast<std::uint16_t>(*type);
+    }
+    return request;
+}
+
+std::string error_line(std::string_view problem) {
+    std::string line = "error ";
+    for (const char c : problem) {
+        line += static_cast<unsigned char>(c) < ' ' || c == '\x7f' ? ' ' : c;
+    }
+    return line += '\n';
+}
+
+} // namespace dotproxy

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// What dotproxyctl(8) asks of the master, one line each:
+//
+//     status
+//     reload
+//     cache
+//     flush [NAME [TYPE]]
+//     flush-below NAME
+//
+// NAME is a domain name on the wire (RFC 1035, section 3.1) in hexadecimal digits, and TYPE the
+// number of a record type: the control plane knows neither how names are written nor what types
+// are called. The answer is any number of lines and, last, "ok" or "error TEXT".
+
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dotproxy {
+
+struct Request {
+    enum class Verb : std::uint8_t { status, reload, cache, flush, flush_below };
+
+    Verb verb{Verb::status};
+    std::vector<std::uint8_t> name; // on the wire, in lower case; empty: every name
+    std::uint16_t type{0};          // 0: every type
+};
+
+/// Reads a request. nullopt when it is none; `problem` then says why.
+[[nodiscard]] std::optional<Request> parse_request(std::string_view line, const char*& problem);
+
+/// The last line of an answer that says no. Control characters of `problem` become spaces.
+[[nodiscard]] std::string error_line(std::string_view problem);
+
+/// The last line of an answer that is complete.
+constexpr std::string_view ok_line = "ok\n";
+
+} // namespace dotproxy
