@@ -1,9 +1,11 @@
 master_tests = \
+	tests/master/test_control \
 	tests/master/test_daemon \
 	tests/master/test_generation \
 	tests/master/test_notify \
 	tests/master/test_privileges \
 	tests/master/test_privileges_as_root \
+	tests/master/test_request \
 	tests/master/test_worker_slot
 check_PROGRAMS += $(master_tests)
 TESTS += $(master_tests)
@@ -11,6 +13,9 @@ TESTS += $(master_tests)
 # Each against as little as it needs: only a generation has more under it than the room and base.
 master_test_libraries = libmaster.a libbase.a $(CMOCKA_LIBS)
 
+tests_master_test_control_SOURCES = tests/master/test_control.cc tests/master/child.hh \
+	tests/unit.hh
+tests_master_test_control_LDADD = $(master_test_libraries)
 tests_master_test_daemon_SOURCES = tests/master/test_daemon.cc tests/master/child.hh tests/unit.hh
 tests_master_test_daemon_LDADD = $(master_test_libraries)
 tests_master_test_generation_SOURCES = tests/master/test_generation.cc tests/master/child.hh \
@@ -25,5 +30,7 @@ tests_master_test_privileges_LDADD = $(master_test_libraries)
 tests_master_test_privileges_as_root_SOURCES = tests/master/test_privileges_as_root.cc \
 	tests/master/child.hh tests/master/status.hh tests/unit.hh
 tests_master_test_privileges_as_root_LDADD = $(master_test_libraries)
+tests_master_test_request_SOURCES = tests/master/test_request.cc tests/unit.hh
+tests_master_test_request_LDADD = $(master_test_libraries)
 tests_master_test_worker_slot_SOURCES = tests/master/test_worker_slot.cc tests/unit.hh
 tests_master_test_worker_slot_LDADD = $(master_test_libraries)

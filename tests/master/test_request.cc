@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "master/request.hh"
+
+#include "unit.hh"
+
+#include <string>
+
+using dotproxy::error_line;
+using dotproxy::parse_request;
+using dotproxy::Request;
+using Verb = dotproxy::Request::Verb;
+
+namespace {
+
+std::string problem_of(const std::string& line) {
+    const char* problem = "none";
+    return parse_request(line, problem) ? "none" : problem;
+}
+
+Request parsed(const std::string& line) {
+    const char* problem = "";
+    const auto request = parse_request(line, problem);
+    if (!request) {
+        fail_msg("\"%s\": %s", line.c_str(), problem);
+    }
+    return *request;
+}
+
+void test_parse_when_it_takes_no_argument_then_the_verb(void** /*state*/) {
+    assert_true(parsed("status").verb == Verb::status);
+    assert_true(parsed("reload").verb == Verb::reload);
+    assert_true(parsed("cache").verb == Verb::cache);
+    assert_true(parsed(" status  ").verb == Verb::status);
+    for (const char* const line :
+         {"status x", "reload 1", "cache 00", "flush 00 1 1", "flush-below", "flush-below 00 1"}) {
+        assert_string_equal(problem_of(line).c_str(), "too few or too many arguments");
+    }
+}
+
+void test_parse_when_flush_then_what_of(void** /*state*/) {
+    const Request all = parsed("flush");
+    assert_true(all.verb == Verb::flush && all.name.empty() && all.type == 0);
+    const Request name = parsed("flush 014102426300");
+    const std::vector<std::uint8_t> wire{1, 'a', 2, 'b', 'c', 0};
+    assert_true(name.verb == Verb::flush && name.name == wire && name.type == 0);
+    const Request type = parsed("flush 016102624300 28");
+    assert_true(type.name == wire && type.type == 28);
+    const Request root = parsed("flush 00 65535");
+    assert_true(root.name == std::vector<std::uint8_t>{0} && root.type == 65535);
+    const Request below = parsed("flush-below 016102626300");
+    assert_true(below.verb == Verb::flush_below && below.name == wire);
+}
+
+// Whoever may connect may send anything.
+void test_parse_when_no_name_then_refused(void** /*state*/) {
+    const std::string label = "3f" + std::string(126, '6');
+    const std::string longest = label + label + label + "3d" + std::string(122, '6') + "00";
+    assert_string_equal(problem_of("flush " + longest).c_str(), "none");
+    const std::string longer = label + label + label + "3e" + std::string(124, '6') + "00";
+    for (const std::string& name :
+         {std::string{"0"}, std::string{"01"}, std::string{"0161"}, std::string{"016"},
+          std::string{"0000"}, std::string{"01610"}, std::string{"c00c"}, std::string{"0161c000"},
+          std::string{"4061"}, std::string{"zz"}, std::string{"+1"}, std::string{"0x"},
+          "40" + std::string(128, '6') + "00", longer}) {
+        assert_string_equal(problem_of("flush " + name).c_str(),
+                            "not a name on the wire in hexadecimal digits");
+        assert_string_equal(problem_of("flush-below " + name).c_str(),
+                            "not a name on the wire in hexadecimal digits");
+    }
+}
+
+void test_parse_when_no_type_then_refused(void** /*state*/) {
+    for (const char* const type : {"0", "65536", "-1", "A", "1x", "4294967297"}) {
+        assert_string_equal(problem_of(std::string{"flush 00 "} + type).c_str(),
+                            "not the number of a type, from 1 to 65535");
+    }
+}
+
+void test_parse_when_unknown_then_the_known_are_told(void** /*state*/) {
+    for (const std::string& line :
+         {std::string{}, std::string{" "}, std::string{"Status"}, std::string{"stat"},
+          std::string{"status\r"}, std::string{"\0\1\2", 3}, std::string(1023, 'x'),
+          std::string(1023, ' '), std::string{"flush-"}}) {
+        assert_string_equal(problem_of(line).c_str(),
+                            "unknown request; known are status, reload, cache, flush and "
+                            "flush-below");
+    }
+}
+
+// A configuration's text stands in some of them.
+void test_error_line_then_one_line(void** /*state*/) {
+    assert_string_equal(error_line("no cache").c_str(), "error no cache\n");
+    assert_string_equal(error_line("a\nok\n\x1b[m\x7f\xc3\xbc").c_str(),
+                        "error a ok  [m \xc3\xbc\n");
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test(test_parse_when_it_takes_no_argument_then_the_verb),
+        cmocka_unit_test(test_parse_when_flush_then_what_of),
+        cmocka_unit_test(test_parse_when_no_name_then_refused),
+        cmocka_unit_test(test_parse_when_no_type_then_refused),
+        cmocka_unit_test(test_parse_when_unknown_then_the_known_are_told),
+        cmocka_unit_test(test_error_line_then_one_line),
+    };
+    return cmocka_run_group_tests_name("master/request", tests, nullptr, nullptr);
+}
