@@ -28,6 +28,7 @@ e2e_tests = \
 	tests/e2e/test_clock.py \
 	tests/e2e/test_command_line.py \
 	tests/e2e/test_config_errors.py \
+	tests/e2e/test_control.py \
 	tests/e2e/test_edns.py \
 	tests/e2e/test_failover.py \
 	tests/e2e/test_framing.py \
