@@ -91,6 +91,19 @@ std::vector<WorkerSlot> make_slots(unsigned count) {
 
 } // namespace
 
+CachePtr inherited_cache(Fd memory, const Config& config) {
+    if (!memory || config.cache.size == 0) {
+        return nullptr;
+    }
+    try {
+        return std::make_shared<const CacheMemory>(std::move(memory), config.cache.size,
+                                                   cache_format);
+    } catch (const std::exception& problem) {
+        log::write(log::Level::notice, "the cache begins empty: %s", problem.what());
+        return nullptr;
+    }
+}
+
 tls::ClientContext load_trust(const Config& config) {
     try {
         return tls::ClientContext{config.ca_file};

@@ -49,6 +49,10 @@ struct Generation {
     TimePoint deadline{TimePoint::max()}; // for what it is doing: starting or draining
 };
 
+/// A cache in the memory that a master before this one left; nullptr where there is none, or
+/// anything about it is not as this one would have made it.
+[[nodiscard]] CachePtr inherited_cache(Fd memory, const Config& config);
+
 /// Loads the trust store that a configuration names. Throws ConfigError.
 [[nodiscard]] tls::ClientContext load_trust(const Config& config);
 

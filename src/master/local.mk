@@ -4,6 +4,7 @@ libmaster_a_SOURCES = \
 	src/master/control_socket.cc src/master/control_socket.hh \
 	src/master/daemon.cc src/master/daemon.hh \
 	src/master/generation.cc src/master/generation.hh \
+	src/master/inheritance.cc src/master/inheritance.hh \
 	src/master/master.cc src/master/master.hh \
 	src/master/master_control.cc \
 	src/master/notify.cc src/master/notify.hh \

@@ -45,26 +45,16 @@ Fd open_signals() {
     return fd;
 }
 
-Listeners adopt_passed() {
-    Listeners listeners;
-    for (Fd& socket : passed_sockets()) {
-        listeners.push_back(std::make_shared<const Listener>(adopt_listener(std::move(socket))));
-        log::write(log::Level::info, "took over %s", listeners.back()->text().c_str());
-    }
-    return listeners;
-}
-
 } // namespace
 
 Master::Master(std::string config_path, Config config, Background background)
     : config_path_{std::move(config_path)}, background_{std::move(background)},
       account_{account_in_place_of_root(config)}, signals_{open_signals()},
-      pid_file_{config.pid_file}, passed_{adopt_passed()}, handover_{make_handover()},
+      pid_file_{config.pid_file}, handover_{make_handover()},
       ping_interval_{std::min(longest_ping, notify_.watchdog().value_or(longest_ping) / 2)} {
     ::signal(SIGPIPE, SIG_IGN); // L49
     ::umask(S_IRWXG | S_IRWXO);
-    auto first =
-        std::make_unique<Generation>(++generations_, std::move(config), passed_, Listeners{});
+    auto first = make_first(std::move(config));
     if (account_) {
         make_control_directory(control_path(first->config), *account_);
     }
@@ -76,6 +66,15 @@ Master::Master(std::string config_path, Config config, Background background)
 }
 
 Master::~Master() = default;
+
+/// What was inherited and is of no use any more is closed when this returns, before the first fork.
+Master::GenerationPtr Master::make_first(Config config) {
+    Inheritance inheritance = take_inheritance(passed_descriptors());
+    passed_ = std::move(inheritance.bound);
+    CachePtr cache = inherited_cache(std::move(inheritance.cache), config);
+    return std::make_unique<Generation>(++generations_, std::move(config), passed_,
+                                        inheritance.kept, std::move(cache));
+}
 
 int Master::run() {
     while (!exit_status_) {
@@ -132,10 +131,14 @@ void Master::wait(TimePoint until) {
         control_.on_ready(std::span{polled}.subspan(workers_end), now_);
     }
     serve_control();
+    flush_some();
 }
 
 TimePoint Master::nearest() const noexcept {
     TimePoint earliest = std::min({next_ping_, next_alive_, control_.nearest()});
+    if (!flushes_.empty()) {
+        return now_;
+    }
     if (current_ && !stopping_) {
         for (const WorkerSlot& worker : current_->workers) {
             if (worker.state() == WorkerSlot::State::empty) {
@@ -379,8 +382,25 @@ void Master::commit() {
         log::write(log::Level::notice, "%s", status.c_str());
     }
     open_control();
+    give_to_keep();
     notify_.ready(status);
     end_reload({});
+}
+
+/// What the process after this one shall find, should the service be started anew.
+void Master::give_to_keep() const {
+    std::vector<int> sockets;
+    for (const auto& listener : current_->listeners) {
+        if (std::find(passed_.begin(), passed_.end(), listener) == passed_.end()) {
+            sockets.push_back(listener->socket.get());
+        }
+    }
+    notify_.keep(kept_listeners, sockets);
+    std::vector<int> memory;
+    if (current_->cache != nullptr) {
+        memory.push_back(current_->cache->fd());
+    }
+    notify_.keep(kept_cache, memory);
 }
 
 void Master::abandon_next(const char* why) {

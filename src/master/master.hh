@@ -14,6 +14,7 @@
 #include "master/control.hh"
 #include "master/daemon.hh"
 #include "master/generation.hh"
+#include "master/inheritance.hh"
 #include "master/notify.hh"
 #include "master/privileges.hh"
 #include "master/request.hh"
@@ -42,6 +43,16 @@ class Master {
   private:
     using GenerationPtr = std::unique_ptr<Generation>;
 
+    /// A flush under way. A large cache takes its time, so it goes shard by shard.
+    struct Flush {
+        Control::Client client;
+        Request request;
+        CachePtr cache;
+        std::uint32_t next_shard{0};
+        std::size_t flushed{0};
+    };
+
+    [[nodiscard]] GenerationPtr make_first(Config config);
     void wait(TimePoint until);
     [[nodiscard]] TimePoint nearest() const noexcept;
     void on_signals();
@@ -66,10 +77,13 @@ class Master {
     void report_counters() const;
 
     void refuse_reloads();
+    void give_to_keep() const;
     void open_control();
     void serve_control();
     void answer(Control::Client client, const Request& request);
+    void flush_some();
     [[nodiscard]] std::string status_text() const;
+    [[nodiscard]] std::string cache_text() const;
 
     void for_each_generation(const auto& visit);
 
@@ -84,6 +98,7 @@ class Master {
     Control control_;
     std::vector<Control::Client> reload_waiters_;       // for the reload under way
     std::vector<Control::Client> reload_again_waiters_; // for the one after it
+    std::vector<Flush> flushes_;                        // the first is under way
     TimePoint began_{Clock::now()};
     TimePoint now_{Clock::now()};
     TimePoint next_ping_{};

@@ -6,6 +6,7 @@
 #include "base/log.hh"
 #include "master/master.hh"
 #include "master/version.hh"
+#include "shared/cache.hh"
 
 #include <exception>
 #include <unistd.h>
@@ -14,6 +15,7 @@ namespace dotproxy {
 
 namespace {
 
+constexpr std::string_view no_cache = "cache.size is 0: nothing is remembered";
 constexpr std::string_view ending = "the service is ending";
 
 const char* name_of(WorkerSlot::State state) noexcept {
@@ -93,6 +95,7 @@ void Master::serve_control() {
 }
 
 void Master::answer(Control::Client client, const Request& request) {
+    const bool caches = current_ && current_->cache != nullptr;
     switch (request.verb) {
     case Request::Verb::status:
         control_.answer(client, status_text().append(ok_line), now_);
@@ -106,9 +109,15 @@ void Master::answer(Control::Client client, const Request& request) {
         reload();
         break;
     case Request::Verb::cache:
+        control_.answer(client, caches ? cache_text().append(ok_line) : error_line(no_cache), now_);
+        break;
     case Request::Verb::flush:
     case Request::Verb::flush_below:
-        control_.answer(client, error_line("no cache"), now_);
+        if (!caches) {
+            control_.answer(client, error_line(no_cache), now_);
+            break;
+        }
+        flushes_.push_back({.client = client, .request = request, .cache = current_->cache});
         break;
     }
 }
@@ -133,6 +142,46 @@ void Master::refuse_reloads() {
             control_.answer(client, error_line(ending), now_);
         }
     }
+}
+
+/// One shard of one flush.
+void Master::flush_some() {
+    if (flushes_.empty()) {
+        return;
+    }
+    Flush& flush = flushes_.front();
+    const auto buffer = std::make_unique<EntryBuffer>();
+    flush.flushed +=
+        flush.cache->shard(flush.next_shard++, *buffer).remove_if([&flush](const Entry& entry) {
+            return takes(flush.request, entry.key);
+        });
+    if (flush.next_shard == flush.cache->shards()) {
+        Lines lines;
+        lines.add("flushed", flush.flushed);
+        control_.answer(flush.client, lines.take().append(ok_line), now_);
+        flushes_.erase(flushes_.begin());
+    }
+}
+
+std::string Master::cache_text() const {
+    const CacheStats stats = Cache{*current_->cache, 0}.stats();
+    Lines lines;
+    lines.add("cache_size", stats.size);
+    lines.add("cache_capacity", stats.capacity);
+    lines.add("cache_octets", stats.octets);
+    lines.add("cache_entries", stats.entries);
+    lines.add("cache_insertions", stats.insertions);
+    lines.add("cache_evictions", stats.evictions);
+    for (const Counter counter :
+         {Counter::cache_hits, Counter::cache_misses, Counter::cache_stale, Counter::cache_failures,
+          Counter::cache_refreshes, Counter::cache_not_stored}) {
+        lines.add(name_of(counter), current_->counters.sum(counter));
+    }
+    lines.add("cache_shards", stats.shards);
+    lines.add("cache_shard_entries_min", stats.fewest);
+    lines.add("cache_shard_entries_mean", stats.entries / stats.shards);
+    lines.add("cache_shard_entries_max", stats.most);
+    return lines.take();
 }
 
 std::string Master::status_text() const {

@@ -3,12 +3,15 @@
 
 #include "master/notify.hh"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -67,7 +70,17 @@ void Notify::alive() const noexcept {
     send("WATCHDOG=1");
 }
 
-void Notify::send(const std::string& state) const noexcept {
+void Notify::keep(std::string_view name, std::span<const int> descriptors) const noexcept {
+    const std::string front = "FDNAME=" + std::string{name} + '\n';
+    send(front + "FDSTOREREMOVE=1");
+    if (!descriptors.empty()) {
+        // Not polled: an error that waits on a UDP socket is no reason to let go of it.
+        send(front + "FDSTORE=1\nFDPOLL=0",
+             descriptors.first(std::min(descriptors.size(), max_kept)));
+    }
+}
+
+void Notify::send(const std::string& state, std::span<const int> descriptors) const noexcept {
     sockaddr_un address{};
     if (path_.empty() || path_.size() >= sizeof address.sun_path) {
         return;
@@ -78,21 +91,40 @@ void Notify::send(const std::string& state) const noexcept {
         address.sun_path[0] = '\0'; // the abstract namespace
     }
     const Fd socket{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
-    const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path_.size());
-    static_cast<void>(::sendto(socket.get(), state.data(), state.size(),
-                               MSG_NOSIGNAL | MSG_DONTWAIT,
-                               reinterpret_cast<const sockaddr*>(&address), size));
+    std::string text = state; // sendmsg() takes it without const
+    iovec octets{.iov_base = text.data(), .iov_len = text.size()};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(max_kept * sizeof(int))> room{};
+    msghdr message{};
+    message.msg_name = &address;
+    message.msg_namelen = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path_.size());
+    message.msg_iov = &octets;
+    message.msg_iovlen = 1;
+    if (!descriptors.empty()) {
+        message.msg_control = room.data();
+        message.msg_controllen = CMSG_SPACE(descriptors.size_bytes());
+    }
+    if (cmsghdr* const rights = CMSG_FIRSTHDR(&message); rights != nullptr) {
+        rights->cmsg_level = SOL_SOCKET;
+        rights->cmsg_type = SCM_RIGHTS;
+        rights->cmsg_len = CMSG_LEN(descriptors.size_bytes());
+        std::memcpy(CMSG_DATA(rights), descriptors.data(), descriptors.size_bytes());
+    }
+    static_cast<void>(::sendmsg(socket.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT));
 }
 
-std::vector<Fd> passed_sockets() {
+std::vector<PassedDescriptor> passed_descriptors() {
     constexpr int first = 3; // SD_LISTEN_FDS_START
     constexpr std::uint64_t most = 1024;
-    std::vector<Fd> sockets;
+    std::vector<PassedDescriptor> passed;
     const auto count = number(environment("LISTEN_FDS"));
     if (count && *count <= most && meant_for_us("LISTEN_PID")) {
+        const std::string names = environment("LISTEN_FDNAMES");
+        std::size_t at = 0;
         for (int fd = first; fd < first + static_cast<int>(*count); ++fd) {
+            const std::size_t end = std::min(names.find(':', at), names.size());
             ::fcntl(fd, F_SETFD, FD_CLOEXEC);
-            sockets.emplace_back(fd);
+            passed.push_back({.name = names.substr(at, end - at), .fd = Fd{fd}});
+            at = std::min(end + 1, names.size());
         }
     }
     // NOLINTBEGIN(concurrency-mt-unsafe): one thread
@@ -100,7 +132,7 @@ std::vector<Fd> passed_sockets() {
     ::unsetenv("LISTEN_PID");
     ::unsetenv("LISTEN_FDNAMES");
     // NOLINTEND(concurrency-mt-unsafe)
-    return sockets;
+    return passed;
 }
 
 } // namespace dotproxy

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// Notify: the service manager's side of systemd's protocols: readiness, watchdog, passed sockets.
-// By hand: each is one datagram or a few environment variables (sd_notify(3), sd_listen_fds(3)).
+// Notify: the service manager's side of systemd's protocols: readiness, watchdog, descriptors
+// passed and kept. By hand: each is one datagram or a few environment variables (sd_notify(3),
+// sd_pid_notify_with_fds(3), sd_listen_fds(3)).
 
 #pragma once
 
 #include "base/clock.hh"
 #include "base/fd.hh"
 
+#include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,17 +29,30 @@ class Notify {
     void stopping() const noexcept;
     void alive() const noexcept;
 
+    /// Gives copies of descriptors to the service manager to keep, under one name, in place of
+    /// those it has by that name. The process that takes our place is passed them
+    /// (passed_descriptors). At most max_kept.
+    void keep(std::string_view name, std::span<const int> descriptors) const noexcept;
+
+    static constexpr std::size_t max_kept = 253; // SCM_MAX_FD
+
     /// How often alive() is due; nullopt where nobody watches.
     [[nodiscard]] std::optional<Clock::duration> watchdog() const noexcept { return watchdog_; }
 
   private:
-    void send(const std::string& state) const noexcept;
+    void send(const std::string& state, std::span<const int> descriptors = {}) const noexcept;
 
     std::string path_;
     std::optional<Clock::duration> watchdog_;
 };
 
-/// The sockets passed by LISTEN_FDS, if they are meant for this process. To be called once.
-[[nodiscard]] std::vector<Fd> passed_sockets();
+/// What was passed by LISTEN_FDS.
+struct PassedDescriptor {
+    std::string name; // of LISTEN_FDNAMES; may be empty
+    Fd fd;
+};
+
+/// The descriptors passed to this process, if there are any. To be called once.
+[[nodiscard]] std::vector<PassedDescriptor> passed_descriptors();
 
 } // namespace dotproxy

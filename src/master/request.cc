@@ -17,6 +17,7 @@ using Verb = Request::Verb;
 constexpr std::size_t max_name_size = 255;
 constexpr std::uint8_t max_label_size = 63;
 constexpr std::size_t max_words = 3;
+constexpr std::size_t key_fixed_size = 5; // behind the name: type, class, flags
 
 // In the order of the enumerators.
 constexpr std::array verbs{"status"sv, "reload"sv, "cache"sv, "flush"sv, "flush-below"sv};
@@ -111,6 +112,31 @@ std::optional<Request> parse_request(std::string_view line, const char*& problem
         request.type = static_cast<std::uint16_t>(*type);
     }
     return request;
+}
+
+bool takes(const Request& request, std::span<const std::uint8_t> key) noexcept {
+    const auto& wanted = request.name;
+    if (wanted.empty()) {
+        return true;
+    }
+    if (key.size() < wanted.size() + key_fixed_size) {
+        return false;
+    }
+    const auto name = key.first(key.size() - key_fixed_size);
+    const std::size_t start = name.size() - wanted.size();
+    if (!std::equal(wanted.begin(), wanted.end(), name.subspan(start).begin())) {
+        return false;
+    }
+    if (request.verb != Verb::flush_below) {
+        const auto type = static_cast<std::uint16_t>(key[name.size()] << 8U | key[name.size() + 1]);
+        return start == 0 && (request.type == 0 || request.type == type);
+    }
+    // The octets match; do they begin at a label?
+    std::size_t at = 0;
+    while (at < start) {
+        at += name[at] + 1U;
+    }
+    return at == start;
 }
 
 std::string error_line(std::string_view problem) {

@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,6 +34,11 @@ struct Request {
 
 /// Reads a request. nullopt when it is none; `problem` then says why.
 [[nodiscard]] std::optional<Request> parse_request(std::string_view line, const char*& problem);
+
+/// Whether a flush of `request` takes what a cache holds under `key`: a name on the wire in lower
+/// case, its type and class in two octets each, and an octet of flags (dns/key.hh). The key may be
+/// anything at all.
+[[nodiscard]] bool takes(const Request& request, std::span<const std::uint8_t> key) noexcept;
 
 /// The last line of an answer that says no. Control characters of `problem` become spaces.
 [[nodiscard]] std::string error_line(std::string_view problem);

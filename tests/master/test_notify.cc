@@ -15,11 +15,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <vector>
 
 using namespace std::chrono_literals;
 using dotproxy::Fd;
 using dotproxy::Notify;
-using dotproxy::passed_sockets;
+using dotproxy::passed_descriptors;
 using dotproxy::test::first_failure;
 using dotproxy::test::in_child;
 
@@ -72,6 +73,28 @@ class Manager {
     [[nodiscard]] std::string heard() const {
         std::array<char, 512> text{};
         const ssize_t count = ::recv(socket_.get(), text.data(), text.size(), MSG_DONTWAIT);
+        return count > 0 ? std::string{text.data(), static_cast<std::size_t>(count)} : "";
+    }
+
+    /// The next notification, and the descriptors that came with it.
+    [[nodiscard]] std::string heard_with(std::vector<Fd>& descriptors) const {
+        std::array<char, 512> text{};
+        alignas(cmsghdr) std::array<char, CMSG_SPACE(Notify::max_kept * sizeof(int))> room{};
+        iovec octets{.iov_base = text.data(), .iov_len = text.size()};
+        msghdr message{};
+        message.msg_iov = &octets;
+        message.msg_iovlen = 1;
+        message.msg_control = room.data();
+        message.msg_controllen = room.size();
+        const ssize_t count = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        descriptors.clear();
+        if (const cmsghdr* rights = CMSG_FIRSTHDR(&message); rights != nullptr) {
+            for (std::size_t at = CMSG_LEN(0); at < rights->cmsg_len; at += sizeof(int)) {
+                int fd = -1;
+                std::memcpy(&fd, reinterpret_cast<const char*>(rights) + at, sizeof fd);
+                descriptors.emplace_back(fd);
+            }
+        }
         return count > 0 ? std::string{text.data(), static_cast<std::size_t>(count)} : "";
     }
 
@@ -133,6 +156,51 @@ void test_notify_when_nobody_listens_then_nothing_happens(void** /*state*/) {
     Notify{}.ready("no address can hold it");
 }
 
+bool same_file(int a, int b) {
+    struct stat one {};
+
+    struct stat other {};
+
+    return ::fstat(a, &one) == 0 && ::fstat(b, &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
+}
+
+// In place of what was there, or it would be passed twice.
+void test_keep_then_the_manager_has_copies_in_place_of_older_ones(void** /*state*/) {
+    const Manager manager{false};
+    set("NOTIFY_SOCKET", manager.path());
+    const Notify notify;
+    const Fd first{::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+    const Fd second{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    const std::array<int, 2> both{first.get(), second.get()};
+    notify.keep("listen", both);
+    std::vector<Fd> descriptors;
+    assert_string_equal(manager.heard_with(descriptors).c_str(), "FDNAME=listen\nFDSTOREREMOVE=1");
+    assert_int_equal(descriptors.size(), 0);
+    assert_string_equal(manager.heard_with(descriptors).c_str(),
+                        "FDNAME=listen\nFDSTORE=1\nFDPOLL=0");
+    assert_int_equal(descriptors.size(), 2);
+    assert_true(same_file(descriptors[0].get(), first.get()));
+    assert_true(same_file(descriptors[1].get(), second.get()));
+    notify.keep("cache", {});
+    assert_string_equal(manager.heard_with(descriptors).c_str(), "FDNAME=cache\nFDSTOREREMOVE=1");
+    assert_string_equal(manager.heard_with(descriptors).c_str(), "");
+}
+
+void test_keep_when_more_than_a_message_holds_then_as_many_as_it_does(void** /*state*/) {
+    const Manager manager{false};
+    set("NOTIFY_SOCKET", manager.path());
+    const Fd socket{::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+    const std::vector<int> many(Notify::max_kept + 1, socket.get());
+    Notify{}.keep("listen", many);
+    std::vector<Fd> descriptors;
+    (void)manager.heard_with(descriptors);
+    (void)manager.heard_with(descriptors);
+    assert_int_equal(descriptors.size(), Notify::max_kept);
+    ::unsetenv("NOTIFY_SOCKET");
+    Notify{}.keep("listen", many); // nobody keeps anything
+}
+
 void test_watchdog_then_twice_as_often_as_it_must(void** /*state*/) {
     set("WATCHDOG_USEC", "30000000");
     assert_true(Notify{}.watchdog() == 15s);
@@ -170,40 +238,70 @@ bool environment_is_clear() {
            std::getenv("LISTEN_FDNAMES") == nullptr;
 }
 
-void test_passed_sockets_when_meant_for_us_then_from_3_on_and_not_inherited(void** /*state*/) {
+void test_passed_descriptors_when_meant_for_us_then_from_3_on_and_not_inherited(void** /*state*/) {
     const int failed = in_child([] {
         const bool put = put_socket(3) && put_socket(4);
         set("LISTEN_PID", std::to_string(::getpid()));
         set("LISTEN_FDS", "2");
         set("LISTEN_FDNAMES", "dns:dns");
-        const auto sockets = passed_sockets();
-        return first_failure({put, sockets.size() == 2, sockets[0].get() == 3,
-                              sockets[1].get() == 4, ::fcntl(3, F_GETFD) == FD_CLOEXEC,
+        const auto sockets = passed_descriptors();
+        return first_failure({put, sockets.size() == 2, sockets[0].fd.get() == 3,
+                              sockets[1].fd.get() == 4, ::fcntl(3, F_GETFD) == FD_CLOEXEC,
                               ::fcntl(4, F_GETFD) == FD_CLOEXEC, environment_is_clear(),
-                              passed_sockets().empty()});
+                              passed_descriptors().empty()});
     });
     assert_int_equal(failed, 0);
 }
 
+void test_passed_descriptors_when_named_then_by_those_names(void** /*state*/) {
+    const auto names = [](const char* given) {
+        return [given] {
+            for (int fd = 3; fd < 6; ++fd) {
+                if (!put_socket(fd)) {
+                    return 100;
+                }
+            }
+            set("LISTEN_PID", std::to_string(::getpid()));
+            set("LISTEN_FDS", "3");
+            set("LISTEN_FDNAMES", given);
+            std::string text;
+            for (const auto& passed : passed_descriptors()) {
+                text += passed.name + '/';
+            }
+            return text == "cache/listen/listen/" ? 1
+                   : text == "cache//listen/"     ? 2
+                   : text == "cache///"           ? 3
+                   : text == "///"                ? 4
+                                                  : 5;
+        };
+    };
+    assert_int_equal(in_child(names("cache:listen:listen")), 1);
+    assert_int_equal(in_child(names("cache:listen:listen:more")), 1);
+    assert_int_equal(in_child(names("cache::listen")), 2);
+    assert_int_equal(in_child(names("cache")), 3);
+    assert_int_equal(in_child(names("cache:")), 3);
+    assert_int_equal(in_child(names("")), 4);
+}
+
 // The variables are inherited: a program that our starter started in between would see them too.
-void test_passed_sockets_when_meant_for_another_then_left_alone(void** /*state*/) {
+void test_passed_descriptors_when_meant_for_another_then_left_alone(void** /*state*/) {
     const int failed = in_child([] {
         const bool put = put_socket(3);
         set("LISTEN_PID", std::to_string(::getppid()));
         set("LISTEN_FDS", "1");
-        const bool none = passed_sockets().empty();
+        const bool none = passed_descriptors().empty();
         return first_failure({put, none, is_socket(3), environment_is_clear()});
     });
     assert_int_equal(failed, 0);
 }
 
-void test_passed_sockets_when_no_sensible_count_then_none(void** /*state*/) {
+void test_passed_descriptors_when_no_sensible_count_then_none(void** /*state*/) {
     for (const char* count : {"", "0", "-1", "1x", "1025", "4294967297"}) {
         const int failed = in_child([count] {
             const bool put = put_socket(3);
             set("LISTEN_PID", std::to_string(::getpid()));
             set("LISTEN_FDS", count);
-            return first_failure({put, passed_sockets().empty(), is_socket(3)});
+            return first_failure({put, passed_descriptors().empty(), is_socket(3)});
         });
         assert_int_equal(failed, 0);
     }
@@ -219,16 +317,22 @@ int main() {
         cmocka_unit_test_setup(test_reloading_then_with_the_time, clear_environment),
         cmocka_unit_test_setup(test_notify_when_nobody_listens_then_nothing_happens,
                                clear_environment),
+        cmocka_unit_test_setup(test_keep_then_the_manager_has_copies_in_place_of_older_ones,
+                               clear_environment),
+        cmocka_unit_test_setup(test_keep_when_more_than_a_message_holds_then_as_many_as_it_does,
+                               clear_environment),
         cmocka_unit_test_setup(test_watchdog_then_twice_as_often_as_it_must, clear_environment),
         cmocka_unit_test_setup(test_watchdog_when_it_watches_another_process_then_none,
                                clear_environment),
         cmocka_unit_test_setup(test_watchdog_when_no_number_then_none, clear_environment),
         cmocka_unit_test_setup(
-            test_passed_sockets_when_meant_for_us_then_from_3_on_and_not_inherited,
+            test_passed_descriptors_when_meant_for_us_then_from_3_on_and_not_inherited,
             clear_environment),
-        cmocka_unit_test_setup(test_passed_sockets_when_meant_for_another_then_left_alone,
+        cmocka_unit_test_setup(test_passed_descriptors_when_named_then_by_those_names,
                                clear_environment),
-        cmocka_unit_test_setup(test_passed_sockets_when_no_sensible_count_then_none,
+        cmocka_unit_test_setup(test_passed_descriptors_when_meant_for_another_then_left_alone,
+                               clear_environment),
+        cmocka_unit_test_setup(test_passed_descriptors_when_no_sensible_count_then_none,
                                clear_environment),
     };
     return cmocka_run_group_tests_name("master/notify", tests, nullptr, nullptr);

@@ -10,6 +10,7 @@
 using dotproxy::error_line;
 using dotproxy::parse_request;
 using dotproxy::Request;
+using dotproxy::takes;
 using Verb = dotproxy::Request::Verb;
 
 namespace {
@@ -89,6 +90,56 @@ void test_parse_when_unknown_then_the_known_are_told(void** /*state*/) {
     }
 }
 
+/// The key of a question for `name`, which is on the wire.
+std::vector<std::uint8_t> key(const std::string& name, std::uint8_t type) {
+    std::vector<std::uint8_t> key(name.begin(), name.end());
+    key.insert(key.end(), {0, 0, type, 0, 1, 9});
+    return key;
+}
+
+void test_takes_when_a_name_then_it_alone_or_one_type_of_it(void** /*state*/) {
+    const Request name = parsed("flush 016202637300");
+    assert_true(takes(name, key("\1b\2cs", 1)));
+    assert_true(takes(name, key("\1b\2cs", 28)));
+    assert_false(takes(name, key("\2cs", 1)));
+    assert_false(takes(name, key("\1a\1b\2cs", 1)));
+    assert_false(takes(name, key("\1x\2cs", 1)));
+    const Request type = parsed("flush 016202637300 28");
+    assert_true(takes(type, key("\1b\2cs", 28)));
+    assert_false(takes(type, key("\1b\2cs", 1)));
+    const Request root = parsed("flush 00");
+    assert_true(takes(root, key("", 1)));
+    assert_false(takes(root, key("\2cs", 1)));
+}
+
+void test_takes_when_below_then_whole_labels_count(void** /*state*/) {
+    const Request below = parsed("flush-below 02637300");
+    assert_true(takes(below, key("\2cs", 1)));
+    assert_true(takes(below, key("\1b\2cs", 1)));
+    assert_true(takes(below, key("\3aaa\1b\2cs", 255)));
+    assert_false(takes(below, key("\3xcs", 1)));
+    assert_false(takes(below, key("\4x\2cs", 1))); // a label that ends like the name
+    assert_false(takes(below, key("", 1)));
+    assert_true(takes(parsed("flush-below 00"), key("\2cs", 1)));
+    assert_true(takes(parsed("flush-below 00"), key("", 1)));
+}
+
+void test_takes_when_everything_then_whatever_it_is(void** /*state*/) {
+    assert_true(takes(parsed("flush"), key("\2cs", 1)));
+    assert_true(takes(parsed("flush"), {}));
+}
+
+// L66: what stands in shared memory is not believed.
+void test_takes_when_the_key_is_none_then_not(void** /*state*/) {
+    const std::vector<std::uint8_t> octets(600, 0xff);
+    for (std::size_t size = 0; size < octets.size(); ++size) {
+        assert_false(takes(parsed("flush-below 00"), std::span{octets}.first(size)));
+        assert_false(takes(parsed("flush 00 1"), std::span{octets}.first(size)));
+    }
+    const std::vector<std::uint8_t> beyond{200, 0, 0, 1, 0, 1, 0};
+    assert_false(takes(parsed("flush-below 00"), beyond));
+}
+
 // A configuration's text stands in some of them.
 void test_error_line_then_one_line(void** /*state*/) {
     assert_string_equal(error_line("no cache").c_str(), "error no cache\n");
@@ -105,6 +156,10 @@ int main() {
         cmocka_unit_test(test_parse_when_no_name_then_refused),
         cmocka_unit_test(test_parse_when_no_type_then_refused),
         cmocka_unit_test(test_parse_when_unknown_then_the_known_are_told),
+        cmocka_unit_test(test_takes_when_a_name_then_it_alone_or_one_type_of_it),
+        cmocka_unit_test(test_takes_when_below_then_whole_labels_count),
+        cmocka_unit_test(test_takes_when_everything_then_whatever_it_is),
+        cmocka_unit_test(test_takes_when_the_key_is_none_then_not),
         cmocka_unit_test(test_error_line_then_one_line),
     };
     return cmocka_run_group_tests_name("master/request", tests, nullptr, nullptr);
