@@ -286,6 +286,7 @@ write_configuration() {
     cat <<END >"$work/dotproxy.conf"
 user = "$user";
 group = "$group";
+control_socket = "$work/run/control";
 listen = ( $listen );
 upstreams = ( { name = "$name"; port = $upstream_port;
                 addresses = ( $(printf '"%s", ' "$@" | sed 's/, $//') ); } );
@@ -324,6 +325,7 @@ END
         write_configuration upstream.dotproxy.example "$upstream_port" "$work/ca.pem" 127.0.0.1
     fi
 
+    [ "$(id -u)" -eq 0 ] || mkdir "$work/run" # root has the program make it for its user
     setsid build/dotproxy -f -c "$work/dotproxy.conf" </dev/null &
     pid=$!
     children+=("$pid")
@@ -333,6 +335,7 @@ END
 dotproxy runs. Try, in another terminal:
 
     dig @127.0.0.1 -p $port $name
+    build/dotproxyctl -c $work/dotproxy.conf status
 
 Ctrl-C ends it. Its configuration is $work/dotproxy.conf
 

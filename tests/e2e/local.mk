@@ -37,6 +37,7 @@ e2e_tests = \
 	tests/e2e/test_processes.py \
 	tests/e2e/test_real_programs.py \
 	tests/e2e/test_reload.py \
+	tests/e2e/test_restart.py \
 	tests/e2e/test_rfc8906.py \
 	tests/e2e/test_service.py \
 	tests/e2e/test_trust.py \

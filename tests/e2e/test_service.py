@@ -15,14 +15,13 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import termios
 
 import pytest
 
 from harness import wire
 from harness.client import ask, tcp, udp
-from harness.process import kill, state_of
+from harness.process import kill, passing, state_of
 from harness.waiting import PATIENCE, free_port, wait_for
 
 
@@ -70,17 +69,6 @@ def test_the_watchdog_of_somebody_else_is_left_alone(start, upstream):
     assert "WATCHDOG=1" not in proxy.lines()[began:]
 
 
-# Hands sockets over: from descriptor 3 on, and to the process that it becomes.
-AS_SYSTEMD = """
-import fcntl, os, sys
-copies = [fcntl.fcntl(int(number), fcntl.F_DUPFD_CLOEXEC, 100) for number in sys.argv[1].split(",")]
-for number, copy in enumerate(copies):
-    os.dup2(copy, 3 + number)
-os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(copies))}
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-
-
 def test_sockets_are_taken_from_systemd(prepare, upstream):
     """LISTEN_FDS: they are used where the configuration names their address, and stay open to those
     who ask before the program is there."""
@@ -97,8 +85,7 @@ def test_sockets_are_taken_from_systemd(prepare, upstream):
     early.sendto(wire.query("early.example", id=77), ("127.0.0.1", port))
 
     numbers = [sock.fileno() for sock in sockets]
-    proxy = prepare(upstream, listen=[("127.0.0.1", port)], pass_fds=numbers,
-                    launcher=(sys.executable, "-c", AS_SYSTEMD, ",".join(map(str, numbers))))
+    proxy = prepare(upstream, listen=[("127.0.0.1", port)], **passing(numbers))
     proxy.start()
     assert early.recv(65536)[:2] == b"\0\x4d"
     for transport in ("udp", "tcp"):

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 
 from . import configuration
@@ -26,6 +27,25 @@ def binary():
 def has_sanitizer():
     """Whether the program was built with AddressSanitizer."""
     return b"__asan_init" in pathlib.Path(binary()).read_bytes()
+
+
+# Hands descriptors over: from 3 on, and to the process that it becomes.
+_AS_SYSTEMD = """
+import fcntl, os, sys
+copies = [fcntl.fcntl(int(number), fcntl.F_DUPFD_CLOEXEC, 100) for number in sys.argv[1].split(",")]
+for number in sys.argv[1].split(","):
+    os.set_inheritable(int(number), False)
+for number, copy in enumerate(copies):
+    os.dup2(copy, 3 + number)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(copies))}
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def passing(numbers):
+    """The `launcher` and `pass_fds` that pass descriptors as systemd does."""
+    return {"pass_fds": numbers,
+            "launcher": (sys.executable, "-c", _AS_SYSTEMD, ",".join(map(str, numbers)))}
 
 
 class Dotproxy:
@@ -49,11 +69,13 @@ class Dotproxy:
         self._command = [*launcher, binary(), *arguments, "-c", str(self.config_file)]
         self._before, self._pass_fds = before, pass_fds
         self.notifications = []
+        self.kept = {}
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(directory / "notify"))
         os.chmod(directory / "notify", 0o777)
         # Read all the time, as a service manager does: the socket holds only a few datagrams.
-        threading.Thread(target=self._read_notifications, daemon=True).start()
+        self._reader = threading.Thread(target=self._read_notifications, daemon=True)
+        self._reader.start()
         self.process = None
         self.expect_clean_exit = True
 
@@ -108,8 +130,27 @@ class Dotproxy:
         return [line for datagram in list(self.notifications) for line in datagram.splitlines()]
 
     def _read_notifications(self):
-        while datagram := self._notify.recv(4096):
+        while True:
+            datagram, descriptors, _, _ = socket.recv_fds(self._notify, 4096, 253)
+            if not datagram:
+                return
+            self._keep(datagram.decode().splitlines(), descriptors)
             self.notifications.append(datagram.decode())
+
+    def _keep(self, lines, descriptors):
+        """What a service manager does with descriptors that it is given to keep, by their name."""
+        name = next((line[7:] for line in lines if line.startswith("FDNAME=")), "stored")
+        if "FDSTOREREMOVE=1" in lines:
+            for descriptor in self.kept.pop(name, []):
+                os.close(descriptor)
+        if "FDSTORE=1" in lines:
+            self.kept.setdefault(name, []).extend(descriptors)
+        assert "FDSTORE=1" in lines or not descriptors
+
+    def take_kept(self):
+        """The descriptors that were given to keep, as (name, number); the caller closes them."""
+        kept, self.kept = self.kept, {}
+        return [(name, number) for name, numbers in kept.items() for number in numbers]
 
     # The tree.
 
@@ -192,7 +233,10 @@ class Dotproxy:
                 assert status == 0, f"exit status {status}:\n{self.log}"
         finally:
             self._notify.shutdown(socket.SHUT_RDWR)
+            self._reader.join()
             self._notify.close()
+            for _, number in self.take_kept():
+                os.close(number)
 
 
 def state_of(pid):
