@@ -24,13 +24,15 @@ bool is_memory(const Fd& fd) noexcept {
 
 Inheritance take_inheritance(std::vector<PassedDescriptor> passed) {
     Inheritance inheritance;
-    for (auto& [name, fd] : passed) {
-        if (name == kept_cache && is_memory(fd)) {
-            inheritance.cache = std::move(fd);
+    for (PassedDescriptor& one : passed) {
+        const std::string& name = one.name;
+        if (name == kept_cache && is_memory(one.fd)) {
+            inheritance.cache = std::move(one.fd);
             continue;
         }
         try {
-            const auto listener = std::make_shared<const Listener>(adopt_listener(std::move(fd)));
+            const auto listener =
+                std::make_shared<const Listener>(adopt_listener(std::move(one.fd)));
             (name == kept_listeners ? inheritance.kept : inheritance.bound).push_back(listener);
             log::write(log::Level::info, "took over %s", listener->text().c_str());
         } catch (const std::exception& problem) {
