@@ -121,7 +121,7 @@ std::string request_of(const Words& words) {
     if (words.empty()) {
         throw UsageError{"a command is needed"};
     }
-    const std::string verb{words.front()};
+    std::string verb{words.front()};
     if (verb == "flush") {
         return flush_request(words);
     }

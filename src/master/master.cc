@@ -48,9 +48,9 @@ Fd open_signals() {
 } // namespace
 
 Master::Master(std::string config_path, Config config, Background background)
-    : config_path_{std::move(config_path)}, background_{std::move(background)},
-      account_{account_in_place_of_root(config)}, signals_{open_signals()},
-      pid_file_{config.pid_file}, handover_{make_handover()},
+    : config_path_{std::move(config_path)},
+      background_{std::move(background)}, account_{account_in_place_of_root(config)},
+      signals_{open_signals()}, pid_file_{config.pid_file}, handover_{make_handover()},
       ping_interval_{std::min(longest_ping, notify_.watchdog().value_or(longest_ping) / 2)} {
     ::signal(SIGPIPE, SIG_IGN); // L49
     ::umask(S_IRWXG | S_IRWXO);
