@@ -71,8 +71,8 @@ AnswerCache::Known AnswerCache::look_up(const dns::Question& question, bool fail
         return known;
     }
     const bool expired = entry && now() < entry->expires_at() + max_stale_;
-    Failure failure = last_failure(question);
-    if (expired && !(failure.answer && dns::dnssec_bogus(*failure.answer))) {
+    const Failure failure = last_failure(question, entry);
+    if (expired && !failure.bogus) {
         if (!failure.lately && !failing) {
             known.expired = true;
             turn_.counters.add(Counter::cache_misses);
@@ -111,7 +111,9 @@ std::optional<dns::Answer> AnswerCache::learn(const dns::Question& question,
         }
         break;
     case dns::Keep::failure:
-        return failed(question, answer, false);
+        remember(question, answer,
+                 {.keep = dns::Keep::failure, .ttl = last_failure(question).next_ttl});
+        return dns::dnssec_bogus(answer) ? std::nullopt : stand_in(question);
     }
     return std::nullopt;
 }
@@ -121,10 +123,26 @@ std::optional<dns::Answer> AnswerCache::make_up(const dns::Question& question,
     if (!cache_) {
         return std::nullopt;
     }
-    dns::Answer answer;
-    answer.rcode = static_cast<std::uint16_t>(dns::Rcode::servfail);
-    answer.say_first(error);
-    return failed(question, answer, true);
+    const Failure last = last_failure(question);
+    if (!last.answer) { // else all who gave up in this moment would write the same
+        dns::Answer answer;
+        answer.rcode = static_cast<std::uint16_t>(dns::Rcode::servfail);
+        if (last.bogus) { // nobody has taken that back
+            answer.say_first({.code = dns::ExtendedError::dnssec_bogus, .text = {}});
+        }
+        answer.say_first(error);
+        // A fault of our way to the upstream says little about the name, and may be over at any
+        // time.
+        remember(question, answer, {.keep = dns::Keep::failure, .ttl = first_failure_ttl});
+    }
+    return last.bogus ? std::nullopt : expired_answer(question);
+}
+
+std::optional<dns::Answer> AnswerCache::stand_in(const dns::Question& question) noexcept {
+    if (!cache_ || last_failure(question).bogus) {
+        return std::nullopt;
+    }
+    return expired_answer(question);
 }
 
 AnswerCache::Key AnswerCache::key_of(const dns::Question& question, std::uint8_t kind) noexcept {
@@ -154,24 +172,37 @@ std::optional<Entry> AnswerCache::find(const dns::Question& question, std::uint8
     return entry;
 }
 
-AnswerCache::Failure AnswerCache::last_failure(const dns::Question& question) noexcept {
+// What failed before the answer that is `known` was stored is not the last attempt.
+AnswerCache::Failure AnswerCache::last_failure(const dns::Question& question,
+                                               const std::optional<Entry>& known) noexcept {
     const std::chrono::seconds longest = turn_.config.cache.failure_ttl;
     Failure failure{.answer = {}, .next_ttl = std::min(first_failure_ttl, longest)};
     const std::optional<Entry> entry = find(question, kind_failure);
-    if (entry && now() < entry->expires_at() + lately) {
+    const bool last = entry && (!known || entry->stored_at >= known->stored_at);
+    if (last && now() < entry->expires_at() + lately) {
+        const std::optional<dns::Answer> answer =
+            dns::read_kept(entry->value, age_of(*entry, now()));
         failure.lately = true;
+        failure.bogus = answer && dns::dnssec_bogus(*answer);
         failure.next_ttl = std::min(std::chrono::seconds{entry->ttl} * 2, longest);
         if (now() < entry->expires_at()) {
-            failure.answer = dns::read_kept(entry->value, 0s);
+            failure.answer = answer;
         }
     }
     return failure;
+}
+
+AnswerCache::Failure AnswerCache::last_failure(const dns::Question& question) noexcept {
+    return last_failure(question, find(question, kind_answer));
 }
 
 std::optional<dns::Answer> AnswerCache::expired_answer(const dns::Question& question) noexcept {
     const std::optional<Entry> entry = find(question, kind_answer);
     if (!entry || now() >= entry->expires_at() + max_stale_) {
         return std::nullopt;
+    }
+    if (now() < entry->expires_at()) { // another worker was luckier
+        return dns::read_kept(entry->value, age_of(*entry, now()));
     }
     std::optional<dns::Answer> answer = dns::read_stale(entry->value);
     if (answer) {
@@ -195,14 +226,6 @@ void AnswerCache::remember(const dns::Question& question, const dns::Answer& ans
     if (cache_->insert(entry, now()) != Stored::yes) {
         turn_.counters.add(Counter::cache_not_stored);
     }
-}
-
-std::optional<dns::Answer> AnswerCache::failed(const dns::Question& question,
-                                               const dns::Answer& answer, bool ours) noexcept {
-    // A fault of our way to the upstream says little about the name, and may be over at any time.
-    const std::chrono::seconds ttl = ours ? first_failure_ttl : last_failure(question).next_ttl;
-    remember(question, answer, {.keep = dns::Keep::failure, .ttl = ttl});
-    return dns::dnssec_bogus(answer) ? std::nullopt : expired_answer(question);
 }
 
 std::uint64_t AnswerCache::claim(const dns::Question& question) noexcept {

@@ -7,11 +7,12 @@
 //                again (prefetch).
 //     expired    up to cache.max_stale longer: given to who waited cache.stale_after in vain, or at
 //                once when the last attempt failed or no upstream works (RFC 8767), with an
-//                Extended DNS Error that says so.
+//                Extended DNS Error that says so. Never in place of a validation that failed.
 //     forgotten
 //
 // A failure stands under a key of its own, so it never takes the place of an answer (C85). It is
-// given for a second, then for twice as long each time, up to cache.failure_ttl (RFC 9520).
+// given for a second, then for twice as long each time, up to cache.failure_ttl (RFC 9520), until
+// there is an answer.
 
 #pragma once
 
@@ -55,6 +56,10 @@ class AnswerCache {
     [[nodiscard]] std::optional<dns::Answer> make_up(const dns::Question& question,
                                                      const dns::ExtendedError& error) noexcept;
 
+    /// The same for who is not to wait, for a reason that says nothing about the question; nothing
+    /// is remembered of it.
+    [[nodiscard]] std::optional<dns::Answer> stand_in(const dns::Question& question) noexcept;
+
   private:
     using Key = std::span<const std::uint8_t>;
 
@@ -62,6 +67,7 @@ class AnswerCache {
     struct Failure {
         std::optional<dns::Answer> answer; // while it counts
         bool lately{false};                // it counts, or did a moment ago
+        bool bogus{false};                 // lately, and what was found failed validation (C89)
         std::chrono::seconds next_ttl;     // of the next one in a row
     };
 
@@ -69,12 +75,12 @@ class AnswerCache {
     [[nodiscard]] std::uint64_t now() noexcept;
     [[nodiscard]] std::optional<Entry> find(const dns::Question& question,
                                             std::uint8_t kind) noexcept;
+    [[nodiscard]] Failure last_failure(const dns::Question& question,
+                                       const std::optional<Entry>& known) noexcept;
     [[nodiscard]] Failure last_failure(const dns::Question& question) noexcept;
     [[nodiscard]] std::optional<dns::Answer> expired_answer(const dns::Question& question) noexcept;
     void remember(const dns::Question& question, const dns::Answer& answer,
                   const dns::Keeping& keeping) noexcept;
-    [[nodiscard]] std::optional<dns::Answer> failed(const dns::Question& question,
-                                                    const dns::Answer& answer, bool ours) noexcept;
     [[nodiscard]] std::uint64_t claim(const dns::Question& question) noexcept;
 
     Turn& turn_;

@@ -38,8 +38,8 @@ dns::ExtendedError refusal(dns::ResponseVerdict verdict) noexcept {
 Relay::Relay(Turn& turn, Upstreams& upstreams, const CacheMemory* memory)
     : turn_{turn}, upstreams_{upstreams}, cache_{turn, memory}, patience_{Patience::client(
                                                                     turn.config)},
-      stale_after_{turn.config.cache.stale_after}, waiters_{turn.config.limits.queries},
-      inquiries_{turn.config.limits.queries} {}
+      stale_after_{std::min<Clock::duration>(turn.config.cache.stale_after, patience_.duration())},
+      waiters_{turn.config.limits.queries}, inquiries_{turn.config.limits.queries} {}
 
 bool Relay::ask(const Client& client, dns::Octets message) noexcept {
     switch (dns::parse_query(message, query_)) {
@@ -110,6 +110,10 @@ bool Relay::answer_from_cache(const Client& client) noexcept {
 void Relay::forward(const Client& client, dns::Octets sealed) noexcept {
     Waiter* waiter = enlist(query_.question, sealed);
     if (waiter == nullptr) {
+        if (const auto instead = expired_ ? cache_.stand_in(query_.question) : std::nullopt) {
+            give(client, query_.question, query_.asker, *instead);
+            return;
+        }
         turn_.counters.add(Counter::failures);
         turn_.counters.add(Counter::overload);
         give_failure(client, &query_.question, query_.asker, dns::Rcode::servfail,
@@ -132,6 +136,7 @@ void Relay::refresh(const dns::Question& question, std::uint64_t until) noexcept
     if (waiter == nullptr) {
         return;
     }
+    ++refreshing_;
     waiter->inquiry->refresh_until = until;
     patience_.arm(*waiter, turn_.now);
     if (waiter->inquiry->waiter_count == 1) {
@@ -187,18 +192,9 @@ void Relay::answered(Inquiry& inquiry, dns::Octets message, dns::ResponseVerdict
 }
 
 void Relay::failed(Inquiry& inquiry, const dns::ExtendedError& error) noexcept {
-    std::optional<dns::Answer> instead;
-    if (inquiry.sealed.empty()) {
-        instead = cache_.make_up(inquiry.question, error);
-    }
+    const std::optional<dns::Answer> instead = make_up(inquiry, error);
     while (inquiry.waiters != nullptr) {
-        Waiter& waiter = *inquiry.waiters;
-        if (instead) {
-            give(waiter.client, inquiry.question, waiter.asker, *instead);
-            end_waiter(waiter);
-        } else {
-            fail_waiter(waiter, error);
-        }
+        give_up(*inquiry.waiters, instead, error);
     }
     end(inquiry);
 }
@@ -213,17 +209,27 @@ void Relay::expire() noexcept {
         if (inquiry.waiter_count == 1) {
             failed(inquiry, error);
         } else {
-            fail_waiter(*waiter, error);
+            give_up(*waiter, make_up(inquiry, error), error);
         }
     }
 }
 
+std::optional<dns::Answer> Relay::make_up(const Inquiry& inquiry,
+                                          const dns::ExtendedError& error) noexcept {
+    return inquiry.sealed.empty() ? cache_.make_up(inquiry.question, error) : std::nullopt;
+}
+
 /// The upstream takes its time: gives the expired answer, and lets the inquiry go on for the cache.
 void Relay::go_stale(Waiter& waiter) noexcept {
-    const dns::Question& question = waiter.inquiry->question;
-    if (const auto instead = cache_.make_up(question, upstreams_.excuse())) {
-        give(waiter.client, question, waiter.asker, *instead);
+    const Inquiry& inquiry = *waiter.inquiry;
+    if (const auto instead = make_up(inquiry, upstreams_.excuse())) {
+        give(waiter.client, inquiry.question, waiter.asker, *instead);
+        if (inquiry.waiter_count > 1) { // one is enough for that
+            end_waiter(waiter);
+            return;
+        }
         waiter.client = {};
+        ++refreshing_;
     }
     patience_.arm(waiter, turn_.now);
 }
@@ -231,7 +237,9 @@ void Relay::go_stale(Waiter& waiter) noexcept {
 void Relay::fail_all() noexcept {
     waiters_.for_each([this](Waiter& waiter) {
         Inquiry& inquiry = *waiter.inquiry;
-        fail_waiter(waiter, extended(dns::ExtendedError::not_ready, "shutting down"));
+        // Not make_up(): that this worker ends is no failure for the others to know.
+        give_up(waiter, inquiry.sealed.empty() ? cache_.stand_in(inquiry.question) : std::nullopt,
+                extended(dns::ExtendedError::not_ready, "shutting down"));
         if (inquiry.waiters == nullptr) {
             end(inquiry);
         }
@@ -281,8 +289,12 @@ void Relay::give_failure(const Client& client, const dns::Question* question,
     }
 }
 
-void Relay::fail_waiter(Waiter& waiter, const dns::ExtendedError& error) noexcept {
-    if (waiter.client.front != nullptr) {
+/// Ends a wait in vain: with what there is `instead`, or SERVFAIL.
+void Relay::give_up(Waiter& waiter, const std::optional<dns::Answer>& instead,
+                    const dns::ExtendedError& error) noexcept {
+    if (instead) {
+        give(waiter.client, waiter.inquiry->question, waiter.asker, *instead);
+    } else if (waiter.client.front != nullptr) {
         turn_.counters.add(Counter::failures);
         give_failure(waiter.client, &waiter.inquiry->question, waiter.asker, dns::Rcode::servfail,
                      error);
@@ -291,6 +303,9 @@ void Relay::fail_waiter(Waiter& waiter, const dns::ExtendedError& error) noexcep
 }
 
 void Relay::end_waiter(Waiter& waiter) noexcept {
+    if (waiter.client.front == nullptr) {
+        --refreshing_;
+    }
     waiter.inquiry->remove(waiter);
     waiters_.destroy(&waiter);
     turn_.counters.set(Counter::queries_waiting, waiters_.size());

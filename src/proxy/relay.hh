@@ -47,7 +47,8 @@ class Relay {
     /// Fails everything that waits; for the end of a drain.
     void fail_all() noexcept;
 
-    [[nodiscard]] bool idle() const noexcept { return waiters_.size() == 0; }
+    /// Whether nobody waits but the cache.
+    [[nodiscard]] bool idle() const noexcept { return waiters_.size() == refreshing_; }
 
   private:
     [[nodiscard]] bool answer_locally(const Client& client) noexcept;
@@ -62,8 +63,11 @@ class Relay {
     void give_failure(const Client& client, const dns::Question* question, const dns::Asker& asker,
                       dns::Rcode rcode, const std::optional<dns::ExtendedError>& error) noexcept;
     void refuse(const Client& client, dns::Rcode rcode) noexcept;
+    [[nodiscard]] std::optional<dns::Answer> make_up(const Inquiry& inquiry,
+                                                     const dns::ExtendedError& error) noexcept;
     void go_stale(Waiter& waiter) noexcept;
-    void fail_waiter(Waiter& waiter, const dns::ExtendedError& error) noexcept;
+    void give_up(Waiter& waiter, const std::optional<dns::Answer>& instead,
+                 const dns::ExtendedError& error) noexcept;
     void end_waiter(Waiter& waiter) noexcept;
     void end(Inquiry& inquiry) noexcept;
     void count_truncated(dns::Octets answer) noexcept;
@@ -74,6 +78,7 @@ class Relay {
     DeadlineQueue<Waiter> patience_;    // before what stands in it
     DeadlineQueue<Waiter> stale_after_; // of those for whom there is an expired answer
     Slab<Waiter> waiters_;
+    std::uint32_t refreshing_{0}; // waiters without a client
     Inquiries inquiries_;
     dns::ParsedQuery query_; // of the message at hand
     bool expired_{false};    // of the question at hand there is an expired answer

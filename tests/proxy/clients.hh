@@ -55,6 +55,12 @@ class UdpClient {
         return message;
     }
 
+    /// The same into `room`: its size, 0 when there is none.
+    [[nodiscard]] std::size_t receive_into(std::span<std::uint8_t> room) const {
+        const ssize_t count = ::recv(socket_.get(), room.data(), room.size(), 0);
+        return count > 0 ? static_cast<std::size_t>(count) : 0;
+    }
+
   private:
     Fd socket_;
 };

@@ -1,6 +1,6 @@
 check_LIBRARIES += tests/proxy/librig.a
 tests_proxy_librig_a_SOURCES = \
-	tests/proxy/clients.hh \
+	tests/proxy/cache_rig.hh tests/proxy/clients.hh \
 	tests/proxy/clock.cc tests/proxy/clock.hh \
 	tests/proxy/resolver.cc tests/proxy/resolver.hh \
 	tests/proxy/rig.cc tests/proxy/rig.hh tests/proxy/rig_names.hh \
@@ -8,6 +8,9 @@ tests_proxy_librig_a_SOURCES = \
 
 proxy_tests = \
 	tests/proxy/test_address_counts \
+	tests/proxy/test_answer_cache \
+	tests/proxy/test_answer_cache_refresh \
+	tests/proxy/test_answer_cache_stale \
 	tests/proxy/test_connection \
 	tests/proxy/test_courtesy \
 	tests/proxy/test_connects \
@@ -31,6 +34,13 @@ proxy_test_rig = tests/proxy/librig.a tests/tls/libpeer.a libproxy.a libshared.a
 
 tests_proxy_test_address_counts_SOURCES = tests/proxy/test_address_counts.cc tests/unit.hh
 tests_proxy_test_address_counts_LDADD = libproxy.a libbase.a $(CMOCKA_LIBS)
+tests_proxy_test_answer_cache_SOURCES = tests/proxy/test_answer_cache.cc \
+	tests/proxy/allocations.cc tests/proxy/allocations.hh tests/dns/messages.hh tests/unit.hh
+tests_proxy_test_answer_cache_LDADD = $(proxy_test_rig)
+tests_proxy_test_answer_cache_refresh_SOURCES = tests/proxy/test_answer_cache_refresh.cc tests/dns/messages.hh tests/unit.hh
+tests_proxy_test_answer_cache_refresh_LDADD = $(proxy_test_rig)
+tests_proxy_test_answer_cache_stale_SOURCES = tests/proxy/test_answer_cache_stale.cc tests/dns/messages.hh tests/unit.hh
+tests_proxy_test_answer_cache_stale_LDADD = $(proxy_test_rig)
 tests_proxy_test_connection_SOURCES = tests/proxy/test_connection.cc tests/dns/messages.hh tests/unit.hh
 tests_proxy_test_connection_LDADD = $(proxy_test_rig)
 tests_proxy_test_connects_SOURCES = tests/proxy/test_connects.cc tests/dns/messages.hh tests/unit.hh

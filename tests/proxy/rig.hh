@@ -97,10 +97,13 @@ class Rig {
 
     [[nodiscard]] TimePoint nearest() noexcept;
 
+    [[nodiscard]] World& world() noexcept { return world_; }
+
     Config config{};
     CounterRegion counters{2};
     Handover handover{make_handover()};
-    std::unique_ptr<CacheMemory> cache; // none unless a test makes one, before open()
+    /// None unless a test makes one, before open(); two workers may have the same.
+    std::shared_ptr<const CacheMemory> cache;
     std::vector<std::unique_ptr<Resolver>> resolvers;
 
   private:
