@@ -78,6 +78,9 @@ CachePtr open_cache(const Config& config, CachePtr known) {
     if (known != nullptr && known->size() == config.cache.size) {
         return known;
     }
+    if (known != nullptr) {
+        log::write(log::Level::notice, "cache.size has changed: what was cached is forgotten");
+    }
     return std::make_shared<const CacheMemory>(config.cache.size, cache_format);
 }
 

@@ -24,6 +24,8 @@ EXTRA_DIST += $(e2e_tests) \
 	tests/e2e/tap.py
 
 e2e_tests = \
+	tests/e2e/test_cache.py \
+	tests/e2e/test_cache_faults.py \
 	tests/e2e/test_clients.py \
 	tests/e2e/test_clock.py \
 	tests/e2e/test_command_line.py \

@@ -16,6 +16,8 @@ import threading
 from . import configuration
 from .waiting import PATIENCE, free_port, wait_for
 
+# The line of a worker, which may have counted nothing yet.
+_COUNTERS = re.compile(r"worker \d+:(.*)\n")
 _SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:|WARNING: ThreadSanitizer")
 
 
@@ -189,6 +191,16 @@ class Dotproxy:
         """Resident memory of all workers."""
         return sum(int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(
             f"/proc/{pid}/status").read_text())[1]) for pid in self.workers())
+
+    def counters(self):
+        """What the workers have counted in all, and not lost by dying; what is 0 is left out."""
+        length, total = len(self.log), {}
+        self.send_signal(signal.SIGUSR1)
+        lines = wait_for(lambda: (found := _COUNTERS.findall(self.log, length)) and
+                         len(found) == self.settings["workers"] and found)
+        for key, value in re.findall(r"(\w+)=(\d+)", " ".join(lines)):
+            total[key] = total.get(key, 0) + int(value)
+        return total
 
     # Signals.
 
