@@ -397,6 +397,7 @@ void TcpFront::leave(TcpClient& client) noexcept {
     handover_full_ = handover_full_ || !hand_over(handover_, client.socket.get(), client.in.view());
     if (!handover_full_) {
         turn_.counters.add(Counter::tcp_handed_over);
+        turn_.loop.remove(client.socket.get()); // another process has it open
         close(client);
     } else {
         leaving_.arm(client, turn_.now);
@@ -419,7 +420,7 @@ void TcpFront::close(TcpClient& client) noexcept {
     held_ -= client.held;
     client.held = 0;
     client.disarm();
-    turn_.loop.remove(client.socket.get());
+    // Its socket leaves the loop when it is closed, before this turn ends.
     closed_.push_back(&client);
     count_clients();
 }
