@@ -65,7 +65,8 @@ AnswerCache::Known AnswerCache::look_up(const dns::Question& question, bool fail
     if (known.answer) {
         turn_.counters.add(Counter::cache_hits);
         const std::uint64_t left = entry->expires_at() - now();
-        if (turn_.config.cache.prefetch && left * prefetch_part <= entry->ttl * 1000U) {
+        if (turn_.config.cache.prefetch &&
+            left * prefetch_part <= std::uint64_t{entry->ttl} * 1000) {
             known.refresh_until = claim(question);
         }
         return known;

@@ -175,6 +175,21 @@ void test_look_up_when_expired_and_answered_in_time_then_the_new_answer(void** s
     assert_int_equal(rig.count(Counter::cache_stale), 0);
 }
 
+// No client is left waiting for longer than it has patience.
+void test_look_up_when_stale_after_is_beyond_patience_then_given_at_its_end(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.config.cache = default_cache();
+    rig.config.cache.stale_after = rig.config.timeouts.query;
+    Resolver& resolver = serve_expired(rig);
+    const UdpClient client{rig.udp_address()};
+    static_cast<void>(put(rig, resolver, client, www()));
+    rig.pass(4499ms);
+    rig.step();
+    assert_true(client.receive().empty());
+    rig.pass(1ms);
+    assert_stale(answer_to(rig, client));
+}
+
 // RFC 8914, section 4.20
 void test_look_up_when_a_denial_expired_then_said_to_be_a_stale_nxdomain(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
@@ -392,6 +407,9 @@ int main() {
                                         make_rig, free_rig),
         cmocka_unit_test_setup_teardown(
             test_look_up_when_expired_and_answered_in_time_then_the_new_answer, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_look_up_when_stale_after_is_beyond_patience_then_given_at_its_end, make_rig,
+            free_rig),
         cmocka_unit_test_setup_teardown(
             test_look_up_when_a_denial_expired_then_said_to_be_a_stale_nxdomain, make_rig,
             free_rig),
