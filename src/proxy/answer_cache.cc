@@ -67,23 +67,28 @@ AnswerCache::Known AnswerCache::look_up(const dns::Question& question, bool fail
         const std::uint64_t left = entry->expires_at() - now();
         if (turn_.config.cache.prefetch &&
             left * prefetch_part <= std::uint64_t{entry->ttl} * 1000) {
-            known.refresh_until = claim(question);
+            known.refresh_until = claim(question, turn_.config.timeouts.query);
         }
         return known;
     }
     const bool expired = entry && now() < entry->expires_at() + max_stale_;
     const Failure failure = last_failure(question, entry);
     if (expired && !failure.bogus) {
-        if (!failure.lately && !failing) {
+        if (!failure.answer && !failing) {
             known.expired = true;
             turn_.counters.add(Counter::cache_misses);
             return known;
         }
         known.answer = expired_answer(question);
-        if (known.answer && !failure.answer) {
-            known.refresh_until = claim(question);
+        if (known.answer && !failure.counts) {
+            known.refresh_until = claim(question, turn_.config.timeouts.query);
         }
     } else if (failure.answer) {
+        known.tried_again = !failure.counts;
+        if (known.tried_again && claim(question, first_failure_ttl) != 0) {
+            turn_.counters.add(Counter::cache_misses);
+            return known; // by this one
+        }
         known.answer = failure.answer;
         known.answer->say_first({.code = dns::ExtendedError::cached_error, .text = {}});
         turn_.counters.add(Counter::cache_failures);
@@ -125,7 +130,7 @@ std::optional<dns::Answer> AnswerCache::make_up(const dns::Question& question,
         return std::nullopt;
     }
     const Failure last = last_failure(question);
-    if (!last.answer) { // else all who gave up in this moment would write the same
+    if (!last.counts) { // else all who gave up in this moment would write the same
         dns::Answer answer;
         answer.rcode = static_cast<std::uint16_t>(dns::Rcode::servfail);
         if (last.bogus) { // nobody has taken that back
@@ -181,14 +186,10 @@ AnswerCache::Failure AnswerCache::last_failure(const dns::Question& question,
     const std::optional<Entry> entry = find(question, kind_failure);
     const bool last = entry && (!known || entry->stored_at >= known->stored_at);
     if (last && now() < entry->expires_at() + lately) {
-        const std::optional<dns::Answer> answer =
-            dns::read_kept(entry->value, age_of(*entry, now()));
-        failure.lately = true;
-        failure.bogus = answer && dns::dnssec_bogus(*answer);
+        failure.answer = dns::read_kept(entry->value, age_of(*entry, now()));
+        failure.counts = failure.answer && now() < entry->expires_at();
+        failure.bogus = failure.answer && dns::dnssec_bogus(*failure.answer);
         failure.next_ttl = std::min(std::chrono::seconds{entry->ttl} * 2, longest);
-        if (now() < entry->expires_at()) {
-            failure.answer = answer;
-        }
     }
     return failure;
 }
@@ -229,8 +230,8 @@ void AnswerCache::remember(const dns::Question& question, const dns::Answer& ans
     }
 }
 
-std::uint64_t AnswerCache::claim(const dns::Question& question) noexcept {
-    const std::uint64_t until = now() + milliseconds(turn_.config.timeouts.query);
+std::uint64_t AnswerCache::claim(const dns::Question& question, Milliseconds duration) noexcept {
+    const std::uint64_t until = now() + milliseconds(duration);
     return cache_->claim(key_of(question, kind_answer), now(), until) ? until : 0;
 }
 

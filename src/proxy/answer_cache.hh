@@ -12,7 +12,7 @@
 //
 // A failure stands under a key of its own, so it never takes the place of an answer (C85). It is
 // given for a second, then for twice as long each time, up to cache.failure_ttl (RFC 9520), until
-// there is an answer.
+// there is an answer. Then one of all workers asks again; the others give it a little longer (L25).
 
 #pragma once
 
@@ -40,6 +40,7 @@ class AnswerCache {
         std::optional<dns::Answer> answer; // to be given at once; until the next call here
         bool expired{false};               // else: one that is given to who waits for stale_after
         std::uint64_t refresh_until{0};    // not 0: the caller is to ask again
+        bool tried_again{false};           // it is a failure, and somebody asks again just now
     };
 
     /// `failing`: no upstream works.
@@ -65,9 +66,9 @@ class AnswerCache {
 
     /// The last attempt, if it failed.
     struct Failure {
-        std::optional<dns::Answer> answer; // while it counts
-        bool lately{false};                // it counts, or did a moment ago
-        bool bogus{false};                 // lately, and what was found failed validation (C89)
+        std::optional<dns::Answer> answer; // what was told, now or a moment ago
+        bool counts{false};                // it is to be told again
+        bool bogus{false};                 // what was found failed validation (C89)
         std::chrono::seconds next_ttl;     // of the next one in a row
     };
 
@@ -81,7 +82,8 @@ class AnswerCache {
     [[nodiscard]] std::optional<dns::Answer> expired_answer(const dns::Question& question) noexcept;
     void remember(const dns::Question& question, const dns::Answer& answer,
                   const dns::Keeping& keeping) noexcept;
-    [[nodiscard]] std::uint64_t claim(const dns::Question& question) noexcept;
+    [[nodiscard]] std::uint64_t claim(const dns::Question& question,
+                                      Milliseconds duration) noexcept;
 
     Turn& turn_;
     dns::TtlPolicy policy_;

@@ -97,7 +97,7 @@ bool Relay::answer_locally(const Client& client) noexcept {
 bool Relay::answer_from_cache(const Client& client) noexcept {
     const AnswerCache::Known known = cache_.look_up(query_.question, upstreams_.failing());
     expired_ = known.expired;
-    if (!known.answer) {
+    if (!known.answer || (known.tried_again && under_way(query_.question))) {
         return false;
     }
     give(client, query_.question, query_.asker, *known.answer);
@@ -105,6 +105,10 @@ bool Relay::answer_from_cache(const Client& client) noexcept {
         refresh(query_.question, known.refresh_until);
     }
     return true;
+}
+
+bool Relay::under_way(const dns::Question& question) noexcept {
+    return inquiries_.find(question, inquiries_.hash(question)) != nullptr;
 }
 
 void Relay::forward(const Client& client, dns::Octets sealed) noexcept {

@@ -53,6 +53,7 @@ class Relay {
   private:
     [[nodiscard]] bool answer_locally(const Client& client) noexcept;
     [[nodiscard]] bool answer_from_cache(const Client& client) noexcept;
+    [[nodiscard]] bool under_way(const dns::Question& question) noexcept;
     void forward(const Client& client, dns::Octets sealed) noexcept;
     void refresh(const dns::Question& question, std::uint64_t until) noexcept;
     [[nodiscard]] Waiter* enlist(const dns::Question& question, dns::Octets sealed) noexcept;

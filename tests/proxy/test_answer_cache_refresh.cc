@@ -115,6 +115,29 @@ void test_look_up_when_two_workers_see_the_end_then_one_asks(void** state) {
     assert_true(resolver.asked.empty());
 }
 
+// L25: at most one question a second, however many workers are asked for a name that fails.
+void test_look_up_when_a_failure_has_counted_then_one_of_two_workers_asks(void** state) {
+    Rig& first = *static_cast<Rig*>(*state);
+    Resolver& resolver = serve_cached(first);
+    const auto second = std::make_unique<Rig>(first.world());
+    static_cast<void>(serve_cached(*second, first.cache));
+    static_cast<void>(
+        ask(first, resolver, www(), [](const Asked& asked) { return failure(asked); }));
+    first.pass(1s);
+    second->step(); // its clock is read
+    const UdpClient asker{first.udp_address()};
+    const Asked again = put(first, resolver, asker, www());
+    assert_int_equal(error_of(ask(*second, www())), ede_cached);
+    const UdpClient joins{first.udp_address()};
+    joins.send(www());
+    assert_true(first.until([&] { return first.count(Counter::joined) == 1; }));
+    assert_int_equal(asked_upstream(*second), 0);
+    resolver.send(again.session, with_ttl(again, 300).octets());
+    assert_int_equal(rcode(answer_to(first, asker)), noerror);
+    assert_int_equal(rcode(answer_to(first, joins)), noerror);
+    assert_int_equal(ttl_of(ask(*second, www())), 300);
+}
+
 // The answer goes on, and the upstream is left in peace for a while.
 void test_refresh_when_it_fails_then_not_again_before_the_claim_ends(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
@@ -226,6 +249,9 @@ int main() {
                                         free_rig),
         cmocka_unit_test_setup_teardown(test_look_up_when_two_workers_see_the_end_then_one_asks,
                                         make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_look_up_when_a_failure_has_counted_then_one_of_two_workers_asks, make_rig,
+            free_rig),
         cmocka_unit_test_setup_teardown(
             test_refresh_when_it_fails_then_not_again_before_the_claim_ends, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_refresh_when_nobody_answers_then_nobody_is_told,
