@@ -3,11 +3,13 @@
 # Copyright the dotproxy authors
 #
 # The arrows between the rooms of src/, read from the includes. Linking proves the same for what has
-# object code; this finds a header that reaches across as well. Prints TAP.
+# object code; this finds a header that reaches across as well. And that no end-to-end test is
+# forgotten by make. Prints TAP.
 
 set -eu
 
-src=${srcdir:-$(dirname "$0")/..}/src
+top=${srcdir:-$(dirname "$0")/..}
+src=$top/src
 number=0
 
 # result TEXT OFFENCES: passes when there is none.
@@ -37,7 +39,7 @@ only() {
     result "only $1 includes $2" "$(includes . | grep -E ":[<\"]$2" | grep -Ev "^(\./)?$1/" || true)"
 }
 
-echo 1..13
+echo 1..14
 may_include base 'base/'
 may_include dns 'dns/'
 may_include tls '(tls|base)/'
@@ -51,3 +53,7 @@ only tls gnutls
 only config libconfig
 result 'no include is relative' "$(includes . | grep -E ':"(\.|[^/]*$)' || true)"
 result 'every file is in a room' "$(find "$src" -maxdepth 1 -name '*.[ch][ch]' ! -name main.cc)"
+result 'tests/e2e/local.mk names every test_*.py' "$(for file in "$top"/tests/e2e/test_*.py; do
+    name=tests/e2e/${file##*/}
+    grep -Eq "^[[:space:]]+$name( |\$)" "$top/tests/e2e/local.mk" || echo "$name"
+done)"
