@@ -31,7 +31,9 @@ EXTRA_DIST += \
 	tests/bench/rows.py \
 	tests/bench/run.py
 
-bench: dotproxy$(EXEEXT) tests/bench/load$(EXEEXT) tests/bench/responder$(EXEEXT)
+# The flush row asks dotproxyctl, which run.py looks for beside dotproxy.
+bench: dotproxy$(EXEEXT) dotproxyctl$(EXEEXT) \
+		tests/bench/load$(EXEEXT) tests/bench/responder$(EXEEXT)
 	PYTHONDONTWRITEBYTECODE=1 python3 $(top_srcdir)/tests/bench/run.py \
 	    --dotproxy=./dotproxy$(EXEEXT) --tools=tests/bench --out=bench-results $(BENCHFLAGS)
 
