@@ -6,6 +6,7 @@
 import os
 import pathlib
 import pwd
+import re
 import signal
 import socket
 import stat
@@ -77,6 +78,24 @@ def test_status_tells_what_runs(control):
     assert {int(lines[f"worker.{slot}.pid"]) for slot in (0, 1)} == set(proxy.workers())
     assert lines["worker.0.state"] == "ready" and lines["worker.0.restarts"] == "0"
     assert lines["udp_queries"] == "5" and int(lines["upstream_connections"]) >= 1
+
+
+def keys_on_the_manual_page():
+    """What dotproxyctl(8) describes, one set for each of its two lists."""
+    page = (pathlib.Path(__file__).parents[2] / "man" / "dotproxyctl.8").read_text()
+    keys = page[page.index("\n.Ss Keys\n"):page.index("\n.Sh FILES\n")]
+    for part in keys.split("Of these,"):
+        items = " , ".join(re.findall(r"^\.It Ic (.*)$", part, re.MULTILINE))
+        yield {re.sub(r" Ns (Ar |Ic )?", "", key) for key in items.split(" , ")}
+
+
+def test_the_manual_page_describes_what_is_printed(control):
+    """Every key of `status` and `cache`, and no other."""
+    _, path = control
+    of_status, of_cache_alone = keys_on_the_manual_page()
+    assert {re.sub(r"^worker\.\d+\.", "worker.N.", key) for key in status(path)} == of_status
+    printed = {line.partition(" ")[0] for line in ctl(path, "cache").stdout.splitlines()}
+    assert printed == of_cache_alone | {key for key in of_status if key.startswith("cache_")}
 
 
 def test_status_counts_the_workers_that_died(control):
