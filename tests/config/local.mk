@@ -1,12 +1,14 @@
 check_PROGRAMS += \
 	tests/config/test_identity_text \
 	tests/config/test_load \
+	tests/config/test_load_servers \
 	tests/config/test_source \
 	tests/config/test_units
 TESTS += \
 	tests/check-example.sh \
 	tests/config/test_identity_text \
 	tests/config/test_load \
+	tests/config/test_load_servers \
 	tests/config/test_source \
 	tests/config/test_units
 dist_check_SCRIPTS += tests/check-example.sh
@@ -15,8 +17,12 @@ config_test_libraries = libconfig.a libbase.a $(CONFIG_LIBS) $(CMOCKA_LIBS)
 
 tests_config_test_identity_text_SOURCES = tests/config/test_identity_text.cc tests/unit.hh
 tests_config_test_identity_text_LDADD = $(config_test_libraries)
-tests_config_test_load_SOURCES = tests/config/test_load.cc tests/config/scratch.hh tests/unit.hh
+tests_config_test_load_SOURCES = tests/config/test_load.cc tests/config/parsing.hh \
+	tests/config/scratch.hh tests/unit.hh
 tests_config_test_load_LDADD = $(config_test_libraries)
+tests_config_test_load_servers_SOURCES = tests/config/test_load_servers.cc \
+	tests/config/parsing.hh tests/config/scratch.hh tests/unit.hh
+tests_config_test_load_servers_LDADD = $(config_test_libraries)
 tests_config_test_source_SOURCES = tests/config/test_source.cc tests/config/scratch.hh tests/unit.hh
 tests_config_test_source_LDADD = $(config_test_libraries)
 tests_config_test_units_SOURCES = tests/config/test_units.cc tests/unit.hh

@@ -4,7 +4,7 @@
 #include "config/config.hh"
 
 #include "config/keys.hh"
-#include "config/scratch.hh"
+#include "config/parsing.hh"
 #include "unit.hh"
 
 #include <algorithm>
@@ -18,50 +18,18 @@ using namespace std::chrono_literals;
 using dotproxy::Config;
 using dotproxy::ConfigError;
 using dotproxy::parse_config;
+using dotproxy::test::assert_error;
+using dotproxy::test::assert_error_at;
+using dotproxy::test::error_of;
+using dotproxy::test::in_messages;
+using dotproxy::test::parse;
+using dotproxy::test::scratch;
+using dotproxy::test::set_up;
+using dotproxy::test::setting;
+using dotproxy::test::tear_down;
+using dotproxy::test::tls;
 
 namespace {
-
-Scratch scratch; // NOLINT(cppcoreguidelines-avoid-non-const-global-variables): see scratch.hh
-std::string tls; // NOLINT(cppcoreguidelines-avoid-non-const-global-variables): names a file of it
-
-int set_up(void** /*state*/) {
-    if (!scratch.make()) {
-        return -1;
-    }
-    tls = " tls: { ca_file = \"" + scratch.write("ca.pem", "") + "\"; };";
-    return 0;
-}
-
-int tear_down(void** /*state*/) {
-    scratch.remove();
-    return 0;
-}
-
-/// Reads a text that is good. What stands on this machine as the default CA file plays no part.
-Config parse(const std::string& text) {
-    return parse_config(text + tls, "file");
-}
-
-std::string error_of(const std::string& text) {
-    try {
-        (void)parse(text);
-        return "nothing";
-    } catch (const ConfigError& error) {
-        return error.what();
-    }
-}
-
-void assert_error(const std::string& text, const std::string& expected) {
-    assert_string_equal(error_of(text).c_str(), ("file:" + expected).c_str());
-}
-
-/// Where the error begins with "file:" and `expected`.
-void assert_error_at(const std::string& text, const std::string& expected) {
-    const std::string error = error_of(text);
-    if (!error.starts_with("file:" + expected)) {
-        fail_msg("%s\ngives \"%s\"", text.c_str(), error.c_str());
-    }
-}
 
 std::string read_file(const std::string& name) {
     const char* const srcdir = std::getenv("srcdir");
@@ -203,32 +171,6 @@ void test_parse_when_everything_is_given_then_taken(void** /*state*/) {
     assert_false(config.cache.prefetch);
     assert_true(config.log.level == dotproxy::log::Level::debug);
     assert_true(config.log.target == dotproxy::log::Target::syslog);
-}
-
-/// The text that gives `value` to the key `path`, with whatever must stand beside it.
-std::string setting(const std::string& path, const std::string& value) {
-    const std::size_t dot = path.find('.');
-    if (dot == std::string::npos) {
-        return path + " = " + value + ';';
-    }
-    const std::string member = path.substr(dot + 1) + " = " + value + ';';
-    if (path.starts_with("listen[]")) {
-        const bool beside = member.starts_with("address");
-        return "listen = ( { " + std::string{beside ? "" : "address = \"::1\"; "} + member +
-               " } );";
-    }
-    if (path.starts_with("upstreams[]")) {
-        std::string group = member;
-        group += member.starts_with("name") ? "" : " name = \"a.example\";";
-        group += member.starts_with("addresses") ? "" : " addresses = ( \"192.0.2.1\" );";
-        return "upstreams = ( { " + group + " } );";
-    }
-    return path.substr(0, dot) + " = { " + member + " };";
-}
-
-std::string in_messages(std::string path) {
-    const std::size_t at = path.find("[]");
-    return at == std::string::npos ? path : path.replace(at, 2, "[0]");
 }
 
 // No key is of this type, so each key that is really read complains.
@@ -380,84 +322,6 @@ void test_parse_when_control_socket_can_be_no_path_of_one_then_error(void** /*st
     assert_string_equal(parse("control_socket = \"\";").control_socket.c_str(), "");
 }
 
-void test_parse_when_list_is_empty_then_error(void** /*state*/) {
-    assert_error_at("listen = ();", "1: listen: is empty; give at least one");
-    assert_error_at("upstreams = ();", "1: upstreams: is empty; give at least one");
-    assert_error_at(setting("listen[].protocols", "()"), "1: listen[0].protocols: is empty");
-    assert_error_at(setting("upstreams[].addresses", "()"), "1: upstreams[0].addresses: is empty");
-    assert_error_at("listen = { address = \"::1\"; };", "1: listen: is a group; give a list");
-}
-
-void test_parse_when_something_required_is_missing_then_error(void** /*state*/) {
-    assert_error("listen = ( { port = 53; } );",
-                 "1: listen[0]: has no address; give address = \"127.0.0.1\"");
-    assert_error("upstreams = ( { name = \"a.example\"; } );",
-                 "1: upstreams[0]: has no addresses; give addresses = ( \"192.0.2.1\" )");
-}
-
-// C62
-void test_parse_when_upstream_cannot_be_verified_then_error(void** /*state*/) {
-    for (const char* const identity : {"", "name = \"\";", "name = \"\"; pins = ();"}) {
-        assert_error_at("upstreams = ( { addresses = ( \"192.0.2.1\" ); " + std::string{identity} +
-                            " } );",
-                        "1: upstreams[0]: has neither name nor pins, so nothing to verify the "
-                        "server by; ");
-    }
-    assert_error_at(setting("upstreams[].name", "\"192.0.2.300\""),
-                    "1: upstreams[0].name: \"192.0.2.300\" is neither a DNS name nor an IP ");
-    assert_error_at(setting("upstreams[].pins", "( \"sha256\" )"),
-                    "1: upstreams[0].pins[0]: \"sha256\" is not a pin; ");
-}
-
-void test_parse_when_address_cannot_be_used_then_error(void** /*state*/) {
-    const auto listen = [](const char* address) {
-        return setting("listen[].address", '"' + std::string{address} + '"');
-    };
-    const std::string front = "1: listen[0].address: ";
-    assert_error_at(listen("localhost"), front + "\"localhost\" is not an IP address; ");
-    assert_error_at(listen("127.0.0.1:53"), front + "\"127.0.0.1:53\" is not an IP address; ");
-    assert_error_at(listen(""), front + "is empty; ");
-    assert_error_at(listen("224.0.0.1"), front + "\"224.0.0.1\" is a multicast ");
-    assert_error_at(listen("255.255.255.255"), front + "\"255.255.255.255\" is a multicast or ");
-    assert_error_at(listen("ff02::1%lo"), front + "\"ff02::1%lo\" is a multicast ");
-    assert_error_at(listen("::ffff:127.0.0.1"), front + "\"::ffff:127.0.0.1\" is an IPv4 ");
-    assert_error_at(listen("fe80::1"), front + "\"fe80::1\" is on every link; ");
-    assert_error_at(listen("fe80::1%none"), front + "there is no interface \"none\"; ");
-    assert_string_equal(error_of(listen("0.0.0.0")).c_str(), "nothing");
-    assert_error(setting("upstreams[].addresses", "( \"192.0.2.1\", \"::\" )"),
-                 "1: upstreams[0].addresses[1]: \"::\" is not the address of a server; give one "
-                 "such as \"192.0.2.1\"");
-}
-
-void test_parse_when_listener_is_given_twice_then_error(void** /*state*/) {
-    assert_error("listen = ( { address = \"::1\"; protocols = ( \"tcp\" ); },\n"
-                 "           { address = \"0::1\"; } );",
-                 "2: listen[1].address: [::1]:5300 is already in listen[0]; give each address, "
-                 "port and protocol once");
-    assert_error_at(setting("listen[].protocols", "( \"udp\", \"udp\" )"),
-                    "1: listen[0].protocols[1]: is given twice; ");
-    assert_string_equal(error_of("listen = ( { address = \"::1\"; },\n"
-                                 "           { address = \"::1\"; port = 53; } );")
-                            .c_str(),
-                        "nothing");
-}
-
-// L37: the same address with another name is another server.
-void test_parse_when_server_is_given_twice_then_error(void** /*state*/) {
-    assert_error("upstreams = (\n{ name = \"a.example\"; addresses = ( \"192.0.2.1\" ); },\n"
-                 "{ name = \"A.example.\"; addresses = ( \"192.0.2.2\", \"192.0.2.1\" ); } );",
-                 "3: upstreams[1].addresses: 192.0.2.1:853 is already in upstreams[0] with the "
-                 "same name; give each server once");
-    assert_error_at(setting("upstreams[].addresses", "( \"::1\", \"::1\" )"),
-                    "1: upstreams[0].addresses[1]: \"::1\" is given twice; ");
-    assert_string_equal(
-        error_of("upstreams = ( { name = \"a.example\"; addresses = ( \"192.0.2.1\" ); },"
-                 "{ name = \"b.example\"; addresses = ( \"192.0.2.1\" ); },"
-                 "{ name = \"a.example\"; addresses = ( \"192.0.2.1\" ); port = 443; } );")
-            .c_str(),
-        "nothing");
-}
-
 void test_parse_when_word_is_unknown_then_error_lists_the_known(void** /*state*/) {
     assert_error("log = { level = \"warn\"; };", "1: log.level: \"warn\" is not known here; give "
                                                  "error, warning, notice, info or debug");
@@ -543,12 +407,6 @@ int main() {
         cmocka_unit_test(test_parse_when_ttl_is_no_whole_second_then_error),
         cmocka_unit_test(test_parse_when_size_is_none_then_hint),
         cmocka_unit_test(test_parse_when_control_socket_can_be_no_path_of_one_then_error),
-        cmocka_unit_test(test_parse_when_list_is_empty_then_error),
-        cmocka_unit_test(test_parse_when_something_required_is_missing_then_error),
-        cmocka_unit_test(test_parse_when_upstream_cannot_be_verified_then_error),
-        cmocka_unit_test(test_parse_when_address_cannot_be_used_then_error),
-        cmocka_unit_test(test_parse_when_listener_is_given_twice_then_error),
-        cmocka_unit_test(test_parse_when_server_is_given_twice_then_error),
         cmocka_unit_test(test_parse_when_word_is_unknown_then_error_lists_the_known),
         cmocka_unit_test(test_parse_when_ca_file_cannot_be_read_then_error),
         cmocka_unit_test(test_parse_when_path_of_pid_file_is_relative_then_error),

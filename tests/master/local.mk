@@ -1,5 +1,6 @@
 master_tests = \
 	tests/master/test_control \
+	tests/master/test_control_socket \
 	tests/master/test_daemon \
 	tests/master/test_generation \
 	tests/master/test_inheritance \
@@ -14,9 +15,12 @@ TESTS += $(master_tests)
 # Each against as little as it needs: only a generation has more under it than the room and base.
 master_test_libraries = libmaster.a libbase.a $(CMOCKA_LIBS)
 
-tests_master_test_control_SOURCES = tests/master/test_control.cc tests/master/child.hh \
-	tests/unit.hh
+tests_master_test_control_SOURCES = tests/master/test_control.cc tests/master/control_rig.hh \
+	tests/master/child.hh tests/unit.hh
 tests_master_test_control_LDADD = $(master_test_libraries)
+tests_master_test_control_socket_SOURCES = tests/master/test_control_socket.cc \
+	tests/master/control_rig.hh tests/master/child.hh tests/unit.hh
+tests_master_test_control_socket_LDADD = $(master_test_libraries)
 tests_master_test_daemon_SOURCES = tests/master/test_daemon.cc tests/master/child.hh tests/unit.hh
 tests_master_test_daemon_LDADD = $(master_test_libraries)
 tests_master_test_generation_SOURCES = tests/master/test_generation.cc tests/master/child.hh \

@@ -1,114 +1,30 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// The control socket, with real clients. The clock is the test's own.
+// The control socket's conversations, with real clients.
 
 #include "master/control.hh"
 
-#include "master/child.hh"
+#include "master/control_rig.hh"
 #include "unit.hh"
 
-#include <array>
-#include <cstdlib>
-#include <cstring>
-#include <memory>
-#include <stdexcept>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <utility>
-
 using namespace std::chrono_literals;
-using dotproxy::Config;
 using dotproxy::Control;
-using dotproxy::control_path;
 using dotproxy::ControlSocket;
-using dotproxy::default_control_socket;
 using dotproxy::Fd;
-using dotproxy::make_control_directory;
 using dotproxy::TimePoint;
+using dotproxy::test::connect_to;
 using dotproxy::test::first_failure;
 using dotproxy::test::in_child;
-using dotproxy::test::read_file;
-using dotproxy::test::write_file;
+using dotproxy::test::read;
+using dotproxy::test::set_up;
+using dotproxy::test::start;
+using dotproxy::test::tear_down;
+using dotproxy::test::World;
+using dotproxy::test::world_of;
+using dotproxy::test::write;
 
 namespace {
-
-constexpr TimePoint start{24h};
-
-Fd connect_to(const std::string& path) {
-    Fd socket{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    path.copy(address.sun_path, sizeof address.sun_path - 1);
-    if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-        socket.reset();
-    }
-    return socket;
-}
-
-void write(const Fd& client, const std::string& text) {
-    assert_int_equal(::send(client.get(), text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT),
-                     text.size());
-}
-
-/// What has come; "end" where the connection has ended.
-std::string read(const Fd& client) {
-    std::array<char, 65536> text{};
-    const ssize_t count = ::recv(client.get(), text.data(), text.size(), MSG_DONTWAIT);
-    if (count > 0) {
-        return {text.data(), static_cast<std::size_t>(count)};
-    }
-    return count == 0 || errno != EAGAIN ? "end" : "";
-}
-
-/// A directory, and a master's end of the socket in it.
-struct World {
-    std::string directory;
-    std::string path;
-    Control control;
-
-    /// One turn of the master's loop; nothing is waited for.
-    void turn(TimePoint now = start) {
-        std::vector<pollfd> polled;
-        control.add_to(polled);
-        if (::poll(polled.data(), polled.size(), 0) > 0) {
-            control.on_ready(polled, now);
-        }
-    }
-
-    [[nodiscard]] std::size_t watched() const {
-        std::vector<pollfd> polled;
-        control.add_to(polled);
-        return polled.size();
-    }
-};
-
-int set_up(void** state) {
-    auto world = std::make_unique<World>();
-    std::array<char, 32> name{"/tmp/dotproxy-control-XXXXXX"};
-    if (::mkdtemp(name.data()) == nullptr) {
-        return -1;
-    }
-    world->directory = name.data();
-    world->path = world->directory + "/control";
-    world->control.listen(ControlSocket{world->path});
-    *state = world.release();
-    return 0;
-}
-
-int tear_down(void** state) {
-    std::unique_ptr<World> world{static_cast<World*>(*state)};
-    const std::string directory = world->directory;
-    const std::string path = world->path;
-    world.reset();
-    ::unlink(path.c_str());
-    return ::rmdir(directory.c_str());
-}
-
-World& world_of(void** state) {
-    return *static_cast<World*>(*state);
-}
 
 void test_next_when_a_line_is_whole_then_it_and_its_answer(void** state) {
     World& world = world_of(state);
@@ -303,87 +219,6 @@ void test_next_when_octets_make_no_sense_then_only_the_sender_is_concerned(void*
     assert_string_equal(read(good).c_str(), "error\n");
 }
 
-// L69
-void test_socket_then_for_owner_and_group_whatever_the_umask(void** state) {
-    World& world = world_of(state);
-    const std::string other = world.path + ".2";
-    for (const mode_t mask : {mode_t{0}, mode_t{022}, mode_t{077}}) {
-        const mode_t before = ::umask(mask);
-
-        struct stat status {};
-
-        const ControlSocket socket{other};
-        const mode_t after = ::umask(before);
-        assert_int_equal(after, mask);
-        assert_int_equal(::lstat(other.c_str(), &status), 0);
-        assert_int_equal(status.st_mode, S_IFSOCK | 0660);
-    }
-    assert_int_equal(::access(other.c_str(), F_OK), -1);
-}
-
-std::string refusal(const std::string& path) {
-    try {
-        const ControlSocket socket{path};
-    } catch (const std::runtime_error& problem) {
-        return problem.what();
-    }
-    return "";
-}
-
-void test_socket_when_a_stale_one_is_there_then_replaced(void** state) {
-    World& world = world_of(state);
-    const std::string path = world.path + ".2";
-    const int failed = in_child([&path] {
-        const ControlSocket socket{path};
-        ::_exit(0); // and no destructor
-        return 1;
-    });
-    assert_int_equal(failed, 0);
-    assert_int_equal(::access(path.c_str(), F_OK), 0);
-    {
-        const ControlSocket socket{path};
-        assert_true(socket.in_place());
-        assert_true(static_cast<bool>(connect_to(path)));
-    }
-    assert_int_equal(::access(path.c_str(), F_OK), -1);
-}
-
-void test_socket_when_somebody_serves_it_then_refused_and_left(void** state) {
-    World& world = world_of(state);
-    assert_string_equal(refusal(world.path).c_str(),
-                        (world.path + ": another process serves it").c_str());
-    assert_true(world.control.socket().in_place());
-    const Fd client = connect_to(world.path);
-    write(client, "status\n");
-    world.turn();
-    world.turn();
-    assert_true(world.control.next().has_value());
-}
-
-void test_socket_when_a_file_is_there_then_refused_and_left(void** state) {
-    World& world = world_of(state);
-    const std::string path = world.path + ".2";
-    assert_true(write_file(path, "precious"));
-    assert_string_equal(refusal(path).c_str(),
-                        (path + ": there is a file that is not a socket").c_str());
-    assert_string_equal(read_file(path).c_str(), "precious");
-    ::unlink(path.c_str());
-    assert_int_equal(::symlink(world.path.c_str(), path.c_str()), 0);
-    assert_true(refusal(path).ends_with("not a socket"));
-    ::unlink(path.c_str());
-    assert_non_null(std::strstr(refusal(path + "/control").c_str(), "No such file"));
-}
-
-// The one that took its place is another service's.
-void test_socket_when_its_file_was_replaced_then_the_new_one_is_left(void** state) {
-    World& world = world_of(state);
-    ::unlink(world.path.c_str());
-    assert_false(world.control.socket().in_place());
-    const ControlSocket successor{world.path};
-    world.control.listen(ControlSocket{});
-    assert_true(successor.in_place());
-}
-
 void test_listen_when_elsewhere_then_the_old_file_goes_and_clients_stay(void** state) {
     World& world = world_of(state);
     const Fd client = connect_to(world.path);
@@ -416,47 +251,6 @@ void test_let_go_then_nothing_is_open_and_the_file_stays(void** state) {
     assert_string_equal(read(client).c_str(), "");
 }
 
-void test_path_when_the_default_and_a_runtime_directory_then_in_there(void** /*state*/) {
-    Config config;
-    config.control_socket = default_control_socket;
-    ::unsetenv("RUNTIME_DIRECTORY");
-    assert_string_equal(control_path(config).c_str(), "/run/dotproxy/control");
-    ::setenv("RUNTIME_DIRECTORY", "/run/user/1/dotproxy", 1);
-    assert_string_equal(control_path(config).c_str(), "/run/user/1/dotproxy/control");
-    ::setenv("RUNTIME_DIRECTORY", "/run/one:/run/two", 1);
-    assert_string_equal(control_path(config).c_str(), "/run/one/control");
-    for (const char* const odd : {"", "relative", ":"}) {
-        ::setenv("RUNTIME_DIRECTORY", odd, 1);
-        assert_string_equal(control_path(config).c_str(), "/run/dotproxy/control");
-    }
-    ::setenv("RUNTIME_DIRECTORY", "/run/one", 1);
-    config.control_socket = "/elsewhere";
-    assert_string_equal(control_path(config).c_str(), "/elsewhere");
-    config.control_socket = "";
-    assert_string_equal(control_path(config).c_str(), "");
-    ::unsetenv("RUNTIME_DIRECTORY");
-}
-
-void test_directory_when_missing_then_made_and_else_left(void** state) {
-    World& world = world_of(state);
-    const std::string made = world.directory + "/made";
-    const mode_t before = ::umask(077);
-    make_control_directory(made + "/control", {.user = ::geteuid(), .group = ::getegid()});
-    ::umask(before);
-
-    struct stat status {};
-
-    assert_int_equal(::stat(made.c_str(), &status), 0);
-    assert_int_equal(status.st_mode, S_IFDIR | 0755);
-    assert_int_equal(::chmod(made.c_str(), 0700), 0);
-    make_control_directory(made + "/control", {.user = ::geteuid(), .group = ::getegid()});
-    assert_int_equal(::stat(made.c_str(), &status), 0);
-    assert_int_equal(status.st_mode, S_IFDIR | 0700);
-    assert_int_equal(::rmdir(made.c_str()), 0);
-    make_control_directory("", {.user = 0, .group = 0});
-    make_control_directory("/control", {.user = 0, .group = 0});
-}
-
 } // namespace
 
 int main() {
@@ -485,22 +279,9 @@ int main() {
         cmocka_unit_test_setup_teardown(
             test_next_when_octets_make_no_sense_then_only_the_sender_is_concerned, set_up,
             tear_down),
-        cmocka_unit_test_setup_teardown(test_socket_then_for_owner_and_group_whatever_the_umask,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_socket_when_a_stale_one_is_there_then_replaced, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(test_socket_when_somebody_serves_it_then_refused_and_left,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_socket_when_a_file_is_there_then_refused_and_left,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(
-            test_socket_when_its_file_was_replaced_then_the_new_one_is_left, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             test_listen_when_elsewhere_then_the_old_file_goes_and_clients_stay, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_let_go_then_nothing_is_open_and_the_file_stays, set_up,
-                                        tear_down),
-        cmocka_unit_test(test_path_when_the_default_and_a_runtime_directory_then_in_there),
-        cmocka_unit_test_setup_teardown(test_directory_when_missing_then_made_and_else_left, set_up,
                                         tear_down),
     };
     return cmocka_run_group_tests_name("master/control", tests, nullptr, nullptr);

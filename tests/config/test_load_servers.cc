@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Where to listen and whom to ask: the lists `listen` and `upstreams`.
+
+#include "config/parsing.hh"
+#include "unit.hh"
+
+#include <string>
+
+using dotproxy::test::assert_error;
+using dotproxy::test::assert_error_at;
+using dotproxy::test::error_of;
+using dotproxy::test::set_up;
+using dotproxy::test::setting;
+using dotproxy::test::tear_down;
+
+namespace {
+
+void test_parse_when_list_is_empty_then_error(void** /*state*/) {
+    assert_error_at("listen = ();", "1: listen: is empty; give at least one");
+    assert_error_at("upstreams = ();", "1: upstreams: is empty; give at least one");
+    assert_error_at(setting("listen[].protocols", "()"), "1: listen[0].protocols: is empty");
+    assert_error_at(setting("upstreams[].addresses", "()"), "1: upstreams[0].addresses: is empty");
+    assert_error_at("listen = { address = \"::1\"; };", "1: listen: is a group; give a list");
+}
+
+void test_parse_when_something_required_is_missing_then_error(void** /*state*/) {
+    assert_error("listen = ( { port = 53; } );",
+                 "1: listen[0]: has no address; give address = \"127.0.0.1\"");
+    assert_error("upstreams = ( { name = \"a.example\"; } );",
+                 "1: upstreams[0]: has no addresses; give addresses = ( \"192.0.2.1\" )");
+}
+
+// C62
+void test_parse_when_upstream_cannot_be_verified_then_error(void** /*state*/) {
+    for (const char* const identity : {"", "name = \"\";", "name = \"\"; pins = ();"}) {
+        assert_error_at("upstreams = ( { addresses = ( \"192.0.2.1\" ); " + std::string{identity} +
+                            " } );",
+                        "1: upstreams[0]: has neither name nor pins, so nothing to verify the "
+                        "server by; ");
+    }
+    assert_error_at(setting("upstreams[].name", "\"192.0.2.300\""),
+                    "1: upstreams[0].name: \"192.0.2.300\" is neither a DNS name nor an IP ");
+    assert_error_at(setting("upstreams[].pins", "( \"sha256\" )"),
+                    "1: upstreams[0].pins[0]: \"sha256\" is not a pin; ");
+}
+
+void test_parse_when_address_cannot_be_used_then_error(void** /*state*/) {
+    const auto listen = [](const char* address) {
+        return setting("listen[].address", '"' + std::string{address} + '"');
+    };
+    const std::string front = "1: listen[0].address: ";
+    assert_error_at(listen("localhost"), front + "\"localhost\" is not an IP address; ");
+    assert_error_at(listen("127.0.0.1:53"), front + "\"127.0.0.1:53\" is not an IP address; ");
+    assert_error_at(listen(""), front + "is empty; ");
+    assert_error_at(listen("224.0.0.1"), front + "\"224.0.0.1\" is a multicast ");
+    assert_error_at(listen("255.255.255.255"), front + "\"255.255.255.255\" is a multicast or ");
+    assert_error_at(listen("ff02::1%lo"), front + "\"ff02::1%lo\" is a multicast ");
+    assert_error_at(listen("::ffff:127.0.0.1"), front + "\"::ffff:127.0.0.1\" is an IPv4 ");
+    assert_error_at(listen("fe80::1"), front + "\"fe80::1\" is on every link; ");
+    assert_error_at(listen("fe80::1%none"), front + "there is no interface \"none\"; ");
+    assert_string_equal(error_of(listen("0.0.0.0")).c_str(), "nothing");
+    assert_error(setting("upstreams[].addresses", "( \"192.0.2.1\", \"::\" )"),
+                 "1: upstreams[0].addresses[1]: \"::\" is not the address of a server; give one "
+                 "such as \"192.0.2.1\"");
+}
+
+void test_parse_when_listener_is_given_twice_then_error(void** /*state*/) {
+    assert_error("listen = ( { address = \"::1\"; protocols = ( \"tcp\" ); },\n"
+                 "           { address = \"0::1\"; } );",
+                 "2: listen[1].address: [::1]:5300 is already in listen[0]; give each address, "
+                 "port and protocol once");
+    assert_error_at(setting("listen[].protocols", "( \"udp\", \"udp\" )"),
+                    "1: listen[0].protocols[1]: is given twice; ");
+    assert_string_equal(error_of("listen = ( { address = \"::1\"; },\n"
+                                 "           { address = \"::1\"; port = 53; } );")
+                            .c_str(),
+                        "nothing");
+}
+
+// L37: the same address with another name is another server.
+void test_parse_when_server_is_given_twice_then_error(void** /*state*/) {
+    assert_error("upstreams = (\n{ name = \"a.example\"; addresses = ( \"192.0.2.1\" ); },\n"
+                 "{ name = \"A.example.\"; addresses = ( \"192.0.2.2\", \"192.0.2.1\" ); } );",
+                 "3: upstreams[1].addresses: 192.0.2.1:853 is already in upstreams[0] with the "
+                 "same name; give each server once");
+    assert_error_at(setting("upstreams[].addresses", "( \"::1\", \"::1\" )"),
+                    "1: upstreams[0].addresses[1]: \"::1\" is given twice; ");
+    assert_string_equal(
+        error_of("upstreams = ( { name = \"a.example\"; addresses = ( \"192.0.2.1\" ); },"
+                 "{ name = \"b.example\"; addresses = ( \"192.0.2.1\" ); },"
+                 "{ name = \"a.example\"; addresses = ( \"192.0.2.1\" ); port = 443; } );")
+            .c_str(),
+        "nothing");
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test(test_parse_when_list_is_empty_then_error),
+        cmocka_unit_test(test_parse_when_something_required_is_missing_then_error),
+        cmocka_unit_test(test_parse_when_upstream_cannot_be_verified_then_error),
+        cmocka_unit_test(test_parse_when_address_cannot_be_used_then_error),
+        cmocka_unit_test(test_parse_when_listener_is_given_twice_then_error),
+        cmocka_unit_test(test_parse_when_server_is_given_twice_then_error),
+    };
+    return cmocka_run_group_tests_name("config/load_servers", tests, set_up, tear_down);
+}
