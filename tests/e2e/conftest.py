@@ -20,7 +20,10 @@ from harness.upstream import Upstream
 LONGEST = 120
 
 
-def pytest_configure():
+def pytest_configure(config):
+    # A thread of the harness that ends with an exception is no longer there for what follows.
+    config.addinivalue_line("filterwarnings",
+                            "error::pytest.PytestUnhandledThreadExceptionWarning")
     # TERM ends a run as an interrupt does: what was started is ended as well.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 

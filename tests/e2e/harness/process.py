@@ -150,7 +150,11 @@ class Dotproxy:
         assert "FDSTORE=1" in lines or not descriptors
 
     def take_kept(self):
-        """The descriptors that were given to keep, as (name, number); the caller closes them."""
+        """The descriptors that a program that has ended gave to keep, as (name, number); the caller
+        closes them."""
+        # What it sent last is still read.
+        self._notify.shutdown(socket.SHUT_RDWR)
+        self._reader.join()
         kept, self.kept = self.kept, {}
         return [(name, number) for name, numbers in kept.items() for number in numbers]
 
@@ -244,11 +248,9 @@ class Dotproxy:
             if self.expect_clean_exit:
                 assert status == 0, f"exit status {status}:\n{self.log}"
         finally:
-            self._notify.shutdown(socket.SHUT_RDWR)
-            self._reader.join()
-            self._notify.close()
             for _, number in self.take_kept():
                 os.close(number)
+            self._notify.close()
 
 
 def state_of(pid):
