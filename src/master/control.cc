@@ -34,9 +34,12 @@ void Control::add_to(std::vector<pollfd>& polled) const {
         polled.push_back({.fd = socket_.fd(), .events = POLLIN, .revents = 0});
     }
     for (const Peer& peer : peers_) {
-        // One whose answer is due is only watched for its leaving.
+        if (!peer.socket) {
+            continue;
+        }
+        // One whose answer is due, or whose next line is here, is only watched for its leaving.
         const short wanted = !peer.out.empty() ? POLLOUT : POLLIN;
-        const short events = peer.asked ? short{0} : wanted;
+        const short events = peer.asked || has_line(peer) ? short{0} : wanted;
         polled.push_back({.fd = peer.socket.get(), .events = events, .revents = 0});
     }
 }
@@ -115,10 +118,10 @@ void Control::receive(Peer& peer, TimePoint now) {
 
 std::optional<Control::Line> Control::next() {
     for (Peer& peer : peers_) {
-        const std::size_t end = peer.in.find('\n');
-        if (peer.asked || !peer.out.empty() || end == std::string::npos) {
+        if (!has_line(peer)) {
             continue;
         }
+        const std::size_t end = peer.in.find('\n');
         Line line{.client = peer.number, .text = peer.in.substr(0, end)};
         peer.in.erase(0, end + 1);
         peer.asked = true;
@@ -157,6 +160,12 @@ void Control::send(Peer& peer) noexcept {
     settle(peer);
 }
 
+/// Whether next() has something to take from it.
+bool Control::has_line(const Peer& peer) noexcept {
+    return peer.socket && !peer.asked && peer.out.empty() &&
+           peer.in.find('\n') != std::string::npos;
+}
+
 /// Closes the connection of one that gets no answer any more, and can send nothing.
 void Control::settle(Peer& peer) noexcept {
     if (peer.ended && !peer.asked && peer.out.empty() && peer.in.find('\n') == std::string::npos) {
@@ -164,8 +173,10 @@ void Control::settle(Peer& peer) noexcept {
     }
 }
 
+// Who leaves while we are at work for it keeps its place: else there would be no end of the work
+// that one after the other leaves behind.
 void Control::bury() {
-    std::erase_if(peers_, [](const Peer& peer) { return !peer.socket; });
+    std::erase_if(peers_, [](const Peer& peer) { return !peer.socket && !peer.asked; });
 }
 
 void Control::expire(TimePoint now) {
@@ -183,7 +194,8 @@ void Control::expire(TimePoint now) {
 TimePoint Control::nearest() const noexcept {
     TimePoint earliest = accept_at_ == TimePoint::min() ? TimePoint::max() : accept_at_;
     for (const Peer& peer : peers_) {
-        earliest = std::min(earliest, peer.deadline);
+        // A line that waited for the answer to the one before it is in nobody's poll().
+        earliest = std::min(earliest, has_line(peer) ? TimePoint{} : peer.deadline);
     }
     return earliest;
 }

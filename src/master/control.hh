@@ -57,7 +57,7 @@ class Control {
 
     /// Closes the connections of those that let us wait.
     void expire(TimePoint now);
-    /// When that is due next.
+    /// When that is due next, or a time long past: next() has a line.
     [[nodiscard]] TimePoint nearest() const noexcept;
 
     /// Closes every descriptor and leaves the file alone; for a child of the process.
@@ -66,7 +66,7 @@ class Control {
   private:
     struct Peer {
         Client number;
-        Fd socket; // empty: to be buried
+        Fd socket; // empty: it has gone, and is buried once no answer is due
         std::string in;
         Buffer out;
         TimePoint deadline; // max() while it waits for us
@@ -77,6 +77,7 @@ class Control {
     void accept(TimePoint now);
     void receive(Peer& peer, TimePoint now);
     void send(Peer& peer) noexcept;
+    [[nodiscard]] static bool has_line(const Peer& peer) noexcept;
     static void settle(Peer& peer) noexcept;
     void bury();
 

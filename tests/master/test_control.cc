@@ -117,6 +117,50 @@ void test_answer_when_the_client_has_gone_then_dropped(void** state) {
     assert_string_equal(read(other).c_str(), "");
 }
 
+// Else a client that asks and leaves, again and again, would have us work for ever more of them.
+void test_accept_when_those_who_left_have_work_under_way_then_they_count(void** state) {
+    World& world = world_of(state);
+    std::vector<Control::Client> left;
+    for (std::size_t i = 0; i < Control::max_clients; ++i) {
+        Fd client = connect_to(world.path);
+        write(client, "flush\nflush\n");
+        world.turn();
+        world.turn();
+        left.push_back(world.control.next()->client);
+        client.reset();
+        world.turn();
+    }
+    const Fd refused = connect_to(world.path);
+    world.turn();
+    assert_string_equal(read(refused).c_str(), "error too many are connected already; try again\n");
+    for (const Control::Client client : left) {
+        world.control.answer(client, "ok\n", start);
+        assert_false(world.control.next().has_value()); // nobody would have that answer, too
+    }
+    world.control.expire(start);
+    assert_true(world.control.nearest() == TimePoint::max());
+    const Fd client = connect_to(world.path);
+    write(client, "status\n");
+    world.turn();
+    world.turn();
+    assert_true(world.control.next().has_value());
+}
+
+// Nothing would wake the master for it.
+void test_nearest_when_a_line_waited_for_an_answer_then_at_once(void** state) {
+    World& world = world_of(state);
+    const Fd client = connect_to(world.path);
+    write(client, "flush\nstatus\n");
+    world.turn();
+    world.turn();
+    const auto line = world.control.next();
+    assert_true(world.control.nearest() == TimePoint::max());
+    world.control.answer(line->client, "ok\n", start);
+    assert_true(world.control.nearest() == TimePoint{});
+    assert_true(world.control.next()->text == "status");
+    assert_true(world.control.nearest() == TimePoint::max());
+}
+
 // The answer is larger than the socket holds, and the client slow or asleep.
 void test_answer_when_the_client_does_not_read_then_kept_until_its_time_is_up(void** state) {
     World& world = world_of(state);
@@ -267,6 +311,10 @@ int main() {
             test_answer_when_the_client_sends_no_more_then_it_still_comes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_answer_when_the_client_has_gone_then_dropped, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_accept_when_those_who_left_have_work_under_way_then_they_count, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_nearest_when_a_line_waited_for_an_answer_then_at_once,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             test_answer_when_the_client_does_not_read_then_kept_until_its_time_is_up, set_up,
             tear_down),
