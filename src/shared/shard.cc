@@ -227,7 +227,12 @@ bool Shard::remove_if(Slot& slot, const std::function<bool(const Entry&)>& unwan
     for (unsigned i = 0; i < removal_attempts; ++i) {
         std::uint64_t word = slot.load(std::memory_order_acquire);
         if (!alive(word)) {
-            return false;
+            // A writer that has moved the tail past an entry may be about to move it to the head,
+            // which it does where the slot is as it was.
+            if (word == 0 || slot.compare_exchange_strong(word, 0, std::memory_order_relaxed)) {
+                return false;
+            }
+            continue;
         }
         const std::optional<Entry> entry = read(word & position_mask);
         if (entry && !unwanted(*entry)) {

@@ -110,6 +110,7 @@ class Shard {
                                 std::uint64_t max_stale) noexcept;
 
     /// Forgets the entries for which `unwanted` returns true, without a lock. Returns how many.
+    /// What a writer is moving at that moment may be forgotten as well.
     std::size_t remove_if(const std::function<bool(const Entry&)>& unwanted) noexcept;
 
     [[nodiscard]] std::uint64_t insertions() const noexcept;

@@ -102,13 +102,32 @@ bool Stepper::kill_after(std::size_t count) const {
     if (child < 0) {
         return false;
     }
+    const bool good = run_to(child, count);
+    return end(child) && good;
+}
+
+bool Stepper::interrupt_after(std::size_t count, const Job& meanwhile) const {
+    const pid_t child = start();
+    if (child < 0) {
+        return false;
+    }
+    bool good = run_to(child, count);
+    if (good) {
+        meanwhile();
+        int status = 0;
+        good = ::ptrace(PTRACE_CONT, child, nullptr, nullptr) == 0 && stopped(child, status) &&
+               WSTOPSIG(status) == SIGSTOP;
+    }
+    return end(child) && good;
+}
+
+bool Stepper::run_to(pid_t child, std::size_t count) const {
     const std::size_t place = run_until_[count];
     bool good = place == 0 || jump(child, place);
     for (std::size_t i = place; good && i < count; ++i) {
         good = step(child);
     }
-    good = good && place_of(child) == places_[count];
-    return end(child) && good;
+    return good && place_of(child) == places_[count];
 }
 
 bool Stepper::step(pid_t child) {

@@ -36,7 +36,12 @@ class Stepper {
     /// dead. Returns whether all went like that.
     [[nodiscard]] bool kill_after(std::size_t count) const;
 
+    /// Runs the job in a new child and does `meanwhile` here after `count` instructions, while the
+    /// child stands still. Returns whether all went like that, and the child to its end.
+    [[nodiscard]] bool interrupt_after(std::size_t count, const Job& meanwhile) const;
+
   private:
+    [[nodiscard]] bool run_to(pid_t child, std::size_t count) const;
     [[nodiscard]] pid_t start() const;
     [[nodiscard]] static bool step(pid_t child);
     [[nodiscard]] bool jump(pid_t child, std::size_t place) const;

@@ -166,6 +166,18 @@ class Act {
                rig_.get(next_key) == 4 && rig_.shard.entries() <= key_count;
     }
 
+    /// Whether nothing of what stood there before is found any more when it was all forgotten while
+    /// the writer had come so far.
+    bool forgets(std::size_t count, std::uint64_t keys) {
+        std::ranges::copy(start_, rig_.memory().begin());
+        bool gone = stepper_.interrupt_after(
+            count, [this] { (void)rig_.shard.remove_if([](const Entry&) { return true; }); });
+        for (std::uint64_t i = 0; i < keys; ++i) {
+            gone = gone && rig_.get(i) == -1;
+        }
+        return gone;
+    }
+
     [[nodiscard]] const std::string& name() const noexcept { return scene_.name; }
 
   private:
@@ -226,6 +238,18 @@ void test_writer_when_killed_in_any_instruction_then_nobody_is_hurt(void** /*sta
                   acts.size(), seconds() - begin);
 }
 
+void test_remove_if_when_a_writer_is_moving_an_entry_then_it_is_gone(void** /*state*/) {
+    constexpr std::uint64_t keys = 22;
+    const double until = seconds() + most_seconds / 5;
+    Act act{{"moved on", 8, filled(keys, 1, 2), put(30, 2, small), 274, 2, {}}};
+    assert_true(act.size() > 0);
+    for (std::size_t i = 0; i < act.size() && seconds() < until; ++i) {
+        if (!act.forgets(i, keys)) {
+            fail_msg("still there after instruction %zu of %zu", i, act.size());
+        }
+    }
+}
+
 } // namespace
 
 int main() {
@@ -235,6 +259,7 @@ int main() {
     }
     const CMUnitTest tests[] = {
         cmocka_unit_test(test_writer_when_killed_in_any_instruction_then_nobody_is_hurt),
+        cmocka_unit_test(test_remove_if_when_a_writer_is_moving_an_entry_then_it_is_gone),
     };
     return cmocka_run_group_tests_name("shared/killed_writer", tests, nullptr, nullptr);
 }
