@@ -39,6 +39,7 @@ Relay::Relay(Turn& turn, Upstreams& upstreams, const CacheMemory* memory)
     : turn_{turn}, upstreams_{upstreams}, cache_{turn, memory}, patience_{Patience::client(
                                                                     turn.config)},
       stale_after_{std::min<Clock::duration>(turn.config.cache.stale_after, patience_.duration())},
+      rest_of_patience_{patience_.duration() - stale_after_.duration()},
       waiters_{turn.config.limits.queries}, inquiries_{turn.config.limits.queries} {}
 
 bool Relay::ask(const Client& client, dns::Octets message) noexcept {
@@ -207,14 +208,20 @@ void Relay::expire() noexcept {
     while (Waiter* waiter = stale_after_.pop(turn_.now)) {
         go_stale(*waiter);
     }
-    while (Waiter* waiter = patience_.pop(turn_.now)) {
-        Inquiry& inquiry = *waiter->inquiry;
-        const dns::ExtendedError error = upstreams_.excuse();
-        if (inquiry.waiter_count == 1) {
-            failed(inquiry, error);
-        } else {
-            give_up(*waiter, make_up(inquiry, error), error);
+    for (auto* queue : {&patience_, &rest_of_patience_}) {
+        while (Waiter* waiter = queue->pop(turn_.now)) {
+            time_out(*waiter);
         }
+    }
+}
+
+void Relay::time_out(Waiter& waiter) noexcept {
+    Inquiry& inquiry = *waiter.inquiry;
+    const dns::ExtendedError error = upstreams_.excuse();
+    if (inquiry.waiter_count == 1) {
+        failed(inquiry, error);
+    } else {
+        give_up(waiter, make_up(inquiry, error), error);
     }
 }
 
@@ -235,7 +242,7 @@ void Relay::go_stale(Waiter& waiter) noexcept {
         waiter.client = {};
         ++refreshing_;
     }
-    patience_.arm(waiter, turn_.now);
+    rest_of_patience_.arm(waiter, turn_.now);
 }
 
 void Relay::fail_all() noexcept {

@@ -42,6 +42,7 @@ class Relay {
     void soonest(TimePoint& earliest) const noexcept {
         patience_.soonest(earliest);
         stale_after_.soonest(earliest);
+        rest_of_patience_.soonest(earliest);
     }
 
     /// Fails everything that waits; for the end of a drain.
@@ -67,6 +68,7 @@ class Relay {
     [[nodiscard]] std::optional<dns::Answer> make_up(const Inquiry& inquiry,
                                                      const dns::ExtendedError& error) noexcept;
     void go_stale(Waiter& waiter) noexcept;
+    void time_out(Waiter& waiter) noexcept;
     void give_up(Waiter& waiter, const std::optional<dns::Answer>& instead,
                  const dns::ExtendedError& error) noexcept;
     void end_waiter(Waiter& waiter) noexcept;
@@ -76,8 +78,9 @@ class Relay {
     Turn& turn_;
     Upstreams& upstreams_;
     AnswerCache cache_;
-    DeadlineQueue<Waiter> patience_;    // before what stands in it
-    DeadlineQueue<Waiter> stale_after_; // of those for whom there is an expired answer
+    DeadlineQueue<Waiter> patience_;         // before what stands in it
+    DeadlineQueue<Waiter> stale_after_;      // of those for whom there is an expired answer
+    DeadlineQueue<Waiter> rest_of_patience_; // of those for whom stale_after_ is over
     Slab<Waiter> waiters_;
     std::uint32_t refreshing_{0}; // waiters without a client
     Inquiries inquiries_;

@@ -162,6 +162,24 @@ void test_look_up_when_expired_then_given_after_stale_after(void** state) {
     assert_int_equal(asked_upstream(rig), 2);
 }
 
+// It was flushed meanwhile: the client waits as long as for any other question, and no longer.
+void test_look_up_when_expired_and_forgotten_then_failed_in_time(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& resolver = serve_expired(rig);
+    const UdpClient client{rig.udp_address()};
+    static_cast<void>(put(rig, resolver, client, www()));
+    static_cast<void>(
+        dotproxy::Cache{*rig.cache, 0}.flush([](const dotproxy::Entry&) { return true; }));
+    rig.pass(1800ms);
+    rig.step();
+    rig.pass(2699ms);
+    rig.step();
+    assert_true(client.receive().empty());
+    rig.pass(1ms);
+    assert_int_equal(rcode(answer_to(rig, client)), servfail);
+    assert_true(nothing_waits(rig));
+}
+
 void test_look_up_when_expired_and_answered_in_time_then_the_new_answer(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
     Resolver& resolver = serve_expired(rig);
@@ -403,6 +421,8 @@ int main() {
                                         make_rig, free_rig),
         cmocka_unit_test_setup_teardown(
             test_look_up_when_one_of_many_gave_up_then_failed_for_a_second, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(test_look_up_when_expired_and_forgotten_then_failed_in_time,
+                                        make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_look_up_when_expired_then_given_after_stale_after,
                                         make_rig, free_rig),
         cmocka_unit_test_setup_teardown(
