@@ -80,6 +80,9 @@ AnswerCache::Known AnswerCache::look_up(const dns::Question& question, bool fail
             return known;
         }
         known.answer = expired_answer(question);
+        if (known.answer) {
+            turn_.counters.add(Counter::cache_stale);
+        }
         if (known.answer && !failure.counts) {
             known.refresh_until = claim(question, turn_.config.timeouts.query);
         }
@@ -209,7 +212,6 @@ std::optional<dns::Answer> AnswerCache::expired_answer(const dns::Question& ques
     std::optional<dns::Answer> answer = dns::read_stale(entry->value);
     if (answer) {
         answer->say_first(stale_error(*answer));
-        turn_.counters.add(Counter::cache_stale);
     }
     return answer;
 }

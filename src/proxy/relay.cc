@@ -33,6 +33,13 @@ dns::ExtendedError refusal(dns::ResponseVerdict verdict) noexcept {
     }
 }
 
+bool says_stale(const dns::Answer& answer) noexcept {
+    return std::ranges::any_of(answer.said(), [](const dns::ExtendedError& error) {
+        return error.code == dns::ExtendedError::stale_answer ||
+               error.code == dns::ExtendedError::stale_nxdomain;
+    });
+}
+
 } // namespace
 
 Relay::Relay(Turn& turn, Upstreams& upstreams, const CacheMemory* memory)
@@ -116,7 +123,7 @@ void Relay::forward(const Client& client, dns::Octets sealed) noexcept {
     Waiter* waiter = enlist(query_.question, sealed);
     if (waiter == nullptr) {
         if (const auto instead = expired_ ? cache_.stand_in(query_.question) : std::nullopt) {
-            give(client, query_.question, query_.asker, *instead);
+            give_instead(client, query_.question, query_.asker, *instead);
             return;
         }
         turn_.counters.add(Counter::failures);
@@ -182,11 +189,15 @@ void Relay::answered(Inquiry& inquiry, dns::Octets message, dns::ResponseVerdict
         return;
     }
     if (inquiry.sealed.empty()) {
-        dns::Answer answer = dns::answer_of(message, response);
-        answer = cache_.learn(inquiry.question, answer, inquiry.refresh_until).value_or(answer);
+        const dns::Answer answer = dns::answer_of(message, response);
+        const auto instead = cache_.learn(inquiry.question, answer, inquiry.refresh_until);
         while (inquiry.waiters != nullptr) {
             const Waiter& waiter = *inquiry.waiters;
-            give(waiter.client, inquiry.question, waiter.asker, answer);
+            if (instead) {
+                give_instead(waiter.client, inquiry.question, waiter.asker, *instead);
+            } else {
+                give(waiter.client, inquiry.question, waiter.asker, answer);
+            }
             end_waiter(*inquiry.waiters);
         }
     } else {
@@ -234,7 +245,7 @@ std::optional<dns::Answer> Relay::make_up(const Inquiry& inquiry,
 void Relay::go_stale(Waiter& waiter) noexcept {
     const Inquiry& inquiry = *waiter.inquiry;
     if (const auto instead = make_up(inquiry, upstreams_.excuse())) {
-        give(waiter.client, inquiry.question, waiter.asker, *instead);
+        give_instead(waiter.client, inquiry.question, waiter.asker, *instead);
         if (inquiry.waiter_count > 1) { // one is enough for that
             end_waiter(waiter);
             return;
@@ -273,6 +284,15 @@ void Relay::give(const Client& client, const dns::Question& question, const dns:
     }
 }
 
+/// What the cache had in place of a failure: expired, unless another worker was luckier.
+void Relay::give_instead(const Client& client, const dns::Question& question,
+                         const dns::Asker& asker, const dns::Answer& answer) noexcept {
+    if (client.front != nullptr && says_stale(answer)) {
+        turn_.counters.add(Counter::cache_stale);
+    }
+    give(client, question, asker, answer);
+}
+
 void Relay::give_sealed(const Waiter& waiter, dns::Octets message) noexcept {
     Front& front = *waiter.client.front;
     dns::Channel channel = front.channel(waiter.asker);
@@ -304,7 +324,7 @@ void Relay::give_failure(const Client& client, const dns::Question* question,
 void Relay::give_up(Waiter& waiter, const std::optional<dns::Answer>& instead,
                     const dns::ExtendedError& error) noexcept {
     if (instead) {
-        give(waiter.client, waiter.inquiry->question, waiter.asker, *instead);
+        give_instead(waiter.client, waiter.inquiry->question, waiter.asker, *instead);
     } else if (waiter.client.front != nullptr) {
         turn_.counters.add(Counter::failures);
         give_failure(waiter.client, &waiter.inquiry->question, waiter.asker, dns::Rcode::servfail,

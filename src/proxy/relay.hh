@@ -61,6 +61,8 @@ class Relay {
 
     void give(const Client& client, const dns::Question& question, const dns::Asker& asker,
               const dns::Answer& answer) noexcept;
+    void give_instead(const Client& client, const dns::Question& question, const dns::Asker& asker,
+                      const dns::Answer& answer) noexcept;
     void give_sealed(const Waiter& waiter, dns::Octets message) noexcept;
     void give_failure(const Client& client, const dns::Question* question, const dns::Asker& asker,
                       dns::Rcode rcode, const std::optional<dns::ExtendedError>& error) noexcept;

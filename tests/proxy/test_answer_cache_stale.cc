@@ -180,6 +180,23 @@ void test_look_up_when_expired_and_forgotten_then_failed_in_time(void** state) {
     assert_true(nothing_waits(rig));
 }
 
+// Each client once, and no refresh that nobody waits for.
+void test_look_up_when_expired_then_counted_for_each_who_gets_it(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& resolver = serve_expired(rig);
+    const UdpClient first{rig.udp_address()};
+    const UdpClient second{rig.udp_address()};
+    static_cast<void>(put(rig, resolver, first, www()));
+    second.send(www());
+    assert_true(rig.until([&] { return rig.count(Counter::joined) == 1; }));
+    rig.pass(1800ms);
+    assert_stale(answer_to(rig, first));
+    assert_stale(answer_to(rig, second));
+    rig.pass(5s);
+    assert_true(rig.until([&] { return nothing_waits(rig); }));
+    assert_int_equal(rig.count(Counter::cache_stale), 2);
+}
+
 void test_look_up_when_expired_and_answered_in_time_then_the_new_answer(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
     Resolver& resolver = serve_expired(rig);
@@ -422,6 +439,8 @@ int main() {
         cmocka_unit_test_setup_teardown(
             test_look_up_when_one_of_many_gave_up_then_failed_for_a_second, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_look_up_when_expired_and_forgotten_then_failed_in_time,
+                                        make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(test_look_up_when_expired_then_counted_for_each_who_gets_it,
                                         make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_look_up_when_expired_then_given_after_stale_after,
                                         make_rig, free_rig),
