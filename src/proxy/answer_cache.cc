@@ -111,6 +111,7 @@ std::optional<dns::Answer> AnswerCache::learn(const dns::Question& question,
     const dns::Keeping keeping = dns::keeping_of(answer, question, policy_);
     switch (keeping.keep) {
     case dns::Keep::no:
+        forget_failure(question);
         break;
     case dns::Keep::answer:
         remember(question, answer, keeping);
@@ -171,6 +172,9 @@ std::uint64_t AnswerCache::now() noexcept {
 
 std::optional<Entry> AnswerCache::find(const dns::Question& question, std::uint8_t kind) noexcept {
     std::optional<Entry> entry = cache_->find(key_of(question, kind));
+    if (entry && entry->value.empty()) {
+        return std::nullopt; // forgotten
+    }
     if (entry && entry->stored_at > now()) {
         // Another worker's turn may have begun after ours. A time that is further off is none.
         if (entry->stored_at - now() > 1000) {
@@ -228,6 +232,19 @@ void AnswerCache::remember(const dns::Question& question, const dns::Answer& ans
                       .stored_at = now(),
                       .ttl = static_cast<std::uint32_t>(keeping.ttl.count())};
     if (cache_->insert(entry, now()) != Stored::yes) {
+        turn_.counters.add(Counter::cache_not_stored);
+    }
+}
+
+// There is an answer, which nothing of remains: else the failure would be given on for as long as
+// it lasts, to everybody but one in a second.
+void AnswerCache::forget_failure(const dns::Question& question) noexcept {
+    if (!find(question, kind_failure)) {
+        return;
+    }
+    const Entry nothing{
+        .key = key_of(question, kind_failure), .value = {}, .stored_at = now(), .ttl = 0};
+    if (cache_->insert(nothing, now()) != Stored::yes) {
         turn_.counters.add(Counter::cache_not_stored);
     }
 }

@@ -138,6 +138,21 @@ void test_look_up_when_a_failure_has_counted_then_one_of_two_workers_asks(void**
     assert_int_equal(ttl_of(ask(*second, www())), 300);
 }
 
+// An answer takes a failure back, also one that is not kept.
+void test_look_up_when_failed_and_then_answered_with_ttl_0_then_asked_each_time(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& resolver = serve_cached(rig);
+    static_cast<void>(ask(rig, resolver, www(), [](const Asked& asked) { return failure(asked); }));
+    rig.pass(1s);
+    for (int i = 0; i < 3; ++i) {
+        const Message answer =
+            ask(rig, resolver, www(), [](const Asked& asked) { return with_ttl(asked, 0); });
+        assert_int_equal(rcode(answer), noerror);
+    }
+    assert_int_equal(asked_upstream(rig), 4);
+    assert_int_equal(rig.count(Counter::cache_failures), 0);
+}
+
 // The answer goes on, and the upstream is left in peace for a while.
 void test_refresh_when_it_fails_then_not_again_before_the_claim_ends(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
@@ -251,6 +266,9 @@ int main() {
                                         make_rig, free_rig),
         cmocka_unit_test_setup_teardown(
             test_look_up_when_a_failure_has_counted_then_one_of_two_workers_asks, make_rig,
+            free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_look_up_when_failed_and_then_answered_with_ttl_0_then_asked_each_time, make_rig,
             free_rig),
         cmocka_unit_test_setup_teardown(
             test_refresh_when_it_fails_then_not_again_before_the_claim_ends, make_rig, free_rig),
