@@ -4,6 +4,7 @@
 #include "master/generation.hh"
 
 #include "base/log.hh"
+#include "base/siphash.hh"
 #include "master/privileges.hh"
 
 #include <algorithm>
@@ -71,17 +72,33 @@ Config within_limits(Config config) {
     return config;
 }
 
+/// Whose answers are in the cache, and in what form: another resolver may answer otherwise (C80).
+/// By what address it is reached does not matter.
+std::uint64_t cache_kind(const Config& config) {
+    std::vector<std::uint8_t> identities;
+    for (const UpstreamConfig& upstream : config.upstreams) {
+        identities.insert(identities.end(), upstream.name.begin(), upstream.name.end());
+        for (const SpkiPin& pin : upstream.pins) {
+            identities.insert(identities.end(), pin.begin(), pin.end());
+        }
+        identities.push_back(0);
+    }
+    return SipHash{{.k0 = cache_format, .k1 = 0}}(identities);
+}
+
 CachePtr open_cache(const Config& config, CachePtr known) {
     if (config.cache.size == 0) {
         return nullptr;
     }
-    if (known != nullptr && known->size() == config.cache.size) {
+    const std::uint64_t kind = cache_kind(config);
+    if (known != nullptr && known->size() == config.cache.size && known->kind() == kind) {
         return known;
     }
     if (known != nullptr) {
-        log::write(log::Level::notice, "cache.size has changed: what was cached is forgotten");
+        log::write(log::Level::notice, "%s: what was cached is forgotten",
+                   known->kind() == kind ? "cache.size has changed" : "the upstreams are others");
     }
-    return std::make_shared<const CacheMemory>(config.cache.size, cache_format);
+    return std::make_shared<const CacheMemory>(config.cache.size, kind);
 }
 
 std::vector<WorkerSlot> make_slots(unsigned count) {
@@ -100,7 +117,7 @@ CachePtr inherited_cache(Fd memory, const Config& config) {
     }
     try {
         return std::make_shared<const CacheMemory>(std::move(memory), config.cache.size,
-                                                   cache_format);
+                                                   cache_kind(config));
     } catch (const std::exception& problem) {
         log::write(log::Level::notice, "the cache begins empty: %s", problem.what());
         return nullptr;

@@ -111,7 +111,9 @@ std::optional<dns::Answer> AnswerCache::learn(const dns::Question& question,
     const dns::Keeping keeping = dns::keeping_of(answer, question, policy_);
     switch (keeping.keep) {
     case dns::Keep::no:
-        forget_failure(question);
+        // What was known is not so any more, or not for sure; nor does it fail.
+        forget(question, kind_answer);
+        forget(question, kind_failure);
         break;
     case dns::Keep::answer:
         remember(question, answer, keeping);
@@ -236,14 +238,11 @@ void AnswerCache::remember(const dns::Question& question, const dns::Answer& ans
     }
 }
 
-// There is an answer, which nothing of remains: else the failure would be given on for as long as
-// it lasts, to everybody but one in a second.
-void AnswerCache::forget_failure(const dns::Question& question) noexcept {
-    if (!find(question, kind_failure)) {
+void AnswerCache::forget(const dns::Question& question, std::uint8_t kind) noexcept {
+    if (!find(question, kind)) {
         return;
     }
-    const Entry nothing{
-        .key = key_of(question, kind_failure), .value = {}, .stored_at = now(), .ttl = 0};
+    const Entry nothing{.key = key_of(question, kind), .value = {}, .stored_at = now(), .ttl = 0};
     if (cache_->insert(nothing, now()) != Stored::yes) {
         turn_.counters.add(Counter::cache_not_stored);
     }

@@ -82,7 +82,7 @@ class AnswerCache {
     [[nodiscard]] std::optional<dns::Answer> expired_answer(const dns::Question& question) noexcept;
     void remember(const dns::Question& question, const dns::Answer& answer,
                   const dns::Keeping& keeping) noexcept;
-    void forget_failure(const dns::Question& question) noexcept;
+    void forget(const dns::Question& question, std::uint8_t kind) noexcept;
     [[nodiscard]] std::uint64_t claim(const dns::Question& question,
                                       Milliseconds duration) noexcept;
 

@@ -33,8 +33,8 @@ constexpr std::size_t octets_per_bucket = 9 * sizeof(Bucket);
 struct Likeness {
     char magic[16];
     std::uint32_t version; // of everything in this room that lies in shared memory
-    std::uint32_t format;  // of the values
-    std::uint64_t byte_order;
+    std::uint32_t byte_order;
+    std::uint64_t kind; // of the values
     std::uint64_t size;
     std::uint64_t ring_words;
     std::uint32_t buckets;
@@ -66,12 +66,12 @@ Shard::Layout layout_for(std::size_t size) noexcept {
             .ring_words = (shard - sizeof(ShardHead) - buckets * sizeof(Bucket)) / 8};
 }
 
-Likeness likeness_for(std::size_t size, std::uint32_t format) noexcept {
+Likeness likeness_for(std::size_t size, std::uint64_t kind) noexcept {
     const Shard::Layout layout = layout_for(size);
     return {.magic = "dotproxy cache\n",
             .version = 1,
-            .format = format,
-            .byte_order = 0x0102030405060708U,
+            .byte_order = 0x01020304U,
+            .kind = kind,
             .size = size,
             .ring_words = layout.ring_words,
             .buckets = layout.buckets,
@@ -88,14 +88,14 @@ SipHash::Key draw_key() {
     return key;
 }
 
-SipHash new_cache(const Region& region, std::uint32_t format) {
-    const Header header{.likeness = likeness_for(region.size(), format), .secret = draw_key()};
+SipHash new_cache(const Region& region, std::uint64_t kind) {
+    const Header header{.likeness = likeness_for(region.size(), kind), .secret = draw_key()};
     std::memcpy(region.data(), &header, sizeof header);
     return SipHash{header.secret};
 }
 
-SipHash cache_of_others(const Region& region, std::uint32_t format) {
-    const Likeness expected = likeness_for(region.size(), format);
+SipHash cache_of_others(const Region& region, std::uint64_t kind) {
+    const Likeness expected = likeness_for(region.size(), kind);
     Header header{};
     std::memcpy(&header, region.data(), sizeof header);
     if (std::memcmp(&header.likeness, &expected, sizeof expected) != 0) {
@@ -106,15 +106,15 @@ SipHash cache_of_others(const Region& region, std::uint32_t format) {
 
 } // namespace
 
-CacheMemory::CacheMemory(std::size_t size, std::uint32_t format)
-    : asked_size_{size}, shards_{shards_for(size)}, layout_{layout_for(size)}, region_{size},
-      hash_{new_cache(region_, format)} {
+CacheMemory::CacheMemory(std::size_t size, std::uint64_t kind)
+    : asked_size_{size}, kind_{kind}, shards_{shards_for(size)}, layout_{layout_for(size)},
+      region_{size}, hash_{new_cache(region_, kind)} {
     prepare_shards();
 }
 
-CacheMemory::CacheMemory(Fd memory, std::size_t size, std::uint32_t format)
-    : asked_size_{size}, shards_{shards_for(size)}, layout_{layout_for(size)},
-      region_{std::move(memory), size}, hash_{cache_of_others(region_, format)} {
+CacheMemory::CacheMemory(Fd memory, std::size_t size, std::uint64_t kind)
+    : asked_size_{size}, kind_{kind}, shards_{shards_for(size)}, layout_{layout_for(size)},
+      region_{std::move(memory), size}, hash_{cache_of_others(region_, kind)} {
     prepare_shards();
 }
 

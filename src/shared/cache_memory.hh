@@ -23,12 +23,13 @@ class CacheMemory {
   public:
     static constexpr std::size_t smallest = std::size_t{1} << 20U;
 
-    /// An empty cache of about `size` octets, `smallest` at least. `format` is the number of the
-    /// encoding of the values. Throws std::system_error.
-    CacheMemory(std::size_t size, std::uint32_t format);
+    /// An empty cache of about `size` octets, `smallest` at least. `kind` stands for
+    /// what the values are: their encoding, and whatever else must be the same to use them. Throws
+    /// std::system_error.
+    CacheMemory(std::size_t size, std::uint64_t kind);
     /// What another process made with the same arguments, which no process uses any more. Throws
     /// std::system_error when anything about it is not as this process would have made it.
-    CacheMemory(Fd memory, std::size_t size, std::uint32_t format);
+    CacheMemory(Fd memory, std::size_t size, std::uint64_t kind);
 
     /// A view of a shard, of which there are shards(); see Shard.
     [[nodiscard]] Shard shard(std::uint32_t index, EntryBuffer& buffer) const noexcept;
@@ -43,6 +44,8 @@ class CacheMemory {
     /// As asked for, in octets.
     [[nodiscard]] std::size_t size() const noexcept { return asked_size_; }
 
+    [[nodiscard]] std::uint64_t kind() const noexcept { return kind_; }
+
     /// Octets of all rings.
     [[nodiscard]] std::size_t capacity() const noexcept {
         return std::size_t{shards_} * layout_.ring_words * 8;
@@ -54,6 +57,7 @@ class CacheMemory {
     void prepare_shards() const;
 
     std::size_t asked_size_;
+    std::uint64_t kind_;
     std::uint32_t shards_;
     Shard::Layout layout_;
     Region region_;

@@ -134,6 +134,27 @@ void test_make_when_a_socket_is_no_longer_wanted_then_it_is_let_go(void** state)
     (void)open_listener(Protocol::udp, gone);
 }
 
+// C80: the cache goes on while the answers in it are those of the same resolvers.
+void test_make_when_the_upstreams_are_others_then_the_cache_is_new(void** state) {
+    const World& world = *static_cast<World*>(*state);
+    Config config = world.config({});
+    config.cache.size = dotproxy::CacheMemory::smallest;
+    const Generation old{1, config, {}, {}};
+    assert_non_null(old.cache.get());
+    config.upstreams[0].addresses.push_back(free_address());
+    const Generation same{2, config, {}, {}, old.cache};
+    assert_ptr_equal(same.cache.get(), old.cache.get());
+    config.upstreams[0].name = "other.example";
+    const Generation other{3, config, {}, {}, old.cache};
+    assert_ptr_not_equal(other.cache.get(), old.cache.get());
+    config.cache.size *= 2;
+    const Generation larger{4, config, {}, {}, other.cache};
+    assert_ptr_not_equal(larger.cache.get(), other.cache.get());
+    config.cache.size = 0;
+    const Generation none{5, config, {}, {}, larger.cache};
+    assert_null(none.cache.get());
+}
+
 void test_make_when_sockets_were_passed_then_served_once_whatever_is_configured(void** state) {
     const World& world = *static_cast<World*>(*state);
     const Address configured = free_address();
@@ -234,6 +255,7 @@ int main() {
         cmocka_unit_test(test_make_then_a_socket_for_each_protocol_and_slots_for_workers),
         cmocka_unit_test(test_make_when_existing_has_the_socket_then_it_is_the_same_one),
         cmocka_unit_test(test_make_when_a_socket_is_no_longer_wanted_then_it_is_let_go),
+        cmocka_unit_test(test_make_when_the_upstreams_are_others_then_the_cache_is_new),
         cmocka_unit_test(
             test_make_when_sockets_were_passed_then_served_once_whatever_is_configured),
         cmocka_unit_test(test_make_when_a_port_is_taken_then_refused_by_name),

@@ -338,6 +338,15 @@ void test_look_up_when_max_stale_is_0_then_nothing_stale(void** state) {
 }
 
 // C89: that validation failed is the answer, now and for as long as nobody says otherwise.
+// What the upstream took back is not given, though nothing of what it says now may be kept.
+void test_look_up_when_superseded_by_what_is_not_kept_then_not_used(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& resolver = serve_expired(rig);
+    assert_int_equal(ttl_of(learn(rig, resolver, "www.example", 0)), 0);
+    assert_int_equal(rcode(ask_and_fail(rig, resolver, www())), servfail);
+    assert_int_equal(rig.count(Counter::cache_stale), 0);
+}
+
 void test_look_up_when_bogus_then_never_papered_over(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
     Resolver& resolver = serve_expired(rig);
@@ -463,6 +472,8 @@ int main() {
                                         free_rig),
         cmocka_unit_test_setup_teardown(test_look_up_when_max_stale_is_0_then_nothing_stale,
                                         make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_look_up_when_superseded_by_what_is_not_kept_then_not_used, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_look_up_when_bogus_then_never_papered_over, make_rig,
                                         free_rig),
         cmocka_unit_test_setup_teardown(
