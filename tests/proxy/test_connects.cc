@@ -4,6 +4,7 @@
 // How often upstreams are connected to, and when a connection makes way for the next one.
 
 #include "proxy/rig.hh"
+#include "proxy/rig_names.hh"
 #include "proxy/upstreams.hh"
 #include "unit.hh"
 
@@ -12,21 +13,8 @@
 
 using namespace std::chrono_literals;
 using dotproxy::Clock;
-using dotproxy::Counter;
 using dotproxy::Slots;
 using dotproxy::dns::test::Bytes;
-using dotproxy::test::Asked;
-using dotproxy::test::free_rig;
-using dotproxy::test::free_world;
-using dotproxy::test::make_rig;
-using dotproxy::test::make_world;
-using dotproxy::test::Message;
-using dotproxy::test::query;
-using dotproxy::test::rcode;
-using dotproxy::test::Resolver;
-using dotproxy::test::Rig;
-using dotproxy::test::right_answer;
-using dotproxy::test::UdpClient;
 
 namespace {
 

@@ -5,6 +5,7 @@
 
 #include "proxy/connection.hh"
 #include "proxy/rig.hh"
+#include "proxy/rig_names.hh"
 #include "unit.hh"
 
 #include <array>
@@ -13,19 +14,7 @@
 #include <string>
 
 using namespace std::chrono_literals;
-using dotproxy::Counter;
 using dotproxy::dns::test::Bytes;
-using dotproxy::test::free_rig;
-using dotproxy::test::free_world;
-using dotproxy::test::make_rig;
-using dotproxy::test::make_world;
-using dotproxy::test::Message;
-using dotproxy::test::query;
-using dotproxy::test::rcode;
-using dotproxy::test::Resolver;
-using dotproxy::test::Rig;
-using dotproxy::test::right_answer;
-using dotproxy::test::UdpClient;
 
 namespace {
 

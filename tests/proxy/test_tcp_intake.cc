@@ -6,6 +6,7 @@
 #include "proxy/tcp_intake.hh"
 
 #include "proxy/rig.hh"
+#include "proxy/rig_names.hh"
 #include "unit.hh"
 
 #include <fcntl.h>
@@ -15,20 +16,11 @@
 
 using namespace std::chrono_literals;
 using dotproxy::Address;
-using dotproxy::Counter;
 using dotproxy::Fd;
 using dotproxy::hand_over;
 using dotproxy::Listener;
 using dotproxy::open_listener;
 using dotproxy::Protocol;
-using dotproxy::test::free_rig;
-using dotproxy::test::free_world;
-using dotproxy::test::make_rig;
-using dotproxy::test::make_world;
-using dotproxy::test::Message;
-using dotproxy::test::query;
-using dotproxy::test::Rig;
-using dotproxy::test::TcpClient;
 
 namespace {
 

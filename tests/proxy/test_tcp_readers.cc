@@ -4,6 +4,7 @@
 // TCP clients that read slowly or not at all: what they may cost, in time and memory (L26, L29).
 
 #include "proxy/rig.hh"
+#include "proxy/rig_names.hh"
 #include "proxy/tcp_front.hh"
 #include "unit.hh"
 
@@ -14,19 +15,7 @@
 
 using namespace std::chrono_literals;
 using dotproxy::Clock;
-using dotproxy::Counter;
 using dotproxy::hand_over;
-using dotproxy::test::Asked;
-using dotproxy::test::free_rig;
-using dotproxy::test::free_world;
-using dotproxy::test::make_rig;
-using dotproxy::test::make_world;
-using dotproxy::test::Message;
-using dotproxy::test::query;
-using dotproxy::test::Resolver;
-using dotproxy::test::Rig;
-using dotproxy::test::right_answer;
-using dotproxy::test::TcpClient;
 
 namespace {
 
