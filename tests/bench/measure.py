@@ -88,6 +88,7 @@ class Place:
         self.load_core = load_core
         self.all_cores = os.sched_getaffinity(0)
         self.directory = Path(tempfile.mkdtemp(prefix="dotproxy-bench-"))
+        self.directory.chmod(0o711)
         self.children: list[subprocess.Popen] = []
         self.names = 0
         os.sched_setaffinity(0, {load_core})
@@ -219,6 +220,7 @@ class Proxy:
         self.place = place
         self.port = free_port()
         directory = Path(tempfile.mkdtemp(prefix=peer.name + "-", dir=place.directory))
+        directory.chmod(0o777)  # some make their sockets when they are root no more
         cores = {place.proxy_core}
         if everywhere:
             cores = place.all_cores
