@@ -16,7 +16,7 @@ import pytest
 
 from harness.client import ask
 from harness.configuration import USER
-from harness.process import binary, kill
+from harness.process import binary, copy_for_anybody, kill
 from harness.waiting import PATIENCE, wait_for
 
 
@@ -270,13 +270,13 @@ def test_no_service_is_told_with_what_to_look_at(place):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_no_permission_is_told(control):
-    proxy, path = control
+def test_no_permission_is_told(control, place):
+    _, path = control
     path.chmod(0o600)
     os.chown(path, 0, 0)
     result = subprocess.run(
-        [os.path.join(os.path.dirname(binary()), "dotproxyctl"), "-s", str(path), "status"],
-        capture_output=True, text=True, user=USER, timeout=PATIENCE)
+        [copy_for_anybody(os.path.join(os.path.dirname(binary()), "dotproxyctl"), place), "-s",
+         str(path), "status"], capture_output=True, text=True, user=USER, timeout=PATIENCE)
     assert result.returncode == 2 and "Permission denied" in result.stderr
 
 
