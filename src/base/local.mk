@@ -2,11 +2,12 @@ noinst_LIBRARIES += libbase.a
 libbase_a_SOURCES = \
 	src/base/address.cc src/base/address.hh \
 	src/base/buffer.hh \
+	src/base/chains.hh \
 	src/base/clock.hh \
 	src/base/deadline.hh \
 	src/base/fd.hh \
 	src/base/listener.cc src/base/listener.hh \
 	src/base/log.cc src/base/log.hh \
 	src/base/loop.cc src/base/loop.hh \
-	src/base/siphash.hh \
+	src/base/siphash.cc src/base/siphash.hh \
 	src/base/slab.hh

@@ -21,6 +21,9 @@ class SipHash {
         std::uint64_t k1;
     };
 
+    /// A key that nobody can know. Throws std::system_error when the system has no randomness.
+    [[nodiscard]] static Key draw_key();
+
     explicit SipHash(const Key& key) noexcept
         : v0_{key.k0 ^ 0x736f6d6570736575U}, v1_{key.k1 ^ 0x646f72616e646f6dU},
           v2_{key.k0 ^ 0x6c7967656e657261U}, v3_{key.k1 ^ 0x7465646279746573U} {}

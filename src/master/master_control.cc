@@ -150,7 +150,7 @@ void Master::flush_some() {
         return;
     }
     Flush& flush = flushes_.front();
-    const auto buffer = std::make_unique<EntryBuffer>();
+    const auto buffer = std::make_unique_for_overwrite<EntryBuffer>();
     flush.flushed +=
         flush.cache->shard(flush.next_shard++, *buffer).remove_if([&flush](const Entry& entry) {
             return takes(flush.request, entry.key);

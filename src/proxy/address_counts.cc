@@ -4,39 +4,12 @@
 #include "proxy/address_counts.hh"
 
 #include <algorithm>
-#include <bit>
-#include <cstdlib>
 #include <cstring>
-#include <new>
-#include <random>
 
 namespace dotproxy {
 
-namespace {
-
-SipHash::Key draw_key() {
-    std::random_device random;
-    const auto word = [&random] { return std::uint64_t{random()} << 32U | random(); };
-    return {.k0 = word(), .k1 = word()};
-}
-
-} // namespace
-
-void AddressCounts::Free::operator()(Group** buckets) const noexcept {
-    std::free(buckets); // NOLINT(cppcoreguidelines-no-malloc): see the constructor
-}
-
 AddressCounts::AddressCounts(std::uint32_t capacity)
-    : groups_{capacity}, bucket_mask_{std::bit_ceil(std::size_t{capacity}) - 1},
-      // NOLINTBEGIN(cppcoreguidelines-no-malloc,bugprone-sizeof-expression): an array of pointers
-      // from calloc, whose pages stay the kernel's until they are used.
-      buckets_{static_cast<Group**>(std::calloc(bucket_mask_ + 1, sizeof(Group*)))},
-      // NOLINTEND(cppcoreguidelines-no-malloc,bugprone-sizeof-expression)
-      hash_{draw_key()} {
-    if (!buckets_) {
-        throw std::bad_alloc{};
-    }
-}
+    : groups_{capacity}, chains_{capacity}, hash_{SipHash::draw_key()} {}
 
 AddressCounts::Key AddressCounts::key_of(const std::optional<Address>& peer) noexcept {
     Key key{};
@@ -67,25 +40,17 @@ AddressCounts::Key AddressCounts::key_of(const std::optional<Address>& peer) noe
     return key;
 }
 
-AddressCounts::Group*& AddressCounts::bucket(const Key& key) noexcept {
-    return buckets_[hash_(key) & bucket_mask_];
-}
-
 AddressCounts::Place AddressCounts::enter(const std::optional<Address>& peer) noexcept {
     const Key key = key_of(peer);
-    Group*& first = bucket(key);
-    Group* group = first;
-    while (group != nullptr && group->key != key) {
-        group = group->chain;
-    }
+    const std::uint64_t hash = hash_(key);
+    Group* group = chains_.find(hash, [&key](const Group& other) { return other.key == key; });
     if (group == nullptr) {
         group = groups_.create();
         if (group == nullptr) {
             return {};
         }
         group->key = key;
-        group->chain = first;
-        first = group;
+        chains_.insert(*group, hash);
     }
     ++group->members;
     return {*this, *group};
@@ -95,11 +60,7 @@ void AddressCounts::leave(Group& group) noexcept {
     if (--group.members > 0) {
         return;
     }
-    Group** link = &bucket(group.key);
-    while (*link != &group) {
-        link = &(*link)->chain;
-    }
-    *link = group.chain;
+    chains_.remove(group, hash_(group.key));
     groups_.destroy(&group);
 }
 

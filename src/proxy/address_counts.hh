@@ -9,12 +9,12 @@
 #pragma once
 
 #include "base/address.hh"
+#include "base/chains.hh"
 #include "base/siphash.hh"
 #include "base/slab.hh"
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <utility>
 
@@ -74,17 +74,11 @@ class AddressCounts {
     [[nodiscard]] std::uint32_t addresses() const noexcept { return groups_.size(); }
 
   private:
-    struct Free {
-        void operator()(Group** buckets) const noexcept;
-    };
-
     [[nodiscard]] static Key key_of(const std::optional<Address>& peer) noexcept;
-    [[nodiscard]] Group*& bucket(const Key& key) noexcept;
     void leave(Group& group) noexcept;
 
     Slab<Group> groups_;
-    std::size_t bucket_mask_;
-    std::unique_ptr<Group*[], Free> buckets_;
+    Chains<Group> chains_;
     SipHash hash_;
 };
 

@@ -6,12 +6,6 @@
 #include "dns/key.hh"
 
 #include <algorithm>
-#include <bit>
-#include <cerrno>
-#include <cstdlib>
-#include <new>
-#include <sys/random.h>
-#include <system_error>
 
 namespace dotproxy {
 
@@ -19,14 +13,6 @@ namespace {
 
 // All signed queries in flight; others are made from their question and hold no octets.
 constexpr std::size_t sealed_cap = 8U << 20U;
-
-SipHash::Key draw_key() {
-    SipHash::Key key{};
-    if (::getrandom(&key, sizeof key, 0) != static_cast<ssize_t>(sizeof key)) {
-        throw std::system_error{errno, std::generic_category(), "getrandom"};
-    }
-    return key;
-}
 
 } // namespace
 
@@ -71,21 +57,8 @@ void Inquiry::remove(Waiter& waiter) noexcept {
     --waiter_count;
 }
 
-void Inquiries::Free::operator()(Inquiry** buckets) const noexcept {
-    std::free(buckets); // NOLINT(cppcoreguidelines-no-malloc): see the constructor
-}
-
 Inquiries::Inquiries(std::uint32_t capacity)
-    : slab_{capacity}, bucket_mask_{std::bit_ceil(std::size_t{capacity}) - 1},
-      // NOLINTBEGIN(cppcoreguidelines-no-malloc,bugprone-sizeof-expression): an array of pointers
-      // from calloc, whose pages stay the kernel's until they are used.
-      buckets_{static_cast<Inquiry**>(std::calloc(bucket_mask_ + 1, sizeof(Inquiry*)))},
-      // NOLINTEND(cppcoreguidelines-no-malloc,bugprone-sizeof-expression)
-      hash_{draw_key()} {
-    if (!buckets_) {
-        throw std::bad_alloc{};
-    }
-}
+    : slab_{capacity}, chains_{capacity}, hash_{SipHash::draw_key()} {}
 
 std::uint64_t Inquiries::hash(const dns::Question& question) const noexcept {
     // All of the key: what a client can vary without changing the hash fills one bucket (L19).
@@ -95,11 +68,9 @@ std::uint64_t Inquiries::hash(const dns::Question& question) const noexcept {
 }
 
 Inquiry* Inquiries::find(const dns::Question& question, std::uint64_t hash) noexcept {
-    Inquiry* found = bucket(hash);
-    while (found != nullptr && !(found->hash == hash && found->question == question)) {
-        found = found->chain;
-    }
-    return found;
+    return chains_.find(hash, [&](const Inquiry& inquiry) {
+        return inquiry.hash == hash && inquiry.question == question;
+    });
 }
 
 Inquiry* Inquiries::create(const dns::Question& question, std::uint64_t hash) noexcept {
@@ -107,8 +78,7 @@ Inquiry* Inquiries::create(const dns::Question& question, std::uint64_t hash) no
     if (inquiry != nullptr) {
         inquiry->question = question;
         inquiry->hash = hash;
-        inquiry->chain = bucket(hash);
-        bucket(hash) = inquiry;
+        chains_.insert(*inquiry, hash);
     }
     return inquiry;
 }
@@ -128,11 +98,7 @@ Inquiry* Inquiries::create_sealed(const dns::Question& question, dns::Octets mes
 
 void Inquiries::destroy(Inquiry& inquiry) noexcept {
     if (inquiry.sealed.empty()) {
-        Inquiry** link = &bucket(inquiry.hash);
-        while (*link != &inquiry) {
-            link = &(*link)->chain;
-        }
-        *link = inquiry.chain;
+        chains_.remove(inquiry, inquiry.hash);
     } else {
         sealed_octets_ -= inquiry.sealed.size();
     }

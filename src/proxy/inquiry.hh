@@ -7,6 +7,7 @@
 
 #pragma once
 
+#include "base/chains.hh"
 #include "base/deadline.hh"
 #include "base/siphash.hh"
 #include "base/slab.hh"
@@ -15,7 +16,6 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <vector>
 
@@ -90,17 +90,8 @@ class Inquiries {
     [[nodiscard]] std::uint32_t size() const noexcept { return slab_.size(); }
 
   private:
-    [[nodiscard]] Inquiry*& bucket(std::uint64_t hash) noexcept {
-        return buckets_[hash & bucket_mask_];
-    }
-
-    struct Free {
-        void operator()(Inquiry** buckets) const noexcept;
-    };
-
     Slab<Inquiry> slab_;
-    std::size_t bucket_mask_;
-    std::unique_ptr<Inquiry*[], Free> buckets_;
+    Chains<Inquiry> chains_;
     SipHash hash_;
     std::size_t sealed_octets_{0};
 };

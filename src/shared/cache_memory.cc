@@ -11,7 +11,6 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
-#include <sys/random.h>
 #include <system_error>
 
 namespace dotproxy {
@@ -80,16 +79,9 @@ Likeness likeness_for(std::size_t size, std::uint64_t kind) noexcept {
             .mutex_size = sizeof(pthread_mutex_t)};
 }
 
-SipHash::Key draw_key() {
-    SipHash::Key key{};
-    if (::getrandom(&key, sizeof key, 0) != static_cast<ssize_t>(sizeof key)) {
-        throw std::system_error{errno, std::generic_category(), "getrandom"};
-    }
-    return key;
-}
-
 SipHash new_cache(const Region& region, std::uint64_t kind) {
-    const Header header{.likeness = likeness_for(region.size(), kind), .secret = draw_key()};
+    const Header header{.likeness = likeness_for(region.size(), kind),
+                        .secret = SipHash::draw_key()};
     std::memcpy(region.data(), &header, sizeof header);
     return SipHash{header.secret};
 }
