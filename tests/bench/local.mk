@@ -41,6 +41,3 @@ bench-cache: tests/bench/zipf$(EXEEXT)
 	tests/bench/zipf$(EXEEXT)
 
 .PHONY: bench bench-cache
-
-clean-local:
-	rm -rf bench-results

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright the dotproxy authors
+#
+# Sourced by the tests of this directory, which run on the host: what they need, where the package
+# lies, and the directory that a guest sees as /mnt.
+# shellcheck shell=bash
+
+set -euo pipefail
+
+system_tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tests/system/tap.sh
+. "$system_tests/tap.sh"
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# needs COMMAND...: ends the test with the reason when one of them, or root, is missing.
+needs() {
+    local command
+    [ "$(id -u)" -eq 0 ] || skip_all "this needs root"
+    for command; do
+        command -v "$command" >/dev/null || skip_all "$command is not installed"
+    done
+}
+
+# root_for KIND: sets $root to the root file system of a kind (roots.sh), or ends the test.
+root_for() {
+    # shellcheck disable=SC2034 # for who sources this
+    root=$("$system_tests/roots.sh" "$1" 2>"$scratch/roots.log") || {
+        sed 's/^/# /' "$scratch/roots.log"
+        echo "Bail out! there is no root file system $1"
+        exit 1
+    }
+}
+
+# package_for RELEASE: sets $package to the directory of what was built for that Debian
+# (build-package.sh), or ends the test.
+package_for() {
+    # shellcheck disable=SC2034
+    package=$("$system_tests/build-package.sh" "$1" 2>"$scratch/package.log") || {
+        tail -n 100 "$scratch/package.log" | sed 's/^/# /'
+        echo "Bail out! the package for Debian $1 was not built"
+        exit 1
+    }
+}
+
+# share_with_guest FILE...: sets $share to a new directory with those files and all that runs in guests.
+share_with_guest() {
+    share=$scratch/share
+    mkdir -p "$share"
+    cp -R "$system_tests/tap.sh" "$system_tests/guest" "$share/"
+    [ $# -eq 0 ] || cp "$@" "$share/"
+}

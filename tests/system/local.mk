@@ -1,0 +1,19 @@
+# What is run on whole systems: it needs root, and packages of its own (tests/system/packages). Not
+# part of `make check`; `make check-system` runs it, in this order. What it builds lies in system/.
+SYSTEM_TESTS =
+
+EXTRA_DIST += $(SYSTEM_TESTS) \
+	tests/system/boot-systemd.sh \
+	tests/system/boot-sysvinit.sh \
+	tests/system/build-package.sh \
+	tests/system/guest/upstream.sh \
+	tests/system/host.sh \
+	tests/system/in-root.sh \
+	tests/system/mounts.sh \
+	tests/system/packages \
+	tests/system/roots.sh \
+	tests/system/tap.sh
+
+.PHONY: check-system
+check-system: config.status
+	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS='$(SYSTEM_TESTS)'

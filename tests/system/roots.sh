@@ -1,0 +1,96 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright the dotproxy authors
+#
+# roots.sh KIND: prints the directory of a root file system of Debian, and makes it first where there
+# is none. They are kept from run to run, below $DOTPROXY_TEST_ROOTS or /var/cache/dotproxy-tests, and
+# made anew when their description here, or what the package needs to be built, changes. Nobody writes
+# into them.
+#
+#   build-12, build-13      what it takes to build the package and to check it
+#   system-12, system-13    a machine with systemd, with clients and resolvers to test with
+#   sysv-12                 the same with sysvinit
+#   minimal-12              nothing but apt, as minimal-12/root.tar.gz
+#
+# The mirror is the one that this machine's own apt uses.
+
+set -euo pipefail
+
+kind=$1
+here=$(cd "$(dirname "$0")" && pwd)
+control=$(cd "$here/../.." && pwd)/debian/control
+store=${DOTPROXY_TEST_ROOTS:-/var/cache/dotproxy-tests}
+
+case $kind in
+*-12) suite=bookworm libraries=libconfig9,libgnutls30,libseccomp2 ;;
+*-13) suite=trixie libraries=libconfig11,libgnutls30t64,libseccomp2 ;;
+*) echo "roots.sh: there is no kind \"$kind\"" >&2 && exit 2 ;;
+esac
+
+in_guests=$libraries,bind9-dnsutils,ca-certificates,dnsperf,iproute2,openssl,procps,unbound
+hooks=()
+variant=apt
+case $kind in
+build-*)
+    include=build-essential,blhc,devscripts,fakeroot,lintian
+    # shellcheck disable=SC2016 # $1 is mmdebstrap's
+    hooks+=('mkdir -p "$1/tmp/source/debian"'
+        "cp '$control' \"\$1/tmp/source/debian/control\""
+        'chroot "$1" apt-get -q -y --no-install-recommends build-dep /tmp/source'
+        'rm -r "$1/tmp/source"')
+    ;;
+system-*)
+    include=systemd-sysv,dbus,apparmor,autopkgtest,bash-completion,dnsmasq,file,libcap2-bin,network-manager
+    include+=,strace,systemd-resolved,util-linux-extra,$in_guests
+    # They come with a service each that wants port 53, or the machine's resolv.conf.
+    # shellcheck disable=SC2016
+    hooks+=('for unit in dnsmasq NetworkManager NetworkManager-wait-online systemd-resolved unbound; do
+        ln -sf /dev/null "$1/etc/systemd/system/$unit.service"; done'
+        'rm -f "$1/etc/resolv.conf"; echo "nameserver 127.0.0.1" >"$1/etc/resolv.conf"'
+        'ln -sf /dev/null "$1/etc/systemd/system/systemd-networkd-wait-online.service"')
+    ;;
+sysv-*)
+    include=sysvinit-core,sysv-rc,orphan-sysvinit-scripts,systemd-standalone-sysusers,inetutils-syslogd,$in_guests
+    # shellcheck disable=SC2016
+    hooks+=('for link in "$1"/etc/rc?.d/*unbound; do rm -f "$link"; done')
+    ;;
+minimal-*)
+    include=
+    variant=minbase
+    ;;
+esac
+
+description=("$suite" "$include" "${hooks[@]}")
+[[ $kind != build-* ]] || description+=("$(sed -n '/^Build-Depends/,/^[^ ]/p' "$control")")
+key=$(printf '%s\n' "${description[@]}" | sha256sum | cut -c 1-12)
+root=$store/$kind-$key
+mkdir -p "$store"
+exec 9>"$store/$kind.lock"
+flock 9
+if [ -d "$root" ]; then
+    touch "$root"
+else
+    # Another tree's, perhaps, and in use. Nobody comes back to one after a week.
+    find "$store" -maxdepth 1 -name "$kind-*" -mtime +7 -exec rm -rf {} +
+    # shellcheck disable=SC2016 # apt's
+    mirror=$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' 'Created-By: Packages' |
+        sed -n 's/^Debian Debian //p' | head -n 1)
+    keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    sources=()
+    for part in "$suite" "$suite-updates"; do
+        sources+=("deb [signed-by=$keyring] $mirror $part main")
+    done
+    new=$(mktemp -d "$store/new.XXXXXX")
+    trap 'rm -rf "$new"' EXIT
+    target=$new/root
+    [ $variant != minbase ] || target=$new/root.tar.gz
+    mmdebstrap --quiet --mode=root --variant=$variant --aptopt='Acquire::Languages "none"' \
+        --dpkgopt='path-exclude=/usr/share/locale/*' ${include:+--include="$include"} \
+        "${hooks[@]/#/--customize-hook=}" "$suite" "$target" "${sources[@]}" >&2
+    if [ $variant = minbase ]; then
+        mkdir "$new/root"
+        mv "$target" "$new/root/"
+    fi
+    mv "$new/root" "$root"
+fi
+echo "$root"
