@@ -29,13 +29,15 @@ constexpr int exit_misconfigured = 2; // configuration or usage
 
 struct Options {
     std::string config_path = SYSCONFDIR "/dotproxy.conf";
+    std::optional<std::string> pid_file; // in place of the configuration's
     bool foreground{false};
     bool test{false};
 };
 
-constexpr const char* usage = "usage: dotproxy [-f] [-c FILE] [-t] [-V] [-h]\n"
+constexpr const char* usage = "usage: dotproxy [-f] [-c FILE] [-p FILE] [-t] [-V] [-h]\n"
                               "  -f       stay in the foreground\n"
                               "  -c FILE  read FILE instead of " SYSCONFDIR "/dotproxy.conf\n"
+                              "  -p FILE  write the process ID to FILE, whatever pid_file says\n"
                               "  -t       test the configuration and exit\n"
                               "  -V       print the version and exit\n"
                               "  -h       print this and exit\n";
@@ -49,13 +51,16 @@ std::optional<Options> read_options(int argc, char** argv, int& status) {
                                                   {nullptr, 0, nullptr, 0}}};
     int letter = 0;
     // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
-    while ((letter = ::getopt_long(argc, argv, "fc:tVh", long_options.data(), nullptr)) != -1) {
+    while ((letter = ::getopt_long(argc, argv, "fc:p:tVh", long_options.data(), nullptr)) != -1) {
         switch (letter) {
         case 'f':
             options.foreground = true;
             break;
         case 'c':
             options.config_path = optarg;
+            break;
+        case 'p':
+            options.pid_file = optarg;
             break;
         case 't':
             options.test = true;
@@ -120,10 +125,16 @@ int main(int argc, char** argv) {
         return status;
     }
     try {
-        // Absolute: a reload reads it again, from another directory.
+        // Absolute: they are looked for again from another directory.
         options->config_path = std::filesystem::absolute(options->config_path);
+        if (options->pid_file && !options->pid_file->empty()) {
+            options->pid_file = std::filesystem::absolute(*options->pid_file);
+        }
         log::set_role("master");
         Config config = load_config(options->config_path);
+        if (options->pid_file) {
+            config.pid_file = *options->pid_file;
+        }
         return options->test ? test(*options, config) : serve(*options, std::move(config));
     } catch (const ConfigError& problem) {
         std::fprintf(stderr, "dotproxy: %s\n", problem.what());

@@ -41,11 +41,25 @@ void become(const Account& account) {
     }
 }
 
-void drop_capabilities() {
+using Capabilities = std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3>;
+
+bool has_capabilities() {
     __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-    std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> none{};
+    Capabilities sets{};
+    if (::syscall(SYS_capget, &header, sets.data()) != 0) {
+        fail("capget");
+    }
+    return std::any_of(sets.begin(), sets.end(), [](const __user_cap_data_struct& set) {
+        return (set.effective | set.permitted | set.inheritable) != 0;
+    });
+}
+
+void drop_capabilities() {
     ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-    if (::syscall(SYS_capset, &header, none.data()) != 0) {
+    __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    Capabilities none{};
+    // A service manager that gave none may have taken this call as well.
+    if (has_capabilities() && ::syscall(SYS_capset, &header, none.data()) != 0) {
         fail("capset");
     }
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
