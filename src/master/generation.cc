@@ -8,6 +8,8 @@
 #include "master/privileges.hh"
 
 #include <algorithm>
+#include <stdexcept>
+#include <system_error>
 
 namespace dotproxy {
 
@@ -27,6 +29,26 @@ const std::shared_ptr<const Listener>* find(const Listeners& listeners, Protocol
     return found == listeners.end() ? nullptr : &*found;
 }
 
+/// nullptr where the kernel does not have the address family at all: who boots without IPv6 does so
+/// on purpose, and need not be told what the usual configuration names.
+std::shared_ptr<const Listener> open_or_leave_out(Protocol protocol, const Address& address) {
+    try {
+        return std::make_shared<const Listener>(open_listener(protocol, address));
+    } catch (const std::system_error& problem) {
+        if (problem.code() == std::errc::address_family_not_supported) {
+            log::write(log::Level::warning, "%s; this address is left out", problem.what());
+            return nullptr;
+        }
+        if (problem.code() == std::errc::permission_denied) {
+            throw std::runtime_error{
+                std::string{problem.what()} +
+                "; a port below 1024 takes root or CAP_NET_BIND_SERVICE when "
+                "dotproxy starts, or a service manager that passes the socket"};
+        }
+        throw;
+    }
+}
+
 Listeners open_listeners(const Config& config, const Listeners& passed, const Listeners& existing) {
     Listeners listeners = passed;
     const auto need = [&](Protocol protocol, const Address& address) {
@@ -34,9 +56,9 @@ Listeners open_listeners(const Config& config, const Listeners& passed, const Li
             return;
         }
         const auto* kept = find(existing, protocol, address);
-        listeners.push_back(
-            kept != nullptr ? *kept
-                            : std::make_shared<const Listener>(open_listener(protocol, address)));
+        if (auto listener = kept != nullptr ? *kept : open_or_leave_out(protocol, address)) {
+            listeners.push_back(std::move(listener));
+        }
     };
     for (const ListenConfig& listen : config.listen) {
         if (listen.udp) {
@@ -45,6 +67,9 @@ Listeners open_listeners(const Config& config, const Listeners& passed, const Li
         if (listen.tcp) {
             need(Protocol::tcp, listen.address);
         }
+    }
+    if (listeners.empty()) {
+        throw std::runtime_error{"no address that is to be listened on can be had"};
     }
     return listeners;
 }

@@ -29,11 +29,11 @@ def test_help_is_given():
     """-h: on standard output, every option in it."""
     result = run("-h")
     assert result.returncode == 0 and not result.stderr
-    for option in ("-f", "-c", "-t", "-V", "-h"):
+    for option in ("-f", "-c", "-p", "-t", "-V", "-h"):
         assert option in result.stdout
 
 
-@pytest.mark.parametrize("arguments", [["-x"], ["-c"], ["surplus"], ["-t", "surplus"]])
+@pytest.mark.parametrize("arguments", [["-x"], ["-c"], ["-p"], ["surplus"], ["-t", "surplus"]])
 def test_wrong_use_is_an_error(arguments):
     """Said on standard error; nothing is started."""
     result = run(*arguments)

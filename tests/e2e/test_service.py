@@ -15,6 +15,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import termios
 
 import pytest
@@ -95,6 +96,63 @@ def test_sockets_are_taken_from_systemd(prepare, upstream):
         assert ask(proxy.address, "again.example", transport=transport).answer
     for sock in [*sockets, early]:
         sock.close()
+
+
+# Refuses to make sockets of the family of IPv6, as a kernel that was booted with ipv6.disable=1 does.
+# Executed in a process that shall become the program.
+_WITHOUT_IPV6 = """
+import ctypes, errno, os, platform, socket, struct, sys
+LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
+ALLOW, FAIL = 0x7FFF0000, 0x00050000
+number = {"x86_64": 41, "aarch64": 198}[platform.machine()]  # of socket(2)
+code = [(LOAD, 0, 0, 0), (EQUAL, 0, 3, number), (LOAD, 0, 0, 16), (EQUAL, 0, 1, socket.AF_INET6),
+        (RETURN, 0, 0, FAIL | errno.EAFNOSUPPORT), (RETURN, 0, 0, ALLOW)]
+octets = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *one) for one in code))
+program = struct.pack("HxxxxxxP", len(code), ctypes.addressof(octets))
+libc = ctypes.CDLL(None, use_errno=True)
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
+assert libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+assert libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program) == 0, ctypes.get_errno()
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(os.uname().machine not in ("x86_64", "aarch64"),
+                    reason="the number of socket(2) is not known for this machine")
+def test_a_kernel_without_ipv6_serves_on_ipv4(prepare, upstream):
+    """The usual configuration names ::1; it is left out, with a word, as long as something is
+    left."""
+    port = free_port()
+    proxy = prepare(upstream, listen=[("127.0.0.1", port), ("::1", port)],
+                    launcher=(sys.executable, "-c", _WITHOUT_IPV6))
+    proxy.start()
+    for transport in ("udp", "tcp"):
+        assert ask(proxy.address, "v4.example", transport=transport).answer
+    for transport in ("udp", "tcp"):
+        assert f"{transport} [::1]:{port}: Address family not supported" in proxy.log
+    proxy.reload()
+    assert ask(proxy.address, "again.example").answer
+    proxy.stop()
+
+    alone = prepare(upstream, listen=[("::1", port)],
+                    launcher=(sys.executable, "-c", _WITHOUT_IPV6))
+    alone.expect_clean_exit = False
+    alone.launch()
+    assert alone.process.wait(20) == 1
+    assert "no address" in alone.log
+
+
+def test_a_privileged_port_without_a_privilege_says_what_helps(prepare, upstream):
+    """The error names the ways to port 53 (README.Debian has them at length)."""
+    if int(pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 53:
+        pytest.skip("port 53 is for everybody on this machine")
+    launcher = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
+    proxy = prepare(upstream, listen=[("127.0.0.1", 53)], launcher=launcher)
+    proxy.expect_clean_exit = False
+    proxy.launch()
+    assert proxy.process.wait(20) == 1
+    assert "127.0.0.1:53: Permission denied" in proxy.log
+    assert "CAP_NET_BIND_SERVICE" in proxy.log and "service manager" in proxy.log
 
 
 def test_counters_are_logged_on_request(start, upstream):
@@ -211,6 +269,32 @@ def test_a_daemon_whose_number_is_in_the_file_is_not_started_twice(daemon, prepa
     assert f"process {pid} is running" in second.log
     assert file.read_text() == f"{pid}\n"
     assert ask(proxy.address, "first.example").answer
+
+
+def test_an_init_script_names_the_pid_file_whatever_the_configuration_says(directory, prepare,
+                                                                           upstream):
+    """-p: it need not know the configuration, nor does that lose the file by a reload."""
+    run = directory / "run"
+    run.mkdir()
+    run.chmod(0o777)
+    # Relative, to where it is started: a daemon goes elsewhere.
+    proxy = prepare(upstream, arguments=("-p", "../run/given.pid"),
+                    pid_file=str(run / "configured.pid"))
+    proxy.launch()
+    assert proxy.process.wait(20) == 0, proxy.log
+    pid = int((run / "given.pid").read_text())
+    try:
+        assert ask(proxy.address, "given.example").answer
+        assert not (run / "configured.pid").exists()
+        os.kill(pid, signal.SIGHUP)
+        for number in range(20):
+            assert ask(proxy.address, f"reload{number}.example").answer
+        assert int((run / "given.pid").read_text()) == pid
+        os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: state_of(pid) in (None, "Z"))
+        assert not (run / "given.pid").exists() or (run / "given.pid").read_text() == ""
+    finally:
+        kill(pid)
 
 
 def test_a_crash_leaves_nothing_in_the_way_of_the_next_start(daemon, directory):
