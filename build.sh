@@ -427,6 +427,15 @@ thread_sanitizer() {
             check_PROGRAMS=$only check_LIBRARIES= noinst_LIBRARIES= sbin_PROGRAMS=
 }
 
+# The package, on whole systems: see tests/system. It starts no service on this machine.
+system_tests() {
+    local packages
+    mapfile -t packages < <(grep -v '^#' tests/system/packages)
+    install_packages "${packages[@]}"
+    # shellcheck disable=SC2016 # make's
+    run_tests "Running the package on whole systems" build/check 'TESTS=$(SYSTEM_TESTS)'
+}
+
 check() {
     local packages passed failed skipped
     mapfile -t packages < <(grep -v '^#' tests/packages)
@@ -451,6 +460,7 @@ check() {
     if [ "${CI:-}" = true ]; then
         attempt fuzz
         attempt step "make distcheck" make -C build/check -j "$jobs" distcheck
+        attempt system_tests
     fi
 
     passed=$(($(count build 'PASS|XFAIL') + passed_steps))

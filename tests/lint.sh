@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
 #
-# What style is checked by machine: clang-format over src/ and tests/, clang-tidy over src/, and the
-# manual pages. Prints TAP. Not part of `make check`, since the answer depends on the version of the
+# What style is checked by machine: clang-format over src/ and tests/, clang-tidy over src/, shellcheck
+# over every script, and the manual pages. Prints TAP. Not part of `make check`, since the answer depends on the version of the
 # tools; `./build.sh check` runs it through automake's driver. What the LLVM tools of Debian 12 say
 # counts; with others their cases are skipped.
 #
@@ -25,7 +25,7 @@ result() {
         echo "ok $number - $1"
     else
         echo "not ok $number - $1"
-        sed 's/^/# /' <<<"$2"
+        echo "# ${2//$'\n'/$'\n'# }"
     fi
 }
 
@@ -58,7 +58,13 @@ fi
 mapfile -t sources < <(find src -name '*.cc' | sort)
 mapfile -t others < <(find src tests -name '*.hh' -o -path 'tests/*.cc' | sort)
 mapfile -t pages < <(find man -name '*.[1-9]' | sort)
-echo "1..$((${#sources[@]} * 2 + ${#others[@]} + ${#pages[@]} * 2))"
+# By their first line or their name: some are sourced, and some have a name that is given to them.
+mapfile -t scripts < <({
+    find build.sh tests debian -type f -name '*.sh'
+    find .ci debian tests -type f ! -path '*/corpus/*' -exec awk \
+        'FNR == 1 && /^#!.*[ \/](ba)?sh( |$)/ { print FILENAME } { nextfile }' {} +
+} 2>/dev/null | sort -u)
+echo "1..$((${#sources[@]} * 2 + ${#others[@]} + ${#scripts[@]} + ${#pages[@]} * 2))"
 
 # usable TOOL COUNT: whether it is there in the one version whose opinion counts; if not, the
 # COUNT cases that need it are skipped.
@@ -86,6 +92,10 @@ if usable clang-tidy ${#sources[@]}; then
         result "clang-tidy $file" "$([ -e "$note.clean" ] || cat "$note.found")"
     done
 fi
+
+for script in "${scripts[@]}"; do
+    result "shellcheck $script" "$(shellcheck --external-sources "$script" 2>&1)"
+done
 
 for page in "${pages[@]}"; do
     result "mandoc -T lint $page" "$(mandoc -T lint -W warning "$page" 2>&1 || true)"
