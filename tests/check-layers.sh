@@ -39,18 +39,20 @@ only() {
     result "only $1 includes $2" "$(includes . | grep -E ":[<\"]$2" | grep -Ev "^(\./)?$1/" || true)"
 }
 
-echo 1..14
+echo 1..16
 may_include base 'base/'
 may_include dns 'dns/'
 may_include tls '(tls|base)/'
 may_include config '(config|base)/'
 may_include shared '(shared|base)/'
+may_include sandbox '(sandbox|base)/'
 may_include proxy '(proxy|dns|tls|shared|config|base)/'
-may_include master '(master|tls|shared|config|base)/|proxy/worker\.hh$'
+may_include master '(master|tls|shared|sandbox|config|base)/|proxy/worker\.hh$'
 may_include ctl '(ctl|dns|config|base)/'
 may_include main.cc '(master|config|base)/'
 only tls gnutls
 only config libconfig
+only sandbox seccomp
 result 'no include is relative' "$(includes . | grep -E ':"(\.|[^/]*$)' || true)"
 result 'every file is in a room' "$(find "$src" -maxdepth 1 -name '*.[ch][ch]' ! -name main.cc)"
 result 'tests/e2e/local.mk names every test_*.py' "$(for file in "$top"/tests/e2e/test_*.py; do

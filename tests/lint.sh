@@ -40,7 +40,7 @@ tidy() {
     # shellcheck disable=SC2046 # flags are words
     if timeout "$limit" clang-tidy --quiet "$file" -- -std=c++20 -Isrc \
         '-DSYSCONFDIR="/etc"' '-DPACKAGE_VERSION="0"' \
-        $(pkg-config --cflags gnutls libconfig) >"$note.found" 2>&1; then
+        $(pkg-config --cflags gnutls libconfig libseccomp) >"$note.found" 2>&1; then
         rm -f "$note.found"
         echo "$state" >"$note.clean"
     else

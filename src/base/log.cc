@@ -191,6 +191,10 @@ void open(Target target, Level level, bool foreground) noexcept {
     }
 }
 
+bool uses_syslog() noexcept {
+    return sink.to_syslog;
+}
+
 void set_role(const char* role) noexcept {
     std::snprintf(sink.role.data(), sink.role.size(), "%s", role);
 }

@@ -22,6 +22,9 @@ enum class Target : std::uint8_t {
 /// Opens the sink. `foreground` decides what `automatic` means.
 void open(Target target, Level level, bool foreground) noexcept;
 
+/// Whether lines go to syslog(3), which connects anew when its daemon was started anew.
+[[nodiscard]] bool uses_syslog() noexcept;
+
 /// Sets who speaks: "master", "worker 2". Stands at the front of each line.
 void set_role(const char* role) noexcept;
 

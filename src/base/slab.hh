@@ -3,13 +3,16 @@
 //
 // Slab<T>: a fixed number of places for T, addressed by handles that outlive what they name.
 // The memory is reserved at once and touched only as far as it was ever used: free places are
-// handed out last in, first out. Objects never move.
+// handed out last in, first out. Objects never move. No core file gets a copy of them.
 
 #pragma once
 
+#include "base/undumped.hh"
+
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <memory>
 #include <new>
 #include <utility>
 
@@ -30,9 +33,7 @@ class Slab {
   public:
     /// Reserves address space for `capacity` objects.
     explicit Slab(std::uint32_t capacity)
-        : places_{static_cast<Place*>(
-              ::operator new (sizeof(Place) * capacity, std::align_val_t{alignof(Place)}))},
-          capacity_{capacity} {}
+        : places_{static_cast<Place*>(map_undumped(size_of(capacity)))}, capacity_{capacity} {}
 
     Slab(const Slab&) = delete;
     Slab& operator=(const Slab&) = delete;
@@ -43,7 +44,7 @@ class Slab {
                 object(i)->~T();
             }
         }
-        ::operator delete (places_, std::align_val_t{alignof(Place)});
+        unmap_undumped(places_, size_of(capacity_));
     }
 
     /// Makes an object; nullptr when every place is taken.
@@ -111,6 +112,12 @@ class Slab {
         std::uint32_t next_free{Handle::none};
         bool used{false};
     };
+
+    static_assert(alignof(T) <= 4096, "no page is smaller, and places begin with one");
+
+    static std::size_t size_of(std::uint32_t capacity) noexcept {
+        return sizeof(Place) * std::max(capacity, 1U);
+    }
 
     [[nodiscard]] T* object(std::uint32_t index) noexcept {
         return std::launder(reinterpret_cast<T*>(places_[index].storage));

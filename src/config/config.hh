@@ -57,6 +57,7 @@ struct Config {
     std::string group;
     std::string pid_file;       // empty: none
     std::string control_socket; // empty: none
+    bool sandbox{true};         // the workers are shut in
     std::vector<ListenConfig> listen;
     std::vector<UpstreamConfig> upstreams; // at least one
     bool local_zones{true};

@@ -266,6 +266,10 @@ void read_process(const Value& root, Config& config) {
     if (const auto control_socket = root.find("control_socket")) {
         config.control_socket = read_control_socket(*control_socket);
     }
+    if (const auto sandbox = root.find("sandbox")) {
+        static constexpr std::array words{"on"sv, "off"sv};
+        config.sandbox = sandbox->word(words) == 0;
+    }
 }
 
 void read_tls(const Document& document, Config& config) {

@@ -1,5 +1,6 @@
 noinst_LIBRARIES += libmaster.a
 libmaster_a_SOURCES = \
+	src/master/confinement.cc src/master/confinement.hh \
 	src/master/control.cc src/master/control.hh \
 	src/master/control_socket.cc src/master/control_socket.hh \
 	src/master/daemon.cc src/master/daemon.hh \

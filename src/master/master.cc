@@ -4,6 +4,7 @@
 #include "master/master.hh"
 
 #include "base/log.hh"
+#include "master/confinement.hh"
 
 #include <algorithm>
 #include <array>
@@ -17,6 +18,7 @@
 #include <sys/wait.h>
 #include <system_error>
 #include <unistd.h>
+#include <utility>
 
 namespace dotproxy {
 
@@ -283,6 +285,9 @@ void Master::be_worker(Generation& generation, unsigned slot, Fd control) {
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     log::set_role(("worker " + std::to_string(slot)).c_str());
+    if (generation.config.sandbox) {
+        confine_worker(generation.config, generation.counters.slot(slot));
+    }
     ::_exit(run_worker({.config = generation.config,
                         .listeners = generation.listeners,
                         .tls = generation.tls,
@@ -319,11 +324,13 @@ void Master::reap() {
 }
 
 void Master::on_end(Generation& generation, WorkerSlot& worker, int status) {
+    Counters& left = generation.counters.slot(worker.index());
     const bool as_told = (stopping_ || &generation != current_.get()) && WIFEXITED(status) &&
                          WEXITSTATUS(status) == exit_finished;
     log::write(as_told ? log::Level::debug : log::Level::error, "worker %u (pid %d) %s",
-               worker.index(), worker.pid(), describe_end(status).c_str());
-    generation.counters.slot(worker.index()).clear_gauges();
+               worker.index(), worker.pid(), describe_end(status, left.forbidden_call()).c_str());
+    left.forbidden_call() = 0;
+    left.clear_gauges();
     worker.died(status, now_);
 }
 
@@ -356,6 +363,9 @@ void Master::reload() {
 void Master::start(GenerationPtr next) {
     next_ = std::move(next);
     next_->deadline = now_ + start_time;
+    if (next_->config.sandbox && !std::exchange(confined_, true)) {
+        confine_master();
+    }
     for (WorkerSlot& worker : next_->workers) {
         spawn(*next_, worker);
     }

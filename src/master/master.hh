@@ -111,6 +111,7 @@ class Master {
     std::optional<int> exit_status_;
     bool reload_again_{false};
     bool stopping_{false};
+    bool confined_{false};
 };
 
 } // namespace dotproxy

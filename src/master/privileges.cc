@@ -41,6 +41,14 @@ void become(const Account& account) {
     }
 }
 
+/// What a program that is run could have. Takes a capability that only root has; for others
+/// no_new_privs has to do.
+void drop_bounding_set() noexcept {
+    for (unsigned long each = 0; ::prctl(PR_CAPBSET_READ, each, 0, 0, 0) >= 0; ++each) {
+        ::prctl(PR_CAPBSET_DROP, each, 0, 0, 0);
+    }
+}
+
 using Capabilities = std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3>;
 
 bool has_capabilities() {
@@ -92,6 +100,7 @@ std::optional<Account> account_in_place_of_root(const Config& config) {
 }
 
 void drop_privileges(const std::optional<Account>& account) {
+    drop_bounding_set();
     if (account) {
         become(*account);
     }

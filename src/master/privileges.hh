@@ -26,8 +26,8 @@ struct Account {
 [[nodiscard]] std::optional<Account> account_in_place_of_root(const Config& config);
 
 /// Becomes `account`, if there is one, with no supplementary groups, and checks that there is no
-/// way back (L68). Gives up every capability; no program that is run can gain privileges any more.
-/// Throws std::runtime_error that says what failed.
+/// way back (L68). Gives up every capability, for all who could still have one; no program that is
+/// run can gain privileges any more. Throws std::runtime_error that says what failed.
 void drop_privileges(const std::optional<Account>& account);
 
 /// Raises the limit of open descriptors to `wanted` as far as the system lets. Returns what it is

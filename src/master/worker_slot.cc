@@ -3,6 +3,8 @@
 
 #include "master/worker_slot.hh"
 
+#include "sandbox/call.hh"
+
 #include <algorithm>
 #include <csignal>
 #include <cstring>
@@ -83,11 +85,15 @@ void WorkerSlot::kill(int signal) const noexcept {
     }
 }
 
-std::string describe_end(int wait_status) {
+std::string describe_end(int wait_status, std::uint64_t forbidden_call) {
     if (WIFEXITED(wait_status)) {
         return "exited with status " + std::to_string(WEXITSTATUS(wait_status));
     }
     const int signal = WTERMSIG(wait_status);
+    if (signal == SIGSYS && forbidden_call != 0) {
+        return "called " + sandbox::call_name(forbidden_call) +
+               ", which its sandbox forbids, and was killed";
+    }
     return "was killed by signal " + std::to_string(signal) + " (" + ::strsignal(signal) +
            ")"; // NOLINT(concurrency-mt-unsafe): one thread
 }

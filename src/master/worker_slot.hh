@@ -81,7 +81,8 @@ class WorkerSlot {
     State state_{State::empty};
 };
 
-/// "exited with status 1", "was killed by signal 9 (Killed)".
-[[nodiscard]] std::string describe_end(int wait_status);
+/// "exited with status 1", "was killed by signal 9 (Killed)", "called execve, which its sandbox
+/// forbids, and was killed". `forbidden_call` is what it left behind; see sandbox/call.hh.
+[[nodiscard]] std::string describe_end(int wait_status, std::uint64_t forbidden_call);
 
 } // namespace dotproxy

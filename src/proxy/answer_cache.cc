@@ -49,7 +49,7 @@ AnswerCache::AnswerCache(Turn& turn, const CacheMemory* memory)
       max_stale_{milliseconds(turn.config.cache.max_stale)} {
     if (memory != nullptr) {
         cache_.emplace(*memory, max_stale_);
-        kept_ = std::make_unique_for_overwrite<decltype(kept_)::element_type>();
+        kept_.emplace();
     }
 }
 
@@ -224,13 +224,13 @@ std::optional<dns::Answer> AnswerCache::expired_answer(const dns::Question& ques
 
 void AnswerCache::remember(const dns::Question& question, const dns::Answer& answer,
                            const dns::Keeping& keeping) noexcept {
-    const std::size_t size = dns::write_kept(answer, keeping, policy_, *kept_);
+    const std::size_t size = dns::write_kept(answer, keeping, policy_, **kept_);
     if (size == 0) {
         return;
     }
     const bool failure = keeping.keep == dns::Keep::failure;
     const Entry entry{.key = key_of(question, failure ? kind_failure : kind_answer),
-                      .value = std::span{*kept_}.first(size),
+                      .value = std::span{**kept_}.first(size),
                       .stored_at = now(),
                       .ttl = static_cast<std::uint32_t>(keeping.ttl.count())};
     if (cache_->insert(entry, now()) != Stored::yes) {

@@ -24,7 +24,6 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 
@@ -91,7 +90,7 @@ class AnswerCache {
     std::uint64_t max_stale_; // milliseconds
     std::optional<Cache> cache_;
     std::array<std::uint8_t, dns::max_key_size> key_{};
-    std::unique_ptr<std::array<std::uint8_t, dns::max_kept_size>> kept_;
+    std::optional<Undumped<std::array<std::uint8_t, dns::max_kept_size>>> kept_;
     TimePoint turn_at_{TimePoint::min()}; // when uptime_ was read
     std::uint64_t uptime_{0};
 };

@@ -121,7 +121,7 @@ void Connection::on_connected() noexcept {
 }
 
 void Connection::on_readable() noexcept {
-    const ssize_t count = ::recv(socket_.get(), turn_.scratch.data(), turn_.scratch.size(), 0);
+    const ssize_t count = ::recv(socket_.get(), turn_.scratch->data(), turn_.scratch->size(), 0);
     if (count < 0) {
         if (errno != EAGAIN && errno != EINTR) {
             end(Trouble::unreachable, system_reason("connection", errno));
@@ -132,7 +132,7 @@ void Connection::on_readable() noexcept {
         stream_.feed_end();
     } else {
         upstreams_.mark_dirty(*this);
-        stream_.feed(std::span{turn_.scratch}.first(static_cast<std::size_t>(count)));
+        stream_.feed(std::span{*turn_.scratch}.first(static_cast<std::size_t>(count)));
     }
     fruitless_ += static_cast<std::size_t>(count);
     take_in();
@@ -157,9 +157,9 @@ void Connection::take_in() noexcept {
     }
     for (;;) {
         std::size_t size = 0;
-        switch (stream_.receive(turn_.plain, size)) {
+        switch (stream_.receive(*turn_.plain, size)) {
         case tls::Io::done:
-            read_frames(std::span{turn_.plain}.first(size));
+            read_frames(std::span{*turn_.plain}.first(size));
             if (state_ == State::closed) {
                 return;
             }

@@ -142,9 +142,9 @@ void TcpFront::on_ready(TcpClient& client, std::uint32_t events) noexcept {
 }
 
 void TcpFront::read(TcpClient& client) noexcept {
-    const ssize_t count = ::recv(client.socket.get(), turn_.scratch.data(), read_size, 0);
+    const ssize_t count = ::recv(client.socket.get(), turn_.scratch->data(), read_size, 0);
     if (count > 0) {
-        take(client, std::span{turn_.scratch}.first(static_cast<std::size_t>(count)));
+        take(client, std::span{*turn_.scratch}.first(static_cast<std::size_t>(count)));
     } else if (count == 0) {
         client.ended = true; // whole queries that were held back are still taken
         mark_dirty(client);

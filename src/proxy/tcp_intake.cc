@@ -84,9 +84,9 @@ void TcpIntake::accept_from(int listening) noexcept {
 void TcpIntake::take_over_all() noexcept {
     for (unsigned i = 0; i < accepts_per_turn && !paused_.armed(); ++i) {
         std::size_t size = 0;
-        Fd socket = take_over(handover_, turn_.scratch, size);
+        Fd socket = take_over(handover_, *turn_.scratch, size);
         if (socket) {
-            front_.adopt(std::move(socket), std::span{turn_.scratch}.first(size));
+            front_.adopt(std::move(socket), std::span{*turn_.scratch}.first(size));
         } else if (out_of_resources(errno)) {
             turn_.counters.add(Counter::accept_paused); // it waits in the queue meanwhile
             pause(out_of_resources_);

@@ -8,6 +8,7 @@
 
 #include "base/clock.hh"
 #include "base/loop.hh"
+#include "base/undumped.hh"
 #include "config/config.hh"
 #include "shared/counters.hh"
 
@@ -17,7 +18,6 @@
 namespace dotproxy {
 
 struct Turn {
-    // Not an aggregate: those would have the arrays filled with zeros, and so take the memory.
     Turn(const Config& its_config, Counters& its_counters)
         : config{its_config}, counters{its_counters} {}
 
@@ -26,8 +26,8 @@ struct Turn {
     Loop loop;
     TimePoint now{Clock::now()}; // read once a turn
     // For octets that are used up before the handler that read them returns.
-    std::array<std::uint8_t, 131072> scratch; // as read from a socket
-    std::array<std::uint8_t, 16384> plain;    // one TLS record, decrypted
+    Undumped<std::array<std::uint8_t, 131072>> scratch; // as read from a socket
+    Undumped<std::array<std::uint8_t, 16384>> plain;    // one TLS record, decrypted
 };
 
 /// How long the rest of a worker's patience is, by what it waits for.

@@ -20,8 +20,7 @@ constexpr int batches_at_leave = 64;
 
 UdpFront::UdpFront(Turn& turn, Relay& relay, Courtesy& courtesy, const Listener& listener)
     : turn_{turn}, relay_{relay}, courtesy_{courtesy}, listener_{listener},
-      wildcard_{listener.address.is_wildcard()}, in_{std::make_unique_for_overwrite<Incoming>()},
-      out_{std::make_unique_for_overwrite<Outgoing>()} {
+      wildcard_{listener.address.is_wildcard()} {
     for (std::size_t i = 0; i < batch_size; ++i) {
         in_->parts[i] = {.iov_base = nullptr, .iov_len = receive_size};
         in_->headers[i] = {};

@@ -7,12 +7,12 @@
 #pragma once
 
 #include "base/listener.hh"
+#include "base/undumped.hh"
 #include "proxy/client.hh"
 #include "proxy/turn.hh"
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -73,8 +73,8 @@ class UdpFront final : public Front, public Watch {
     Courtesy& courtesy_;
     const Listener& listener_;
     bool wildcard_;
-    std::unique_ptr<Incoming> in_;
-    std::unique_ptr<Outgoing> out_;
+    Undumped<Incoming> in_;
+    Undumped<Outgoing> out_;
     std::size_t queued_{0};
 };
 

@@ -9,9 +9,7 @@
 namespace dotproxy {
 
 Cache::Cache(const CacheMemory& memory, std::uint64_t max_stale)
-    : memory_{memory}, max_stale_{max_stale},
-      // Not filled with zeros: it takes memory only as far as entries are large.
-      buffer_{std::make_unique_for_overwrite<EntryBuffer>()} {
+    : memory_{memory}, max_stale_{max_stale} {
     shards_.reserve(memory.shards());
     for (std::uint32_t i = 0; i < memory.shards(); ++i) {
         shards_.push_back(memory.shard(i, *buffer_));

@@ -14,6 +14,7 @@
 
 #pragma once
 
+#include "base/undumped.hh"
 #include "shared/cache_memory.hh"
 #include "shared/shard.hh"
 
@@ -79,7 +80,7 @@ class Cache {
 
     const CacheMemory& memory_;
     std::uint64_t max_stale_;
-    std::unique_ptr<EntryBuffer> buffer_;
+    Undumped<EntryBuffer> buffer_; // takes memory only as far as entries are large
     std::vector<Shard> shards_;
 };
 

@@ -83,6 +83,10 @@ class Counters {
         return values_[static_cast<std::size_t>(counter)].load(std::memory_order_relaxed);
     }
 
+    /// Where the worker leaves the system call that its sandbox killed it for; 0: none. See
+    /// sandbox/call.hh.
+    [[nodiscard]] std::atomic<std::uint64_t>& forbidden_call() noexcept { return forbidden_call_; }
+
     /// Zeroes the gauges; for the master, when the worker is dead (L48).
     void clear_gauges() noexcept;
     /// "udp_queries=12 tcp_queries=3 ...": what is not zero.
@@ -90,6 +94,7 @@ class Counters {
 
   private:
     alignas(64) std::array<std::atomic<std::uint64_t>, counter_count> values_{};
+    std::atomic<std::uint64_t> forbidden_call_{0};
 };
 
 /// The slots of all workers of one generation, in shared anonymous memory.

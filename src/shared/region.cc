@@ -3,6 +3,8 @@
 
 #include "shared/region.hh"
 
+#include "base/undumped.hh"
+
 #include <cerrno>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -58,8 +60,7 @@ void Region::map() {
         fail(errno, "mmap");
     }
     data_ = static_cast<std::byte*>(memory);
-    // What people asked does not belong into a core file.
-    ::madvise(data_, size_, MADV_DONTDUMP);
+    keep_undumped(data_, size_);
 }
 
 } // namespace dotproxy

@@ -75,6 +75,7 @@ void assert_defaults(const Config& config) {
     assert_int_equal(config.limits.tcp_clients, 10000);
     assert_int_equal(config.limits.queries_per_client, 128);
     assert_string_equal(config.control_socket.c_str(), "/run/dotproxy/control");
+    assert_true(config.sandbox);
     assert_int_equal(config.cache.size, 64U << 20U);
     assert_true(config.cache.min_ttl == 0s);
     assert_true(config.cache.max_ttl == 24h);
@@ -119,7 +120,7 @@ void test_parse_when_default_ca_file_is_missing_then_error_without_line(void** /
 void test_parse_when_everything_is_given_then_taken(void** /*state*/) {
     const Config config = parse(R"(
         workers = 3; user = "u"; group = "g"; pid_file = "/run/x.pid";
-        control_socket = "/run/x.socket";
+        control_socket = "/run/x.socket"; sandbox = "off";
         listen = ( { address = "192.0.2.1"; port = 53; protocols = ( "udp" ); },
                    { address = "192.0.2.1"; port = 53; protocols = [ "tcp" ]; } );
         upstreams = ( { name = "DNS.example."; addresses = [ "192.0.2.2" ]; port = 8853;
@@ -161,6 +162,7 @@ void test_parse_when_everything_is_given_then_taken(void** /*state*/) {
     assert_int_equal(config.limits.tcp_clients, 0);
     assert_int_equal(config.limits.queries_per_client, 65535);
     assert_string_equal(config.control_socket.c_str(), "/run/x.socket");
+    assert_false(config.sandbox);
     assert_int_equal(config.cache.size, 1U << 30U);
     assert_true(config.cache.min_ttl == 1min);
     assert_true(config.cache.max_ttl == 2min);
@@ -253,8 +255,8 @@ void test_parse_when_key_is_unknown_then_the_nearest_is_suggested(void** /*state
                  "1: log.colour: unknown key; give one of level or target");
     assert_error("tls_ca_file_name = 1;",
                  "1: tls_ca_file_name: unknown key; give one of workers, user, group, pid_file, "
-                 "listen, upstreams, tls, timeouts, limits, log, local_zones, cache "
-                 "or control_socket");
+                 "listen, upstreams, tls, timeouts, limits, log, local_zones, cache, "
+                 "control_socket or sandbox");
 }
 
 void test_parse_when_duration_has_no_unit_then_hint(void** /*state*/) {

@@ -186,16 +186,16 @@ void test_kill_then_its_process_gets_the_signal(void** /*state*/) {
     slot.kill(SIGKILL);
     int status = 0;
     assert_int_equal(::waitpid(child, &status, 0), child);
-    assert_string_equal(describe_end(status).c_str(), "was killed by signal 9 (Killed)");
+    assert_string_equal(describe_end(status, 0).c_str(), "was killed by signal 9 (Killed)");
 }
 
 void test_describe_end_when_it_exited_then_its_status(void** /*state*/) {
-    assert_string_equal(describe_end(exited(0)).c_str(), "exited with status 0");
-    assert_string_equal(describe_end(exited(78)).c_str(), "exited with status 78");
+    assert_string_equal(describe_end(exited(0), 0).c_str(), "exited with status 0");
+    assert_string_equal(describe_end(exited(78), 0).c_str(), "exited with status 78");
 }
 
 void test_describe_end_when_it_dumped_core_then_the_signal(void** /*state*/) {
-    assert_string_equal(describe_end(SIGSEGV | 0x80).c_str(),
+    assert_string_equal(describe_end(SIGSEGV | 0x80, 0).c_str(),
                         "was killed by signal 11 (Segmentation fault)");
 }
 

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Confinement: what `sandbox = "on"` means for master and worker.
+
+#pragma once
+
+#include "config/config.hh"
+#include "shared/counters.hh"
+
+namespace dotproxy {
+
+/// For the master, once it is who it will be: keeps its memory, which is the workers' as well, from
+/// others of its account. Says in the log what the kernel does not have.
+void confine_master() noexcept;
+
+/// For a process that was forked to be a worker: shuts it in. What it dies of then is left in
+/// `counters`. Ends the process where that is not possible: it would be of no use to try again.
+void confine_worker(const Config& config, Counters& counters) noexcept;
+
+} // namespace dotproxy

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// The system calls that a worker makes. Every other one raises SIGSYS before the kernel has looked
+// at it (SECCOMP_RET_TRAP); a call of a foreign architecture kills at once.
+
+#pragma once
+
+namespace dotproxy::sandbox {
+
+/// Puts the filter on this process for good. `syslog`: sockets that lead to the system's log may be
+/// made as well, since its daemon may be started anew. Throws std::system_error.
+void load_filter(bool syslog);
+
+} // namespace dotproxy::sandbox

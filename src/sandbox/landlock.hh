@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Landlock: no file by name, no server on a port, no connection but to the ports that upstreams
+// have. What is open already stays open.
+
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace dotproxy::sandbox {
+
+/// The version of the kernel's Landlock; 0: it has none, or does not let us.
+[[nodiscard]] int landlock_version() noexcept;
+
+/// Takes from this process, and all that it will ever fork, every right that a Landlock of
+/// `version` knows, but for TCP connections to `ports`. The process has no_new_privs. Throws
+/// std::system_error.
+void enter_landlock(int version, const std::vector<std::uint16_t>& ports);
+
+} // namespace dotproxy::sandbox
