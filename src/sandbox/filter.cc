@@ -42,7 +42,7 @@ constexpr std::array unconditional{
     SCMP_SYS(sendto), SCMP_SYS(send), SCMP_SYS(recvmsg), SCMP_SYS(sendmsg), SCMP_SYS(accept4),
     SCMP_SYS(connect), SCMP_SYS(getpeername), SCMP_SYS(close), SCMP_SYS(dup),
     // The log, and the last words of the C and the C++ library.
-    SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(fstat), SCMP_SYS(fstat64),
+    SCMP_SYS(write), SCMP_SYS(writev),
     // Memory; mmap and mprotect have conditions. qsort(3) asks how much there is.
     SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(sysinfo),
     // Clocks, where the kernel lends us no code for them.

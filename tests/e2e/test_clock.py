@@ -20,7 +20,8 @@ STEPS = ("+400d", "-400d", "+0")
 
 
 class WallClock:
-    """The wall clock of the processes that are started with `environment`, by libfaketime."""
+    """The wall clock of the processes that are started with `environment`, by libfaketime; it opens
+    a file each time, so that they cannot have a sandbox."""
 
     def __init__(self, library, file):
         self._file = file
@@ -64,7 +65,8 @@ def assert_refused(proxy, upstream, name):
 
 def test_certificates_follow_the_wall_clock(start, upstream, clock):
     """C64: expired by the new time, not valid yet by another, good again by the right one."""
-    proxy = start(upstream, workers=1, environment=clock.environment, timeouts={"query": "1s"})
+    proxy = start(upstream, workers=1, environment=clock.environment, timeouts={"query": "1s"},
+                  sandbox="off")
     assert ask(proxy.address, "first.example").answer
     for offset in ("+31d", "-2d"):
         clock.set(offset)
@@ -76,7 +78,8 @@ def test_certificates_follow_the_wall_clock(start, upstream, clock):
 def test_a_step_of_the_clock_loses_no_question(start, upstream, clock):
     """Over UDP and TCP, on connections that stay; no timer fires early, no worker is blamed."""
     # One worker: another that is woken late would have to connect when no certificate is valid.
-    proxy = start(upstream, workers=1, environment=clock.environment | {"WATCHDOG_USEC": "400000"})
+    proxy = start(upstream, workers=1, environment=clock.environment | {"WATCHDOG_USEC": "400000"},
+                  sandbox="off")
     workers = proxy.workers()
     with Load(proxy.address, rate=200) as load, \
             Load(proxy.address, rate=100, transport="tcp", prefix="stream") as stream:
@@ -99,7 +102,7 @@ def test_a_step_of_the_clock_loses_no_question(start, upstream, clock):
 @pytest.mark.parametrize("offset", STEPS[:2])
 def test_a_deadline_is_kept_when_the_clock_is_stepped(start, upstream, clock, offset):
     """Neither at once nor never: a question that nobody answers fails when its time has come."""
-    proxy = start(upstream, workers=1, environment=clock.environment,
+    proxy = start(upstream, workers=1, environment=clock.environment, sandbox="off",
                   timeouts={"query": "2s", "drain": "1s"})
     assert ask(proxy.address, "warm.example").answer
     upstream.hold("never.example.")

@@ -13,7 +13,7 @@ check_PROGRAMS += $(master_tests)
 TESTS += $(master_tests)
 
 # Each against as little as it needs: only a generation has more under it than the room and base.
-master_test_libraries = libmaster.a libbase.a $(CMOCKA_LIBS)
+master_test_libraries = libmaster.a libsandbox.a libbase.a $(SECCOMP_LIBS) $(CMOCKA_LIBS)
 
 tests_master_test_control_SOURCES = tests/master/test_control.cc tests/master/control_rig.hh \
 	tests/master/child.hh tests/unit.hh
@@ -25,8 +25,8 @@ tests_master_test_daemon_SOURCES = tests/master/test_daemon.cc tests/master/chil
 tests_master_test_daemon_LDADD = $(master_test_libraries)
 tests_master_test_generation_SOURCES = tests/master/test_generation.cc tests/master/child.hh \
 	tests/unit.hh
-tests_master_test_generation_LDADD = tests/tls/libpeer.a libmaster.a libshared.a libtls.a libbase.a \
-	$(GNUTLS_LIBS) $(CMOCKA_LIBS)
+tests_master_test_generation_LDADD = tests/tls/libpeer.a libmaster.a libsandbox.a libshared.a libtls.a \
+	libbase.a $(SECCOMP_LIBS) $(GNUTLS_LIBS) $(CMOCKA_LIBS)
 tests_master_test_inheritance_SOURCES = tests/master/test_inheritance.cc tests/unit.hh
 tests_master_test_inheritance_LDADD = $(master_test_libraries)
 tests_master_test_notify_SOURCES = tests/master/test_notify.cc tests/master/child.hh tests/unit.hh
