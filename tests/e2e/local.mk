@@ -16,6 +16,7 @@ EXTRA_DIST += $(e2e_tests) \
 	tests/e2e/harness/client.py \
 	tests/e2e/harness/client_hello.py \
 	tests/e2e/harness/configuration.py \
+	tests/e2e/harness/inject.py \
 	tests/e2e/harness/load.py \
 	tests/e2e/harness/process.py \
 	tests/e2e/harness/upstream.py \
@@ -41,6 +42,7 @@ e2e_tests = \
 	tests/e2e/test_reload.py \
 	tests/e2e/test_restart.py \
 	tests/e2e/test_rfc8906.py \
+	tests/e2e/test_sandbox.py \
 	tests/e2e/test_service.py \
 	tests/e2e/test_trust.py \
 	tests/e2e/test_udp_sizes.py \

@@ -148,6 +148,20 @@ def test_a_syslog_daemon_may_be_restarted(start, upstream, syslog):
     syslog.wait_for(WARNING, proxy.workers()[0], "worker 0: upstream ")
 
 
+def test_a_worker_outlives_its_syslog_daemon(start, upstream, syslog):
+    """To find the next one it makes a socket, which its sandbox lets it."""
+    proxy = start(upstream, workers=1, timeouts=SHORT, launcher=syslog.launcher,
+                  log={"target": "syslog", "level": "notice"})
+    syslog.wait_for(NOTICE, proxy.pid, "master: serving")
+    worker, = proxy.workers()
+    syslog.stop()
+    make_a_worker_speak(proxy, upstream)
+    syslog.start()
+    make_a_worker_speak(proxy, upstream)
+    syslog.wait_for(WARNING, worker, "worker 0: upstream ")
+    assert proxy.workers() == [worker]
+
+
 def test_no_syslog_daemon_is_no_reason_to_fail(start, upstream, syslog):
     syslog.stop()
     proxy = start(upstream, workers=1, timeouts=SHORT, launcher=syslog.launcher,

@@ -60,11 +60,12 @@ class Dotproxy:
 
     `settings` change the configuration that configuration.defaults() makes; `arguments`, `pass_fds`
     and `environment` are for the process; `before` is called in the child before it executes, and
-    `launcher` is a command that executes the program in its own place.
+    `launcher` is a command that executes the program in its own place. `program` is a copy of it.
     """
 
     def __init__(self, directory, ca_file, upstreams, *, listen=None, arguments=("-f",),
-                 environment=None, before=None, pass_fds=(), launcher=(), **settings):
+                 environment=None, before=None, pass_fds=(), launcher=(), program=None,
+                 **settings):
         self.directory = directory
         self.listen = listen or [("127.0.0.1", free_port())]
         self.config_file = directory / "dotproxy.conf"
@@ -73,7 +74,7 @@ class Dotproxy:
         self.write_configuration()
         self._log_file = directory / "stderr"
         self._environment = dict(os.environ, **(environment or {}))
-        self._command = [*launcher, binary(), *arguments, "-c", str(self.config_file)]
+        self._command = [*launcher, program or binary(), *arguments, "-c", str(self.config_file)]
         self._before, self._pass_fds = before, pass_fds
         self.notifications = []
         self.kept = {}
