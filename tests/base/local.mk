@@ -7,7 +7,8 @@ check_PROGRAMS += \
 	tests/base/test_log \
 	tests/base/test_loop \
 	tests/base/test_siphash \
-	tests/base/test_slab
+	tests/base/test_slab \
+	tests/base/test_undumped
 TESTS += \
 	tests/base/test_address \
 	tests/base/test_buffer \
@@ -17,7 +18,8 @@ TESTS += \
 	tests/base/test_log \
 	tests/base/test_loop \
 	tests/base/test_siphash \
-	tests/base/test_slab
+	tests/base/test_slab \
+	tests/base/test_undumped
 
 tests_base_test_address_SOURCES = tests/base/test_address.cc tests/unit.hh
 tests_base_test_address_LDADD = libbase.a $(CMOCKA_LIBS)
@@ -36,4 +38,6 @@ tests_base_test_loop_LDADD = libbase.a $(CMOCKA_LIBS)
 tests_base_test_siphash_SOURCES = tests/base/test_siphash.cc tests/unit.hh
 tests_base_test_siphash_LDADD = $(CMOCKA_LIBS)
 tests_base_test_slab_SOURCES = tests/base/test_slab.cc tests/unit.hh
-tests_base_test_slab_LDADD = $(CMOCKA_LIBS)
+tests_base_test_slab_LDADD = libbase.a $(CMOCKA_LIBS)
+tests_base_test_undumped_SOURCES = tests/base/test_undumped.cc tests/unit.hh
+tests_base_test_undumped_LDADD = libbase.a $(CMOCKA_LIBS)

@@ -64,7 +64,7 @@ void test_drop_when_root_then_no_capability(void** /*state*/) {
                          drop_privileges(account);
                          return first_failure({had, no_capability("CapPrm"),
                                                no_capability("CapEff"), no_capability("CapInh"),
-                                               no_capability("CapAmb")});
+                                               no_capability("CapAmb"), no_capability("CapBnd")});
                      }),
                      0);
 }

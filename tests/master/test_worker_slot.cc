@@ -6,11 +6,13 @@
 
 #include "master/worker_slot.hh"
 
+#include "sandbox/call.hh"
 #include "unit.hh"
 
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <linux/audit.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -25,6 +27,7 @@ using dotproxy::Order;
 using dotproxy::Report;
 using dotproxy::TimePoint;
 using dotproxy::WorkerSlot;
+using dotproxy::sandbox::pack_call;
 using State = dotproxy::WorkerSlot::State;
 
 namespace {
@@ -199,6 +202,17 @@ void test_describe_end_when_it_dumped_core_then_the_signal(void** /*state*/) {
                         "was killed by signal 11 (Segmentation fault)");
 }
 
+// What a worker left behind counts only where that is how it ended.
+void test_describe_end_when_its_sandbox_killed_it_then_the_call(void** /*state*/) {
+    const std::uint64_t call = pack_call(AUDIT_ARCH_X86_64, 59);
+    assert_string_equal(describe_end(SIGSYS, call).c_str(),
+                        "called execve, which its sandbox forbids, and was killed");
+    assert_string_equal(describe_end(SIGSYS, 0).c_str(),
+                        "was killed by signal 31 (Bad system call)");
+    assert_string_equal(describe_end(SIGKILL, call).c_str(), "was killed by signal 9 (Killed)");
+    assert_string_equal(describe_end(exited(1), call).c_str(), "exited with status 1");
+}
+
 } // namespace
 
 int main() {
@@ -217,6 +231,7 @@ int main() {
         cmocka_unit_test(test_kill_then_its_process_gets_the_signal),
         cmocka_unit_test(test_describe_end_when_it_exited_then_its_status),
         cmocka_unit_test(test_describe_end_when_it_dumped_core_then_the_signal),
+        cmocka_unit_test(test_describe_end_when_its_sandbox_killed_it_then_the_call),
     };
     return cmocka_run_group_tests_name("master/worker_slot", tests, nullptr, nullptr);
 }

@@ -90,8 +90,8 @@ void test_process_when_made_then_dies(void** /*state*/) {
     assert_dies_of("vfork");
     assert_dies_of("clone", SIGCHLD, nullptr, nullptr, nullptr, nullptr);
     assert_dies_of("clone3", nullptr, 0);
-    const Ending ending = shut_in([] { return ::fork() >= 0; });
-    assert_true(ending.by("clone") || ending.by("clone3"));
+    // glibc 2.41 blocks all signals first, so that there is no name to be had.
+    assert_true(shut_in([] { return ::fork() >= 0; }).by(SIGSYS));
 }
 
 void test_other_process_when_touched_then_dies(void** /*state*/) {

@@ -96,6 +96,7 @@ void test_region_when_a_child_counts_then_the_parent_sees_it(void** /*state*/) {
     if (child == 0) {
         region.slot(1).add(Counter::udp_queries, 6);
         region.slot(2).set(Counter::tcp_clients, 9);
+        region.slot(1).forbidden_call() = 77;
         ::_exit(region.slot(0).get(Counter::udp_queries) == 5 ? 0 : 1);
     }
     int status = -1;
@@ -106,6 +107,8 @@ void test_region_when_a_child_counts_then_the_parent_sees_it(void** /*state*/) {
     assert_int_equal(region.sum(Counter::udp_queries), 11);
     assert_int_equal(region.sum(Counter::tcp_clients), 9);
     assert_int_equal(region.sum(Counter::joined), 0);
+    assert_int_equal(region.slot(1).forbidden_call().load(), 77);
+    assert_int_equal(region.slot(2).forbidden_call().load(), 0);
 }
 
 // A write to one worker's line must not take it away from another's processor.

@@ -69,6 +69,10 @@ class Dotproxy:
         self.directory = directory
         self.listen = listen or [("127.0.0.1", free_port())]
         self.config_file = directory / "dotproxy.conf"
+        if has_sanitizer() or os.geteuid() != 0:
+            # A sanitizer's report opens files; and what a process has open, its sandbox hides from
+            # the others of its account.
+            settings = {"sandbox": "off"} | settings
         self.settings = configuration.merge(
             configuration.defaults(self.listen, upstreams, ca_file), settings)
         self.write_configuration()
