@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <ctime>
+#include <malloc.h>
 #include <new>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -106,6 +107,8 @@ void enter(const Needs& needs, Trace& trace) {
     }
     set_trap(trace);
     load_filter(needs.syslog);
+    // To make the filter took some 100 KiB, which every worker would keep.
+    ::malloc_trim(0);
 }
 
 } // namespace dotproxy::sandbox
