@@ -453,7 +453,7 @@ void Connection::on_deadline() noexcept {
         end(Trouble::unreachable, "no TLS handshake in time");
         break;
     case State::proving:
-        end(Trouble::silent, "still silent");
+        end(Trouble::silent, "no answer to a probe");
         break;
     case State::ready:
         if (partial_.empty()) {
