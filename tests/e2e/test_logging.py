@@ -4,6 +4,7 @@
 # Where the log goes: syslog, the journal, standard error; from the master and from the workers.
 
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -216,3 +217,60 @@ def test_a_journal_that_others_write_to_is_none_of_ours(start, upstream):
     make_a_worker_speak(proxy, upstream)
     wait_for(lambda: "dotproxy: worker 0: warning: upstream " in proxy.log)
     assert all(line.startswith("dotproxy: ") for line in proxy.log.splitlines())
+
+
+# What logcheck(8) of the Debian package passes over. It reads files that rsyslogd(8) wrote, or the
+# journal in the same form.
+RULES = pathlib.Path(__file__).parents[2] / "debian" / "dotproxy.logcheck.ignore.server"
+STAMPS = ("Nov  3 08:00:00", "2026-11-03T08:00:00.123456+00:00")
+
+
+def reported(lines):
+    """Those that logcheck would send to the administrator, without their front."""
+    fronts = [f"{stamp} host.example dotproxy[4711]: " for stamp in STAMPS]
+    told = subprocess.run(["grep", "-vE", "-f", RULES], capture_output=True, text=True, input="".join(
+        f"{front}{line}\n" for front in fronts for line in lines))
+    assert not told.stderr
+    left = [line.partition("]: ")[2] for line in told.stdout.splitlines()]
+    assert left[:len(left) // 2] == left[len(left) // 2:]
+    return left[:len(left) // 2]
+
+
+def live_a_life(proxy, upstream):
+    """Answers, counters, reloads with another cache, an upstream that fails, and the end."""
+    ask(proxy.address, "first.example")
+    proxy.send_signal(signal.SIGUSR1)
+    proxy.reload()
+    proxy.write_configuration(cache={"size": "2M"})
+    proxy.reload()
+    make_a_worker_speak(proxy, upstream)
+    proxy.stop()
+
+
+def assert_only_trouble_is_reported(lines):
+    trouble = reported(lines)
+    assert trouble and all(line.startswith("worker 0: upstream ") for line in trouble)
+    for normal in ("serving", "reloaded", "forgotten", "ending", "udp_queries="):
+        assert any(normal in line for line in lines)
+
+
+needs_rules = pytest.mark.skipif(not RULES.exists(), reason="a release's tarball has no debian/")
+
+
+@needs_rules
+def test_logcheck_passes_over_what_is_normal_in_the_journal(start, upstream):
+    """Of all that is said in a normal life, down to what is informational, only trouble is left."""
+    proxy = start(upstream, workers=1, timeouts=SHORT, launcher=AS_SYSTEMD, cache={"size": "1M"},
+                  log={"target": "stderr", "level": "info"})
+    live_a_life(proxy, upstream)
+    assert_only_trouble_is_reported([line[3:] for line in proxy.log.splitlines()])
+
+
+@needs_rules
+def test_logcheck_passes_over_what_is_normal_in_syslog(start, upstream, syslog):
+    """The same of the lines that syslog is given."""
+    proxy = start(upstream, workers=1, timeouts=SHORT, launcher=syslog.launcher,
+                  cache={"size": "1M"}, log={"target": "syslog", "level": "info"})
+    live_a_life(proxy, upstream)
+    syslog.wait_for(NOTICE, proxy.pid, "master: ending")
+    assert_only_trouble_is_reported([line.partition("]: ")[2] for line in syslog.lines])
