@@ -1,11 +1,14 @@
 # What is run on whole systems: it needs root, and packages of its own (tests/system/packages). Not
 # part of `make check`; `make check-system` runs it, in this order. What it builds lies in system/.
-SYSTEM_TESTS =
+SYSTEM_TESTS = \
+	tests/system/package.sh
 
 EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/boot-systemd.sh \
 	tests/system/boot-sysvinit.sh \
 	tests/system/build-package.sh \
+	tests/system/guest/package-installed.sh \
+	tests/system/guest/package-read.sh \
 	tests/system/guest/upstream.sh \
 	tests/system/host.sh \
 	tests/system/in-root.sh \

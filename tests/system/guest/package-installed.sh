@@ -1,0 +1,73 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright the dotproxy authors
+#
+# Installs the package in /mnt where no init runs, and has those who will use its files read them.
+# Prints TAP.
+
+set -uo pipefail
+cd /mnt || exit
+# shellcheck source=tests/system/tap.sh
+. /mnt/tap.sh
+
+most=1.2 # exposure, of 10
+drop_ins=/etc/systemd/system/dotproxy.service.d
+examples=/usr/share/doc/dotproxy/examples
+
+# exposure: of the unit with the drop-ins that are in place.
+exposure() {
+    systemd-analyze security --offline=true --no-pager dotproxy.service |
+        sed -n 's/.*exposure level for dotproxy\.service: \([0-9.]*\).*/\1/p'
+}
+
+# with DROP-IN COMMAND...: while that one of the examples is in place.
+with() {
+    local status=0
+    mkdir -p $drop_ins
+    cp "$examples/$1" $drop_ins/
+    shift
+    "$@" || status=$?
+    rm -r $drop_ins
+    return $status
+}
+
+verified() {
+    local output
+    output=$(systemd-analyze verify --man=no dotproxy.service dotproxy.socket 2>&1) &&
+        ! grep dotproxy <<<"$output"
+}
+
+# The kernel need not have AppArmor for the profile to be compiled.
+profile_is_good() {
+    apparmor_parser --skip-kernel-load --skip-cache --abort-on-error \
+        --Werror /etc/apparmor.d/usr.sbin.dotproxy
+}
+
+completions_load() {
+    bash -euc '. /usr/share/bash-completion/bash_completion
+        for command in dotproxy dotproxyctl; do
+            _completion_loader $command || true
+            complete -p $command
+        done'
+}
+
+# Nothing starts it where no init runs.
+printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+chmod 755 /usr/sbin/policy-rc.d
+check 'it is installed' dpkg -i dotproxy_*.deb
+check 'its user is there, without a home or a shell' grep -E \
+    '^_dotproxy:[^:]*:[0-9]+:[0-9]+:[^:]*:/nonexistent:/usr/sbin/nologin$' /etc/passwd
+check 'the configuration is good' dotproxy -t
+check 'the units are good' verified
+check 'the unit with each of the examples is good' with privileged-port.conf verified
+score=$(exposure)
+check "the unit's exposure is $score, and $most at most" \
+    systemd-analyze security --offline=true --no-pager --threshold="${most/./}" dotproxy.service
+echo "# with privileged-port.conf $(with privileged-port.conf exposure)," \
+    "with upstream-allow-list.conf $(with upstream-allow-list.conf exposure)"
+check 'the AppArmor profile is good' profile_is_good
+check 'bash finds the completions' completions_load
+check 'it is purged' dpkg -P dotproxy
+check 'and leaves nothing' fails sh -c 'find / -xdev -name "*dotproxy*" ! -path "/mnt/*" \
+    ! -path "/var/log/*" ! -path "/proc/*" | grep .'
+finish

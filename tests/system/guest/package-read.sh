@@ -1,0 +1,100 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright the dotproxy authors
+#
+# Reads the package in /mnt, and how it was built, where it was built. Prints TAP.
+
+set -uo pipefail
+cd /mnt || exit
+# shellcheck source=tests/system/tap.sh
+. /mnt/tap.sh
+
+deb=$(echo dotproxy_*.deb)
+content=$(mktemp -d)
+dpkg-deb -x "$deb" "$content"
+
+says_nothing() {
+    local output
+    if ! output=$("$@" 2>&1) || [ -n "$output" ]; then
+        printf '%s\n' "$output"
+        return 1
+    fi
+}
+
+# As root lintian says that it should not be.
+lintian_says_nothing() {
+    says_nothing lintian --allow-root --pedantic -EI \
+        --fail-on=error,warning,info,pedantic dotproxy_*.changes
+}
+
+# Every line that compiles one of our files. What hardening-check finds in a program depends on the
+# C library's part of it, and on which functions need a probe.
+compiled_with() {
+    local lines
+    lines=$(grep -E -- ' -c -o src/[^ ]+\.o ' build.log)
+    [ -n "$lines" ] && fails grep -Fv -e "$1" <<<"$lines"
+}
+
+# hardened PROGRAM LINE-OF-HARDENING-CHECK
+hardened() { hardening-check "$content/usr/sbin/$1" | grep "^ $2: yes"; }
+
+# The directories are of no interest; what is in them is all that is expected.
+is_complete() {
+    local units=lib/systemd/system
+    [ ! -e "$content/$units" ] && units=usr/lib/systemd/system
+    diff -u - <(dpkg-deb -c "$deb" | awk '!/\/$/ { print $6 }' | sed 's,^\./,,' |
+        grep -v '^usr/share/doc/dotproxy/examples/' | LC_ALL=C sort) < <(LC_ALL=C sort <<END
+etc/apparmor.d/usr.sbin.dotproxy
+etc/dotproxy.conf
+etc/init.d/dotproxy
+etc/logcheck/ignore.d.server/dotproxy
+etc/ufw/applications.d/dotproxy
+$units/dotproxy.service
+$units/dotproxy.socket
+usr/lib/sysusers.d/dotproxy.conf
+usr/sbin/dotproxy
+usr/sbin/dotproxyctl
+usr/share/bash-completion/completions/dotproxy
+usr/share/bash-completion/completions/dotproxyctl
+usr/share/doc/dotproxy/NEWS.gz
+usr/share/doc/dotproxy/README.Debian
+usr/share/doc/dotproxy/README.md
+usr/share/doc/dotproxy/changelog.Debian.gz
+usr/share/doc/dotproxy/copyright
+usr/share/lintian/overrides/dotproxy
+usr/share/man/man5/dotproxy.conf.5.gz
+usr/share/man/man8/dotproxy.8.gz
+usr/share/man/man8/dotproxyctl.8.gz
+END
+    )
+}
+
+# What is in /etc stays as the administrator has it: each file is known as a conffile, and no script
+# of the package touches any of them.
+settings_survive() {
+    diff -u <(cd "$content" && find etc -type f | sed 's,^,/,' | LC_ALL=C sort) \
+        <(dpkg-deb -I "$deb" conffiles | LC_ALL=C sort) &&
+        fails grep -nE '/etc/(dotproxy|ufw|logcheck)' <(dpkg-deb --ctrl-tarfile "$deb" | tar -xO \
+            --wildcards './p*')
+}
+
+check 'lintian has nothing to say' lintian_says_nothing
+check 'blhc has nothing to say of how it was compiled' blhc build.log
+for program in dotproxy dotproxyctl; do
+    for line in 'Position Independent Executable' 'Stack protected' 'Fortify Source functions' \
+        'Read-only relocations' 'Immediate binding'; do
+        check "$program: $line" hardened $program "$line"
+    done
+done
+for flag in -fstack-clash-protection -fcf-protection -D_GLIBCXX_ASSERTIONS; do
+    if [ $flag = -fcf-protection ] && [ "$(dpkg --print-architecture)" != amd64 ]; then
+        skip_check "everything is compiled with $flag" 'it is for amd64'
+    else
+        check "everything is compiled with $flag" compiled_with $flag
+    fi
+done
+check 'no macro is defined twice' fails grep -i redefined build.log
+check 'there is every file, and none beside' is_complete
+check 'what the administrator changed is left alone' settings_survive
+check 'the init script is plain sh' checkbashisms "$content/etc/init.d/dotproxy"
+finish
