@@ -449,7 +449,8 @@ void Master::stop() {
     }
     stopping_ = true;
     log::write(log::Level::notice, "ending");
-    notify_.stopping();
+    const Generation& longest = current_ ? *current_ : *next_;
+    notify_.stopping(longest.config.timeouts.drain + drain_grace);
     refuse_reloads();
     for (const GenerationPtr& generation : retired_) {
         generation->tell_all(Order::finish); // nobody is left to hand over to

@@ -62,8 +62,10 @@ void Notify::reloading() const noexcept {
     send("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(microseconds));
 }
 
-void Notify::stopping() const noexcept {
-    send("STOPPING=1");
+void Notify::stopping(Clock::duration most) const noexcept {
+    // Longer than usual is fine, where the administrator has said so.
+    const auto microseconds = std::chrono::ceil<std::chrono::microseconds>(most).count();
+    send("STOPPING=1\nEXTEND_TIMEOUT_USEC=" + std::to_string(microseconds));
 }
 
 void Notify::alive() const noexcept {

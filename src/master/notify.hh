@@ -26,7 +26,8 @@ class Notify {
 
     void ready(std::string_view status) const noexcept;
     void reloading() const noexcept;
-    void stopping() const noexcept;
+    /// It takes `most` at most until the process has ended.
+    void stopping(Clock::duration most) const noexcept;
     void alive() const noexcept;
 
     /// Gives copies of descriptors to the service manager to keep, under one name, in place of

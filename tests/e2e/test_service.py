@@ -38,6 +38,14 @@ def test_the_life_of_a_service_is_told(start, upstream):
     assert re.search(r"^MONOTONIC_USEC=\d+$", reloading, re.M)
 
 
+def test_who_may_drain_for_long_is_given_the_time(start, upstream):
+    """EXTEND_TIMEOUT_USEC: TimeoutStopSec of the unit need not know timeouts.drain."""
+    proxy = start(upstream, timeouts={"drain": "5m"})
+    proxy.stop()
+    stopping = wait_for(lambda: [text for text in proxy.notifications if "STOPPING=1" in text])
+    assert int(re.search(r"^EXTEND_TIMEOUT_USEC=(\d+)$", stopping[0], re.M)[1]) > 300_000_000
+
+
 def test_a_failed_reload_is_told_as_well(start, upstream):
     """RELOADING is followed by READY, or systemd waits for ever."""
     proxy = start(upstream)

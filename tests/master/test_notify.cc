@@ -116,8 +116,8 @@ void test_notify_when_a_path_then_each_state_is_one_datagram(void** /*state*/) {
     assert_heard(manager, "READY=1\nSTATUS=serving with 2 workers");
     notify.alive();
     assert_heard(manager, "WATCHDOG=1");
-    notify.stopping();
-    assert_heard(manager, "STOPPING=1");
+    notify.stopping(std::chrono::seconds{12});
+    assert_heard(manager, "STOPPING=1\nEXTEND_TIMEOUT_USEC=12000000");
     assert_heard(manager, "");
 }
 
