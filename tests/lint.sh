@@ -61,6 +61,7 @@ mapfile -t pages < <(find man -name '*.[1-9]' | sort)
 # By their first line or their name: some are sourced, and some have a name that is given to them.
 mapfile -t scripts < <({
     find build.sh tests debian -type f -name '*.sh'
+    find completion -type f
     find .ci debian tests -type f ! -path '*/corpus/*' -exec awk \
         'FNR == 1 && /^#!.*[ \/](ba)?sh( |$)/ { print FILENAME } { nextfile }' {} +
 } 2>/dev/null | sort -u)
