@@ -498,7 +498,9 @@ deb() {
     mv "build/dotproxy-$version.tar.gz" "build/deb/dotproxy_$version.orig.tar.gz"
     tar -C build/deb -xf "build/deb/dotproxy_$version.orig.tar.gz"
     cp -R debian "$source/"
-    step "Building the package" env -C "$source" dpkg-buildpackage -us -uc
+    # The tests are for ./build.sh check.
+    step "Building the package" env -C "$source" \
+        DEB_BUILD_OPTIONS="nocheck parallel=$jobs ${DEB_BUILD_OPTIONS:-}" dpkg-buildpackage -us -uc
     ls build/deb/*.deb
 }
 
