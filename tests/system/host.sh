@@ -51,3 +51,32 @@ share_with_guest() {
     cp -R "$system_tests/tap.sh" "$system_tests/guest" "$share/"
     [ $# -eq 0 ] || cp "$@" "$share/"
 }
+
+# relay LABEL COMMAND...: makes the checks of a command that speaks TAP, a guest's, part of this test.
+# One that does not come to its end fails.
+relay() {
+    local label=$1 line verdict planned=none made=0
+    shift
+    while IFS= read -r line; do
+        case $line in
+        'ok '* | 'not ok '*)
+            verdict=${line%%ok *}ok
+            checks=$((checks + 1)) made=$((made + 1))
+            [ "$verdict" = ok ] || failures=$((failures + 1))
+            echo "$verdict $checks - $label: ${line#* - }"
+            ;;
+        1..*) planned=${line#1..} ;;
+        *) echo "# ${line#\# }" ;;
+        esac
+    done < <("$@" 2>&1)
+    check "$label: the test came to its end" [ "$planned" = $made ]
+}
+
+# older_package DEB NEW: repacks a package as that of a version before it.
+older_package() {
+    local tree=$scratch/older
+    rm -rf "$tree"
+    dpkg-deb --raw-extract "$1" "$tree" &&
+        sed -i 's/^Version: .*/Version: 0.0.1-1/' "$tree/DEBIAN/control" &&
+        dpkg-deb --root-owner-group -Znone --build "$tree" "$2" >/dev/null
+}

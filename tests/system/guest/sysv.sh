@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright the dotproxy authors
+#
+# The package in a guest without systemd: what the init script does, and what its exit status says, by
+# the rules of the LSB ("System Initialization", Init Script Actions). Run as PID 1's child, or where
+# nothing is PID 1.
+# shellcheck shell=bash
+
+set -uo pipefail
+cd /
+
+. /mnt/tap.sh
+. /mnt/guest/upstream.sh
+
+script=/etc/init.d/dotproxy
+pid_file=/run/dotproxy.pid
+configuration=/etc/dotproxy.conf
+logged=/var/log/daemon.log
+
+# Everything but what dpkg, apt and the log keep for themselves.
+list_files() {
+    find /etc /run /tmp /usr /var -xdev \( -path /var/lib/dpkg -o -path /var/cache -o -path /var/log \
+        -o -path /var/lib/apt -o -path '/tmp/*' -o -path '/run/syslog*' \) -prune -o -print | sort
+}
+
+master() { cat $pid_file; }
+workers() { pgrep -P "$(master)" | sort; }
+runs() { pgrep -x dotproxy >/dev/null; }
+# complains PATTERN COMMAND...: fails, and says that.
+complains() {
+    local pattern=$1 output
+    shift
+    if output=$("$@" 2>&1); then
+        echo "succeeded: $output" && return 1
+    fi
+    grep -q -- "$pattern" <<<"$output" || { echo "$output" && return 1; }
+}
+
+is_installed() { dpkg -s dotproxy | grep -qx 'Status: install ok installed'; }
+has_rc_links() {
+    local level
+    for level in 2 3 4 5; do
+        compgen -G "/etc/rc$level.d/S[0-9][0-9]dotproxy" >/dev/null || return 1
+    done
+    for level in 0 1 6; do
+        compgen -G "/etc/rc$level.d/K[0-9][0-9]dotproxy" >/dev/null || return 1
+    done
+}
+pid_file_is_the_master() {
+    # The one whose parent is not dotproxy itself.
+    [ "$(stat -c %U:%G:%a $pid_file)" = root:root:644 ] &&
+        [ "$(readlink "/proc/$(master)/exe")" = /usr/sbin/dotproxy ] &&
+        ! pgrep -x dotproxy | grep -qx "$(ps -o ppid= -p "$(master)" | tr -d ' ')" &&
+        [ "$(workers | wc -l)" -eq "$(nproc)" ] &&
+        [ "$(pgrep -c -x dotproxy)" -eq $(($(nproc) + 1)) ]
+}
+# L68: no process keeps an identity, a group or a capability of root's.
+nothing_of_roots() {
+    local id pid
+    id=$(id -u _dotproxy)
+    runs || return 1
+    for pid in $(pgrep -x dotproxy); do
+        grep -E '^(Uid|Gid|Groups|Cap(Inh|Prm|Eff|Amb)):' "/proc/$pid/status"
+        awk -v uid="$id" -v gid="$(id -g _dotproxy)" '
+            $1 == "Uid:" { for (i = 2; i <= 5; i++) if ($i != uid) bad = 1 }
+            $1 == "Gid:" { for (i = 2; i <= 5; i++) if ($i != gid) bad = 1 }
+            $1 == "Groups:" { for (i = 2; i <= NF; i++) if ($i != gid) bad = 1 }
+            $1 ~ /^Cap(Inh|Prm|Eff|Amb):$/ && $2 !~ /^0+$/ { bad = 1 }
+            END { exit bad }' "/proc/$pid/status" || return 1
+    done
+}
+reloads() {
+    local master_before workers_before
+    master_before=$(master) workers_before=$(workers)
+    "$script" "$1" && [ "$(master)" = "$master_before" ] && runs &&
+        within 20 fails grep -qxF "$workers_before" <(workers)
+}
+restarts() {
+    local before
+    before=$(master)
+    "$script" "$1" && [ "$(master)" != "$before" ] && ! kill -0 "$before" 2>/dev/null
+}
+# untouched MASTER WORKERS: still the same processes.
+untouched() { [ "$(master)" = "$1" ] && [ "$(workers)" = "$2" ] && answers; }
+restart_syslogd() {
+    /etc/init.d/inetutils-syslogd restart >/dev/null && within 20 test -S /dev/log
+}
+
+case $(runlevel 2>/dev/null) in
+*[2-5]) check "PID 1 is sysvinit" grep -qx init /proc/1/comm ;;
+*) # Without one invoke-rc.d starts nothing.
+    printf '#!/bin/sh\necho N 2\n' >/sbin/runlevel
+    chmod 755 /sbin/runlevel
+    /etc/init.d/inetutils-syslogd start >/dev/null
+    check "PID 1 is no init" fails grep -qx init /proc/1/comm
+    ;;
+esac
+check "systemd does not run" test ! -e /run/systemd/system
+make_upstream_certificate
+check "a resolver speaks DNS over TLS" start_upstream
+list_files >/tmp/before
+
+# Installation
+check "apt installs the package" apt-get -q -y install /mnt/dotproxy.deb
+check "its user is there" getent passwd _dotproxy
+check "it serves at once, with the shipped configuration" gives 0 $script status
+check "it starts and stops with the machine" has_rc_links
+check "the pid file is root's and names the master of a worker for each CPU" pid_file_is_the_master
+check "no process has anything of root's" nothing_of_roots
+point_at_upstream
+check "reload replaces the workers and keeps the master" reloads reload
+check "it answers over UDP" answers +notcp
+check "it answers over TCP" answers +tcp
+check "it answers over IPv6" answers -6 @::1
+
+# Its words
+check "what it says is in the system's log" within 20 grep -q 'dotproxy\[' $logged
+check "the system's log is started anew" restart_syslogd
+: >$logged
+check "and hears of the next reload" reloads reload
+check "in the new log" within 20 grep -q 'dotproxy\[' $logged
+
+# While it runs
+check "status is 0" gives 0 $script status
+check "a second start succeeds" gives 0 $script start
+check "and starts nothing" pid_file_is_the_master
+check "force-reload keeps the master" reloads force-reload
+check "restart makes a new master" restarts restart
+check "which has nothing of root's either" nothing_of_roots
+check "try-restart makes a new master" restarts try-restart
+check "start and restart end when it serves" answers +tries=1 +time=2
+check "an unknown argument is 3" gives 3 $script frobnicate
+check "and so is none" gives 3 $script
+
+# Mistakes
+cp $configuration /tmp/good.conf
+echo 'workers = "many";' >>$configuration
+line="$configuration:$(wc -l <$configuration)"
+before=$(master) workers_before=$(workers)
+check "a mistake in the file: reload fails and says where" complains "$line" $script reload
+check "so does restart" complains "$line" $script restart
+check "so does try-restart" complains "$line" $script try-restart
+check "and nothing has happened to the processes" untouched "$before" "$workers_before"
+check "a mistake in the file: stop works all the same" gives 0 $script stop
+check "and start fails and says where" complains "$line" $script start
+check "and nothing runs" fails runs
+sed "1i listen = ( { address = \"127.0.0.1\"; port = $upstream_port; } );" /tmp/good.conf |
+    sed '2,${/^listen = (/,/^);/d}' >$configuration
+check "an address that another program has: start fails" complains "$upstream_port" $script start
+check "and nothing runs, and no pid file is left" fails sh -c "pgrep -x dotproxy || ls $pid_file"
+cat /tmp/good.conf >$configuration
+
+# While it does not run
+check "status is 3" gives 3 $script status
+check "stop succeeds" gives 0 $script stop
+check "try-restart succeeds" gives 0 $script try-restart
+check "and starts nothing" fails runs
+check "reload is 7" gives 7 $script reload
+check "restart starts it" gives 0 $script restart
+check "and it answers" answers
+
+# After a crash
+kill -KILL "$(master)"
+check "the workers of a master that was killed end" within 20 fails runs
+check "status is 1" gives 1 $script status
+check "start starts it" gives 0 $script start
+check "and it answers" answers
+kill -KILL "$(workers | head -n 1)"
+check "a worker that was killed is replaced" within 20 pid_file_is_the_master
+
+# Other versions
+check "the version before it is installed instead" apt-get -q -y --allow-downgrades install \
+    /mnt/dotproxy-older.deb
+check "it answers" answers
+echo '# the administrator was here' >>$configuration
+echo 'workers = 1;' >>$configuration
+sed -i '/^workers = 0;/d' $configuration
+cp $configuration /tmp/changed.conf
+before=$(master)
+check "an upgrade" apt-get -q -y install /mnt/dotproxy.deb
+check "asks nothing and leaves the settings alone" cmp $configuration /tmp/changed.conf
+check "restarts it" test "$(master)" != "$before"
+check "with the settings" test "$(workers | wc -l)" -eq 1
+check "and it answers" answers
+check "stopped" gives 0 $script stop
+check "the machine's way into runlevel 2" env RUNLEVEL=2 PREVLEVEL=N /etc/init.d/rc 2
+check "starts it" gives 0 $script status
+
+# Its end
+check "removal" apt-get -q -y remove dotproxy
+check "stops it" fails runs
+check "keeps the configuration" cmp $configuration /tmp/changed.conf
+check "leaves a script that does nothing" gives 0 sh $script start
+check "and knows that nothing runs" gives 3 sh $script status
+check "installed again" apt-get -q -y install /mnt/dotproxy.deb
+check "it answers as before" answers
+check "purge" apt-get -q -y purge dotproxy
+check "stops it" fails runs
+check "leaves nothing behind" diff /tmp/before <(list_files)
+check "but its user" getent passwd _dotproxy
+finish
