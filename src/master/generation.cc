@@ -68,7 +68,7 @@ Listeners open_listeners(const Config& config, const Listeners& passed, const Li
             need(Protocol::tcp, listen.address);
         }
     }
-    if (listeners.empty()) {
+    if (listeners.empty() && !config.listen.empty()) {
         throw std::runtime_error{"no address that is to be listened on can be had"};
     }
     return listeners;
