@@ -11,9 +11,9 @@
 needs dpkg-deb ip mmdebstrap unshare
 package_for 12
 root_for sysv-12
-share_with_guest
+older_package "$package"/dotproxy_*.deb "$scratch/dotproxy-older.deb"
+share_with_guest "$scratch/dotproxy-older.deb"
 cp "$package"/dotproxy_*.deb "$share/dotproxy.deb"
-older_package "$share/dotproxy.deb" "$share/dotproxy-older.deb"
 relay "sysvinit" "$system_tests/boot-sysvinit.sh" "$root" "$share" bash /mnt/guest/sysv.sh
 relay "no init" "$system_tests/in-root.sh" "$root" "$share" bash /mnt/guest/sysv.sh
 finish

@@ -9,7 +9,9 @@
 set -uo pipefail
 cd /
 
+# shellcheck source=tests/system/tap.sh
 . /mnt/tap.sh
+# shellcheck source=tests/system/guest/upstream.sh
 . /mnt/guest/upstream.sh
 
 script=/etc/init.d/dotproxy
@@ -81,7 +83,7 @@ restarts() {
     "$script" "$1" && [ "$(master)" != "$before" ] && ! kill -0 "$before" 2>/dev/null
 }
 # untouched MASTER WORKERS: still the same processes.
-untouched() { [ "$(master)" = "$1" ] && [ "$(workers)" = "$2" ] && answers; }
+untouched() { [ "$(master)" = "$1" ] && [ "$(workers)" = "$2" ] && answers +notcp; }
 restart_syslogd() {
     /etc/init.d/inetutils-syslogd restart >/dev/null && within 20 test -S /dev/log
 }
@@ -107,7 +109,7 @@ check "it serves at once, with the shipped configuration" gives 0 $script status
 check "it starts and stops with the machine" has_rc_links
 check "the pid file is root's and names the master of a worker for each CPU" pid_file_is_the_master
 check "no process has anything of root's" nothing_of_roots
-point_at_upstream
+point_at_upstream 127.0.0.1
 check "reload replaces the workers and keeps the master" reloads reload
 check "it answers over UDP" answers +notcp
 check "it answers over TCP" answers +tcp
