@@ -72,9 +72,7 @@ if [ -d "$root" ]; then
 else
     # Another tree's, perhaps, and in use. Nobody comes back to one after a week.
     find "$store" -maxdepth 1 -name "$kind-*" -mtime +7 -exec rm -rf {} +
-    # shellcheck disable=SC2016 # apt's
-    mirror=$(apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' 'Created-By: Packages' |
-        sed -n 's/^Debian Debian //p' | head -n 1)
+    mirror=$("$here/mirror.sh")
     keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     sources=()
     for part in "$suite" "$suite-updates"; do
