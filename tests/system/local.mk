@@ -1,7 +1,11 @@
 # What is run on whole systems: it needs root, and packages of its own (tests/system/packages). Not
 # part of `make check`; `make check-system` runs it, in this order. What it builds lies in system/.
 SYSTEM_TESTS = \
-	tests/system/package.sh
+	tests/system/package.sh \
+	tests/system/sysv.sh \
+	tests/system/autopkgtest.sh \
+	tests/system/piuparts.sh \
+	tests/system/reproducible.sh
 
 EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/boot-systemd.sh \
@@ -9,9 +13,12 @@ EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/build-package.sh \
 	tests/system/guest/package-installed.sh \
 	tests/system/guest/package-read.sh \
+	tests/system/guest/rebuild.sh \
+	tests/system/guest/sysv.sh \
 	tests/system/guest/upstream.sh \
 	tests/system/host.sh \
 	tests/system/in-root.sh \
+	tests/system/mirror.sh \
 	tests/system/mounts.sh \
 	tests/system/packages \
 	tests/system/roots.sh \

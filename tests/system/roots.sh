@@ -32,7 +32,7 @@ hooks=()
 variant=apt
 case $kind in
 build-*)
-    include=build-essential,blhc,devscripts,fakeroot,lintian
+    include=build-essential,blhc,devscripts,fakeroot,faketime,lintian
     # shellcheck disable=SC2016 # $1 is mmdebstrap's
     hooks+=('mkdir -p "$1/tmp/source/debian"'
         "cp '$control' \"\$1/tmp/source/debian/control\""
