@@ -182,6 +182,11 @@ bool Generation::all_hopeless() const noexcept {
     });
 }
 
+bool Generation::responds() const noexcept {
+    return std::any_of(workers.begin(), workers.end(),
+                       [](const WorkerSlot& worker) { return worker.responds(); });
+}
+
 void Generation::tell_all(Order order) const noexcept {
     for (const WorkerSlot& worker : workers) {
         if (worker.alive()) {

@@ -34,6 +34,8 @@ struct Generation {
     [[nodiscard]] bool all_ready() const noexcept;
     [[nodiscard]] bool any_alive() const noexcept;
     [[nodiscard]] bool all_hopeless() const noexcept;
+    /// Whether anybody is there to answer questions, as far as signs of life show.
+    [[nodiscard]] bool responds() const noexcept;
     void tell_all(Order order) const noexcept;
     void kill_all(int signal) const noexcept;
     [[nodiscard]] WorkerSlot* find(pid_t pid) noexcept;

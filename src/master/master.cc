@@ -29,7 +29,11 @@ using namespace std::chrono_literals;
 constexpr Clock::duration start_time = 15s; // for a generation to become ready
 constexpr Clock::duration drain_grace = 2s; // beyond the workers' own deadline
 constexpr Clock::duration longest_ping = 5s;
-constexpr unsigned missed_pings = 3;
+// A worker that hangs is killed after four pings at the latest. That is when two thirds of the time
+// have passed after which a watchdog takes the whole service for hung: the rest is its successor's.
+constexpr int pings_per_alive = 3;
+constexpr unsigned suspicious_crashes = 3;
+constexpr Clock::duration suspicion_pause = 10min;
 
 Fd open_signals() {
     sigset_t set;
@@ -53,7 +57,9 @@ Master::Master(std::string config_path, Config config, Background background)
     : config_path_{std::move(config_path)},
       background_{std::move(background)}, account_{account_in_place_of_root(config)},
       signals_{open_signals()}, pid_file_{config.pid_file}, handover_{make_handover()},
-      ping_interval_{std::min(longest_ping, notify_.watchdog().value_or(longest_ping) / 2)} {
+      ping_interval_{
+          std::min(longest_ping,
+                   notify_.watchdog().value_or(longest_ping * pings_per_alive) / pings_per_alive)} {
     ::signal(SIGPIPE, SIG_IGN); // L49
     ::umask(S_IRWXG | S_IRWXO);
     auto first = make_first(std::move(config));
@@ -64,6 +70,9 @@ Master::Master(std::string config_path, Config config, Background background)
     if (notify_.watchdog()) {
         next_alive_ = now_;
     }
+    // Given back when there are workers who use it (commit): what kills whoever takes it over does
+    // so once, and not again and again.
+    notify_.keep(kept_cache, {});
     start(std::move(first));
 }
 
@@ -179,8 +188,12 @@ void Master::on_signals() {
 
 void Master::on_timers() {
     if (now_ >= next_alive_) {
-        next_alive_ = now_ + *notify_.watchdog();
-        notify_.alive();
+        // A service whose workers are all dead or hang, and cannot be replaced, is not alive.
+        const bool lives = stopping_ || !current_ || current_->responds();
+        next_alive_ = now_ + (lives ? *notify_.watchdog() : ping_interval_);
+        if (lives) {
+            notify_.alive();
+        }
     }
     if (now_ >= next_ping_) {
         next_ping_ = now_ + ping_interval_;
@@ -208,7 +221,7 @@ void Master::check_life() {
             if (!worker.alive()) {
                 continue;
             }
-            if (worker.unanswered() >= missed_pings) {
+            if (worker.hangs()) {
                 log::write(log::Level::error, "worker %u (pid %d) does not respond, is killed",
                            worker.index(), worker.pid());
                 worker.kill(SIGKILL);
@@ -320,6 +333,27 @@ void Master::reap() {
     if (current_ && !stopping_ && current_->all_hopeless()) {
         log::write(log::Level::error, "no worker can work with this configuration");
         exit_status_ = EXIT_FAILURE;
+    }
+    suspect_cache();
+}
+
+/// Whoever crashes again and again may do so because of what is in the cache, which outlives
+/// workers, reloads, and with a service manager masters as well. A generation that is the same, but
+/// for a cache that is new, takes the place of such a one. Should it crash too, that was not why.
+void Master::suspect_cache() {
+    if (!current_ || next_ || stopping_ || current_->cache == nullptr || now_ < next_suspicion_ ||
+        std::none_of(current_->workers.begin(), current_->workers.end(),
+                     [](const WorkerSlot& one) { return one.crashes() >= suspicious_crashes; })) {
+        return;
+    }
+    next_suspicion_ = now_ + suspicion_pause;
+    log::write(log::Level::error, "workers die again and again: what was cached is forgotten, as "
+                                  "it may be why");
+    try {
+        start(std::make_unique<Generation>(++generations_, current_->config, passed_,
+                                           current_->listeners));
+    } catch (const std::exception& problem) {
+        log::write(log::Level::error, "the old workers go on: %s", problem.what());
     }
 }
 

@@ -64,6 +64,7 @@ class Master {
     void spawn_due(Generation& generation);
     void reap();
     void on_end(Generation& generation, WorkerSlot& worker, int status);
+    void suspect_cache();
 
     void reload();
     void end_reload(std::string_view problem);
@@ -104,9 +105,10 @@ class Master {
     TimePoint next_ping_{};
     Clock::duration ping_interval_;
     TimePoint next_alive_{TimePoint::max()};
-    GenerationPtr current_;              // serves
-    GenerationPtr next_;                 // is being started
-    std::vector<GenerationPtr> retired_; // drain
+    TimePoint next_suspicion_{TimePoint::min()}; // of the cache: not before
+    GenerationPtr current_;                      // serves
+    GenerationPtr next_;                         // is being started
+    std::vector<GenerationPtr> retired_;         // drain
     unsigned generations_{0};
     std::optional<int> exit_status_;
     bool reload_again_{false};

@@ -49,6 +49,12 @@ void WorkerSlot::died(int status, TimePoint now) noexcept {
     }
     if (was_ready && now - born_at_ >= healthy_after) {
         failures_ = 0;
+        crashes_ = 0;
+    }
+    // The master ends those that hang, by the same signal that an administrator or the kernel short
+    // of memory sends to those that do not.
+    if (WIFSIGNALED(status) && (WTERMSIG(status) != SIGKILL || hangs())) {
+        ++crashes_;
     }
     back_off(was_ready ? 1 : 2, now);
 }

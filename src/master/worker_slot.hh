@@ -67,7 +67,19 @@ class WorkerSlot {
     /// How many pings have gone by without a sign of life.
     [[nodiscard]] unsigned unanswered() const noexcept { return unanswered_; }
 
+    /// So many that there is none.
+    [[nodiscard]] bool hangs() const noexcept { return unanswered_ >= missed_pings; }
+
+    /// Whether it takes questions, as far as its signs of life show.
+    [[nodiscard]] bool responds() const noexcept { return state_ == State::ready && !hangs(); }
+
+    /// How many of its processes crashed or hung, one after the other; one that was well for a
+    /// minute takes the count back. What somebody else killed does not count.
+    [[nodiscard]] unsigned crashes() const noexcept { return crashes_; }
+
   private:
+    static constexpr unsigned missed_pings = 3;
+
     void back_off(unsigned weight, TimePoint now) noexcept;
 
     Fd control_;
@@ -77,6 +89,7 @@ class WorkerSlot {
     unsigned index_;
     unsigned births_{0};
     unsigned failures_{0};
+    unsigned crashes_{0};
     unsigned unanswered_{0};
     State state_{State::empty};
 };

@@ -11,6 +11,7 @@
 #include "proxy/udp_front.hh"
 #include "proxy/upstreams.hh"
 
+#include <algorithm>
 #include <cerrno>
 #include <exception>
 #include <sys/socket.h>
@@ -18,6 +19,8 @@
 namespace dotproxy {
 
 namespace {
+
+constexpr Milliseconds orphan_time{1000};
 
 // NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor): final, and never held by its base
 class Worker final : public Watch {
@@ -75,7 +78,7 @@ class Worker final : public Watch {
             return;
         }
         if (count <= 0) {
-            orphaned_ = true;
+            on_orphaned();
             return;
         }
         switch (Order{order}) {
@@ -111,7 +114,7 @@ class Worker final : public Watch {
             tcp_.flush();
             return true;
         }
-        return orphaned_ || (draining_ && relay_.idle() && tcp_.idle());
+        return draining_ && relay_.idle() && tcp_.idle();
     }
 
     void drain(bool to_successor) noexcept {
@@ -123,6 +126,15 @@ class Worker final : public Watch {
             }
         }
         tcp_.drain(to_successor);
+    }
+
+    /// The master is gone. What was asked is answered, but whoever takes its place, and waits for
+    /// the last process of this service to end, shall not wait for long.
+    void on_orphaned() noexcept {
+        turn_.loop.remove(control_.get());
+        control_.reset();
+        drain(false);
+        drain_until_ = std::min(drain_until_, turn_.now + orphan_time);
     }
 
     [[nodiscard]] bool report(Report what) noexcept {
@@ -139,7 +151,6 @@ class Worker final : public Watch {
     TcpFront tcp_;
     TimePoint drain_until_{};
     bool draining_{false};
-    bool orphaned_{false};
 };
 
 } // namespace

@@ -42,7 +42,7 @@ struct WorkerBrief {
     const CacheMemory* cache; // nullptr: none
     unsigned slot;            // which of the counters are its own
     const Handover& handover;
-    Fd control; // SOCK_SEQPACKET; at its end of file the master is gone, and so is the worker
+    Fd control; // SOCK_SEQPACKET; at its end of file the master is gone, and the worker goes
 };
 
 /// The number of the form in which workers store answers; see CacheMemory. A change of dns/kept.cc

@@ -19,6 +19,7 @@ EXTRA_DIST += $(e2e_tests) \
 	tests/e2e/harness/inject.py \
 	tests/e2e/harness/load.py \
 	tests/e2e/harness/process.py \
+	tests/e2e/harness/refusal.py \
 	tests/e2e/harness/upstream.py \
 	tests/e2e/harness/waiting.py \
 	tests/e2e/harness/wire.py \

@@ -197,6 +197,21 @@ def test_workers_leave_when_their_master_dies(proxy):
     wait_for(lambda: all(state_of(pid) in (None, "Z", "X") for pid in workers), 10)
 
 
+def test_workers_answer_what_they_hold_when_their_master_dies(start, upstream):
+    """Within a second: whoever starts the service anew waits for them."""
+    proxy = start(upstream, workers=1)
+    upstream.hold("last.example.")
+    with TcpClient(proxy.address) as client:
+        client.send(wire.query("last.example", id=5))
+        upstream.wait_for_query("last.example")
+        proxy.expect_clean_exit = False
+        kill(proxy.pid)
+        proxy.process.wait(10)
+        upstream.release("last.example.")
+        assert client.receive()[:2] == b"\0\5"
+        assert client.is_closed_by_peer()
+
+
 def test_an_old_worker_that_is_killed_is_not_replaced(start, upstream):
     """L62: only the current generation is kept complete."""
     proxy = start(upstream, workers=1, timeouts={"drain": "20s", "query": "15s"})

@@ -4,12 +4,18 @@
 # A restart under a service manager that keeps descriptors: the harness stands for systemd's store,
 # and the process that comes after is passed what the one before gave it.
 
+import errno
 import os
+import signal
 import socket
+
+import pytest
 
 from harness import wire
 from harness.client import ask, udp_socket
-from harness.process import passing
+from harness.process import kill, passing
+from harness.refusal import is_possible as refusal_is_possible
+from harness.refusal import refusing
 from harness.waiting import free_port, wait_for
 
 
@@ -87,6 +93,60 @@ def test_a_cache_of_another_size_is_let_go(start, prepare, upstream):
     assert ask(second.address, "gone.example").answer
     assert len(upstream.queries) == 2
     assert "the cache begins empty" in second.log
+
+
+@pytest.mark.skipif(not refusal_is_possible, reason="this machine's system calls are not known")
+def test_a_cache_that_nobody_lived_to_use_is_not_passed_on(start, prepare, upstream):
+    """A cache that kills who takes it over would do so for ever: it is given back to keep by who
+    serves with it. Here there is no epoll set to be had, and no worker gets ready."""
+    first = start(upstream, workers=1, cache={"size": "1M"})
+    kept = Kept(first)
+    passed = kept.passed()
+    passed["launcher"] += refusing("epoll_create1", errno.EMFILE)
+    second = prepare(upstream, **settings(first), **passed)
+    # What systemd has kept so far, and keeps for as long as it is not told otherwise.
+    second.kept = {"cache": [os.dup(kept.number("cache"))]}
+    second.expect_clean_exit = False
+    second.launch()
+    kept.close()
+    assert second.process.wait(20) == 1
+    assert "cannot start" in second.log
+    wait_for(lambda: not second.kept)
+
+
+def test_a_configuration_that_cannot_work_costs_no_cache(start, prepare, upstream):
+    """Whoever does not get as far as to use it has not died of it."""
+    first = start(upstream, workers=1, cache={"size": "1M"})
+    kept = Kept(first)
+    second = prepare(upstream, ca_file="/nonexistent", **settings(first), **kept.passed())
+    second.kept = {"cache": [os.dup(kept.number("cache"))]}
+    second.expect_clean_exit = False
+    second.launch()
+    kept.close()
+    assert second.process.wait(20) == 2
+    assert list(second.kept) == ["cache"]
+
+
+def test_workers_that_crash_again_and_again_begin_with_an_empty_cache(start, upstream):
+    """It outlives them all, so it may be why; who was killed by somebody else is no such sign."""
+    proxy = start(upstream, workers=1, cache={"size": "1M"})
+    assert ask(proxy.address, "known.example").answer
+    for number in (*[signal.SIGKILL] * 4, *[signal.SIGSEGV] * 2):
+        kill(wait_for(proxy.workers)[0], number)
+        assert ask(proxy.address, "known.example").answer  # by the one that comes after
+    assert len(upstream.queries) == 1
+    kill(wait_for(proxy.workers)[0], signal.SIGSEGV)
+    wait_for(lambda: "what was cached is forgotten" in proxy.log)
+    proxy.wait_for_notification("READY=1", 2)
+    wait_for(lambda: len(proxy.workers()) == 1)
+    assert ask(proxy.address, "known.example").answer
+    assert len(upstream.queries) == 2
+    # Not the reason: their places are filled later and later, and the cache stays.
+    for _ in range(4):
+        kill(wait_for(proxy.workers)[0], signal.SIGSEGV)
+        assert ask(proxy.address, "known.example").answer
+    assert len(upstream.queries) == 2
+    assert proxy.log.count("what was cached is forgotten") == 1
 
 
 def test_memory_that_is_no_cache_is_let_go(start, prepare, upstream):

@@ -203,6 +203,7 @@ void test_states_then_those_of_all_workers(void** state) {
     Generation generation{1, world.config({}), {}, {}};
     assert_false(generation.any_alive());
     assert_false(generation.all_ready());
+    assert_false(generation.responds());
     generation.workers[0].born(1001, Fd{}, start);
     generation.workers[1].born(1002, Fd{}, start);
     assert_true(generation.any_alive());
@@ -210,14 +211,17 @@ void test_states_then_those_of_all_workers(void** state) {
     assert_false(generation.all_ready());
     generation.workers[1].heard(Report::ready);
     assert_true(generation.all_ready());
+    assert_true(generation.responds());
     assert_ptr_equal(generation.find(1002), &generation.workers[1]);
     assert_null(generation.find(1003));
     generation.workers[0].died(exit_hopeless << 8, start);
     assert_false(generation.all_ready());
     assert_false(generation.all_hopeless());
+    assert_true(generation.responds()); // one is enough
     generation.workers[1].died(exit_hopeless << 8, start);
     assert_true(generation.all_hopeless());
     assert_false(generation.any_alive());
+    assert_false(generation.responds());
     assert_null(generation.find(1002));
 }
 

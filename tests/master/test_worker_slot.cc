@@ -120,6 +120,47 @@ void test_died_when_it_lived_long_but_never_ready_then_nothing_is_forgotten(void
     assert_true(slot.respawn_at() == now + 400ms);
 }
 
+// Three pings; READY first, since who has not said it takes nothing.
+void test_responds_when_ready_and_pings_are_answered_then_so(void** /*state*/) {
+    WorkerSlot slot{0};
+    assert_false(slot.responds());
+    slot.born(some_pid, Fd{}, start);
+    assert_false(slot.responds());
+    slot.heard(Report::ready);
+    assert_true(slot.responds());
+    slot.ping();
+    slot.ping();
+    assert_true(slot.responds());
+    slot.ping();
+    assert_false(slot.responds());
+    assert_true(slot.hangs());
+    slot.heard(Report::alive);
+    assert_true(slot.responds());
+    slot.died(SIGSEGV, start + 1s);
+    assert_false(slot.responds());
+}
+
+// The master ends by SIGKILL who hangs; without that, somebody else did.
+void test_crashes_when_it_died_by_itself_or_hung_then_counted(void** /*state*/) {
+    WorkerSlot slot{0};
+    TimePoint now = live(slot, start, 1s, true);
+    assert_int_equal(slot.crashes(), 1);
+    slot.born(some_pid, Fd{}, now);
+    slot.died(SIGKILL, now);
+    assert_int_equal(slot.crashes(), 1);
+    slot.born(some_pid, Fd{}, now);
+    slot.died(exited(exit_failed), now);
+    assert_int_equal(slot.crashes(), 1);
+    slot.born(some_pid, Fd{}, now);
+    for (int ping = 0; ping < 3; ++ping) {
+        slot.ping();
+    }
+    slot.died(SIGKILL, now);
+    assert_int_equal(slot.crashes(), 2);
+    now = live(slot, now, 60s, true);
+    assert_int_equal(slot.crashes(), 1);
+}
+
 void test_not_born_then_later_and_later(void** /*state*/) {
     WorkerSlot slot{0};
     slot.not_born(start);
@@ -223,6 +264,8 @@ int main() {
         cmocka_unit_test(test_died_when_it_was_never_ready_then_it_counts_double),
         cmocka_unit_test(test_died_when_it_had_served_a_minute_then_its_past_is_forgotten),
         cmocka_unit_test(test_died_when_it_lived_long_but_never_ready_then_nothing_is_forgotten),
+        cmocka_unit_test(test_responds_when_ready_and_pings_are_answered_then_so),
+        cmocka_unit_test(test_crashes_when_it_died_by_itself_or_hung_then_counted),
         cmocka_unit_test(test_not_born_then_later_and_later),
         cmocka_unit_test(test_died_when_it_says_hopeless_then_it_is_the_end),
         cmocka_unit_test(test_died_when_another_status_then_another_may_be_started),
