@@ -137,10 +137,10 @@ int main(int argc, char** argv) {
         }
         return options->test ? test(*options, config) : serve(*options, std::move(config));
     } catch (const ConfigError& problem) {
-        std::fprintf(stderr, "dotproxy: %s\n", problem.what());
+        log::complain(problem.what());
         return exit_misconfigured;
     } catch (const std::exception& problem) {
-        std::fprintf(stderr, "dotproxy: %s\n", problem.what());
+        log::complain(problem.what());
         return EXIT_FAILURE;
     }
 }

@@ -213,6 +213,20 @@ void write(Level level, const char* format, ...) noexcept {
     va_end(arguments);
 }
 
+void complain(const char* problem) noexcept {
+    Line line;
+    if (stderr_is_journal()) {
+        const std::array<char, 3> front{'<', static_cast<char>('0' + priority_of(Level::error)),
+                                        '>'};
+        line.add({front.data(), front.size()});
+    } else {
+        line.add("dotproxy: ");
+    }
+    line.add_escaped(problem);
+    const std::string_view whole = line.finish();
+    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, whole.data(), whole.size());
+}
+
 bool Limiter::allow(TimePoint now) noexcept {
     if (tokens_ == burst_) {
         last_ = now;

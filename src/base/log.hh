@@ -34,6 +34,10 @@ void set_role(const char* role) noexcept;
 /// Writes one line. Control characters in it are written as \DDD (L11); the rest of errno is kept.
 [[gnu::format(printf, 2, 3)]] void write(Level level, const char* format, ...) noexcept;
 
+/// Writes one line to the standard error output, whatever is open: why a command fails. It reads as
+/// commands' errors do, and is an error to the journal.
+void complain(const char* problem) noexcept;
+
 /// Lets through a few lines at once and then one in so often (L71); says how many were held back.
 class Limiter {
   public:

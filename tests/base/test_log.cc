@@ -161,6 +161,21 @@ void test_write_when_journal_is_another_file_then_plain(void** /*state*/) {
     assert_string_equal(text.c_str(), "dotproxy: ready\n");
 }
 
+// As compilers do, so that editors find their way to the place.
+void test_complain_then_no_role_and_no_word(void** /*state*/) {
+    log::set_role("master");
+    const std::string text = captured([](Capture&) { log::complain("a.conf:3: \x1bwhat"); });
+    assert_string_equal(text.c_str(), "dotproxy: a.conf:3: \\027what\n");
+}
+
+void test_complain_when_stderr_is_the_journal_then_an_error(void** /*state*/) {
+    const std::string text = captured([](Capture&) {
+        name_stderr_as_journal(0);
+        log::complain("a.conf:3: what");
+    });
+    assert_string_equal(text.c_str(), "<3>a.conf:3: what\n");
+}
+
 void test_open_when_automatic_in_the_background_then_not_stderr(void** /*state*/) {
     const std::string text = captured([](Capture&) {
         log::open(Target::automatic, Level::notice, false);
@@ -239,6 +254,8 @@ int main() {
         cmocka_unit_test_setup(test_write_when_stderr_is_the_journal_then_priority_and_no_name,
                                prepare),
         cmocka_unit_test_setup(test_write_when_journal_is_another_file_then_plain, prepare),
+        cmocka_unit_test_setup(test_complain_then_no_role_and_no_word, prepare),
+        cmocka_unit_test_setup(test_complain_when_stderr_is_the_journal_then_an_error, prepare),
         cmocka_unit_test_setup(test_open_when_automatic_in_the_background_then_not_stderr, prepare),
         cmocka_unit_test(test_limiter_when_burst_is_used_up_then_one_each_interval),
         cmocka_unit_test(test_limiter_when_quiet_then_no_more_than_the_burst_gathers),
