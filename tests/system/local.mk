@@ -5,7 +5,9 @@ SYSTEM_TESTS = \
 	tests/system/sysv.sh \
 	tests/system/autopkgtest.sh \
 	tests/system/piuparts.sh \
-	tests/system/reproducible.sh
+	tests/system/reproducible.sh \
+	tests/system/systemd-12.sh \
+	tests/system/systemd-13.sh
 
 EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/boot-systemd.sh \
@@ -15,6 +17,14 @@ EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/guest/package-read.sh \
 	tests/system/guest/rebuild.sh \
 	tests/system/guest/sysv.sh \
+	tests/system/guest/service.sh \
+	tests/system/guest/systemd-failures.sh \
+	tests/system/guest/systemd-install.sh \
+	tests/system/guest/systemd-port53.sh \
+	tests/system/guest/systemd-reload.sh \
+	tests/system/guest/systemd-restart.sh \
+	tests/system/guest/systemd-upgrade.sh \
+	tests/system/guest/systemd.sh \
 	tests/system/guest/upstream.sh \
 	tests/system/host.sh \
 	tests/system/in-root.sh \
@@ -22,6 +32,7 @@ EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/mounts.sh \
 	tests/system/packages \
 	tests/system/roots.sh \
+	tests/system/systemd.sh \
 	tests/system/tap.sh
 
 .PHONY: check-system

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright the dotproxy authors
+#
+# Sourced by guest/systemd.sh: workers and masters that die or hang, and starts that fail.
+# shellcheck shell=bash disable=SC2154 # guest/upstream.sh has what is not assigned here
+
+check_killed_workers() {
+    local signal victim old_master
+    old_master=$(master)
+    load_begins
+    for signal in SEGV KILL; do
+        mark_journal
+        victim=$(workers | cut -d ' ' -f 1)
+        kill -"$signal" "$victim"
+        check "a worker killed by SIG$signal is replaced" within 20 all_new "$victim"
+        check "the journal has it as an error" within 10 said err "(pid $victim) was killed by"
+    done
+    load_ends
+    check "the master is the same" master_is "$old_master"
+    # Answers take a millisecond: a question may have been in the hands of each.
+    check "no question was lost but what they held" lost_at_most 2
+}
+
+check_killed_master() {
+    local old_master old_workers restarts pid
+    old_master=$(master)
+    old_workers=$(workers)
+    restarts=$(property NRestarts)
+    load_begins
+    kill -KILL "$old_master"
+    check "a master that is killed is started again" \
+        within 20 new_service "$old_master" $((restarts + 1))
+    for pid in $old_workers; do
+        check "worker $pid of the old one has gone" within 20 is_gone "$pid"
+    done
+    load_ends
+    check "no question was lost" lost_at_most 0
+    check "what was cached is remembered" remembers
+}
+
+check_watchdog() {
+    local old_master old_workers restarts victim
+    in_drop_in '[Service]' 'WatchdogSec=3'
+    check "a restart with a short watchdog" systemctl restart dotproxy
+    old_master=$(master)
+    old_workers=$(workers)
+    restarts=$(property NRestarts)
+
+    mark_journal
+    victim=${old_workers%% *}
+    kill -STOP "$victim"
+    check "a worker that hangs is replaced" within 20 all_new "$victim"
+    check "the journal says so" within 10 said err "(pid $victim) does not respond"
+    check "by the master, which is the same" master_is "$old_master"
+
+    mark_journal
+    load_begins
+    kill -STOP "$old_master"
+    check "a master that hangs is replaced" within 30 new_service "$old_master" $((restarts + 1))
+    check "by the watchdog" within 10 said notice 'Watchdog timeout'
+    load_ends
+    check "no question was lost" lost_at_most 0
+
+    sed -i 's/^workers = 0;/workers = 1;/' /etc/dotproxy.conf
+    check "a restart with one worker" systemctl restart dotproxy
+    old_master=$(master)
+    restarts=$(property NRestarts)
+    mark_journal
+    allow_no_worker
+    kill -KILL "$(workers)"
+    check "a service that can have no worker is started again" \
+        within 60 new_service "$old_master" $((restarts + 1))
+    check "by the watchdog" within 10 said notice 'Watchdog timeout'
+    check "and answers" answers_new
+    sed -i 's/^workers = 1;/workers = 0;/' /etc/dotproxy.conf
+    no_drop_in
+    check "a restart with the usual watchdog" systemctl restart dotproxy
+    check "what was cached is remembered" remembers
+}
+
+# A master with one worker has one descriptor to spare when that has died: too few for the channel to
+# another one, enough for a notification.
+allow_no_worker() {
+    local pid limit=0
+    pid=$(master)
+    while [ -e "/proc/$pid/fd/$limit" ]; do
+        limit=$((limit + 1))
+    done
+    setpriv --reuid=_dotproxy --regid=_dotproxy --clear-groups \
+        prlimit --pid "$pid" --nofile="$limit:"
+}
+
+check_quick_failures() {
+    local restarts old_master
+    old_master=$(master)
+    mv "$upstream_ca" /tmp/ca.pem
+    mark_journal
+    check "without its file of certificates a reload fails" fails systemctl reload dotproxy
+    check "the journal names the file" within 10 said err "$upstream_ca"
+    check "the service goes on" master_is "$old_master"
+    restarts=$(property NRestarts)
+    kill -KILL "$old_master"
+    check "a start fails, and eight more, and it is tried on" \
+        within 60 has_restarted $((restarts + 9))
+    check "the unit has not given up" equal "$(property ActiveState)" activating
+    mv /tmp/ca.pem "$upstream_ca"
+    check "once the file is there, the service comes up by itself" within 30 is_active
+    check "and answers" answers_new
+}
+
+has_restarted() { [ "$(property NRestarts)" -ge "$1" ]; }
