@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Copyright the dotproxy authors
+#
+# Every command of README.Debian, and every file in examples/, on a machine in a network that has a
+# resolver of its own: each way to make the machine use dotproxy leads all questions there, leads none
+# past it when it is stopped, and is gone when undone.
+# shellcheck shell=bash
+
+set -uo pipefail
+
+. /mnt/tap.sh
+. /mnt/guest/upstream.sh
+. /mnt/guest/network.sh
+. /mnt/guest/readme.sh
+
+cd /root # my-ca.pem comes from there
+
+# What an ordinary program gets to know; of a name that nobody has asked for before.
+address_of() { getent ahostsv4 "$1" | sed -n '1s/ .*//p'; }
+new_address() { address_of "new-$RANDOM$RANDOM.load.example"; }
+queries() { dotproxyctl status | awk '/^(udp|tcp)_queries / { n += $2 } END { print n }'; }
+
+uses_dotproxy() {
+    local before address
+    before=$(queries) && address=$(new_address) || return 1
+    [ "$address" = 192.0.2.2 ] && [ "$(queries)" -gt "$before" ] ||
+        { echo "address $address, $(queries) queries after $before" && return 1; }
+}
+uses_the_network() { [ "$(new_address)" = $lan_answer ]; }
+uses_nobody() { [ -z "$(new_address)" ]; }
+
+# What the machine does without dotproxy.
+is_as_before=uses_the_network
+
+# leads_to_dotproxy WHAT TEXT SERVICE...: does what README.Debian says after that text, sees the effect,
+# also while the services are stopped, and undoes it.
+leads_to_dotproxy() {
+    local what=$1 text=$2
+    shift 2
+    check "$what: dotproxy is not asked before" within 20 $is_as_before
+    check "$what: what README.Debian says can be done" follow "$text"
+    check "$what: a program asks through dotproxy" within 20 uses_dotproxy
+    systemctl stop "$@"
+    check "$what: nobody else is asked" uses_nobody
+    systemctl start "$@"
+    check "$what: all is well again" within 20 uses_dotproxy
+}
+is_undone() {
+    check "$1: what README.Debian says undoes it" undo "$2"
+    check "$1: all is as before" within 20 $is_as_before
+}
+
+serves() { dig "@$1" -p "$2" +time=3 +tries=2 dotproxy.example A | grep -q '192\.0\.2\.1$'; }
+listens() { ss -Hln "sport = :$1" | grep -q .; }
+edit_configuration() { sed -i "$@" /etc/dotproxy.conf; }
+
+first_steps() {
+    check "the package is installed" dpkg -i /mnt/dotproxy.deb
+    check "it is at work" follow "try it:"
+    start_upstream && point_at_upstream && cp $upstream_ca my-ca.pem
+    edit_configuration 's,^\(    ca_file = \).*,\1"/etc/ssl/certs/ca-certificates.crt";,'
+    check "a change can be put to use" follow "After a change:"
+    check "an upstream that is not trusted is not asked" fails answers
+    check "an authority can be added to those of the machine" follow "let the machine trust yours"
+    check "and is trusted" within 20 answers
+    install -D -m 644 my-ca.pem /etc/dotproxy/my-ca.pem
+    edit_configuration -e '/^tls: {/,/^};/d' -e "\$a $(readme | sed -n 's/^    \(tls: .*\)/\1/p')"
+    check "or stand alone" follow "After a change:"
+    check "and be trusted" answers_new
+    install -D -m 644 <(echo '/srv/ca/** r,') /etc/apparmor.d/local/usr.sbin.dotproxy
+    check "AppArmor understands what is added" \
+        apparmor_parser --skip-kernel-load --skip-cache /etc/apparmor.d/usr.sbin.dotproxy
+    counts_as_followed "AppArmor is in use"
+}
+
+systemd_resolved() {
+    local text="systemd-resolved, if"
+    ip address add 198.51.100.2/24 dev lan0
+    ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
+    install -D -m 644 <(printf '[Resolve]\nDNS=%s\n' $lan_resolver) /etc/systemd/resolved.conf
+    systemctl unmask systemd-resolved && systemctl start systemd-resolved
+    resolvectl dns lan0 $lan_resolver
+    leads_to_dotproxy systemd-resolved "$text" dotproxy
+    check "systemd-resolved: it says so itself" resolvectl query new.load.example
+    check "systemd-resolved: a network keeps its own domains" keeps_domains
+    resolvectl domain lan0 ''
+    is_undone systemd-resolved "$text"
+    # From here on this is a machine without it.
+    dpkg --remove systemd-resolved >/dev/null 2>&1
+    ip address flush dev lan0
+    rm -f /etc/resolv.conf
+}
+keeps_domains() {
+    resolvectl domain lan0 lan.example && [ "$(address_of "host-$RANDOM.lan.example")" = $lan_answer ]
+}
+
+port_53() {
+    check "port 53 by systemd: it can be done" follow "systemd holds the port"
+    check "port 53 by systemd: IPv4" serves 127.0.0.1 53
+    check "port 53 by systemd: IPv6" serves ::1 53
+}
+port_5300_again() {
+    check "port 53 by systemd: it can be undone" undo "systemd holds the port"
+    check "port 53 by systemd: then 5300 is served" answers
+    check "port 53 by systemd: and 53 is free" fails listens 53
+}
+
+network_manager() {
+    local text="NetworkManager, without"
+    systemctl unmask NetworkManager && systemctl start NetworkManager
+    check "NetworkManager: it takes what the network brings" \
+        within 30 grep -q "^nameserver $lan_resolver" /etc/resolv.conf
+    leads_to_dotproxy NetworkManager "$text" dotproxy.socket dotproxy
+    check "NetworkManager: one resolver is named" \
+        [ "$(grep -c ^nameserver /etc/resolv.conf)" -eq 1 ]
+    nmcli device reapply lan0 >/dev/null
+    check "NetworkManager: also when the network is joined again" within 20 uses_dotproxy
+    is_undone NetworkManager "$text"
+    systemctl stop NetworkManager
+}
+
+resolv_conf() {
+    local text="/etc/resolv.conf, where"
+    printf 'nameserver %s\n' $lan_resolver >/etc/resolv.conf
+    leads_to_dotproxy resolv.conf "$text" dotproxy.socket dotproxy
+    is_undone resolv.conf "$text"
+}
+
+privileged_port() {
+    local text="Or dotproxy binds it"
+    edit_configuration 's/port = 5300;/port = 53;/'
+    check "port 53 by dotproxy: it can be done" follow "$text"
+    check "port 53 by dotproxy: IPv4" serves 127.0.0.1 53
+    check "port 53 by dotproxy: IPv6" serves ::1 53
+    edit_configuration 's/port = 53;/port = 5300;/'
+    check "port 53 by dotproxy: it can be undone" undo "$text"
+    check "port 53 by dotproxy: then 5300 is served" answers
+}
+
+# at_port_53 SERVICE TEXT: for other resolvers that this machine has.
+at_port_53() {
+    echo "nameserver 127.0.0.1" >/etc/resolv.conf
+    systemctl unmask "$1" && systemctl start "$1"
+    leads_to_dotproxy "$1" "$2" dotproxy
+    is_undone "$1" "$2"
+    systemctl stop "$1"
+}
+
+with_dnsmasq() {
+    echo "nameserver $lan_resolver" >/etc/lan-resolv.conf
+    echo "resolv-file=/etc/lan-resolv.conf" >/etc/dnsmasq.d/lan.conf
+    at_port_53 dnsmasq "dnsmasq, if"
+}
+
+with_unbound() {
+    # It would ask the servers of the Internet, of which there are none here.
+    is_as_before=uses_nobody
+    printf 'server:\n    domain-insecure: example\n' >/etc/unbound/unbound.conf.d/test.conf
+    at_port_53 unbound "unbound, if"
+}
+
+allow_list() {
+    local text="The kernel can hold"
+    check "allow list: it can be used" follow "$text"
+    check "allow list: who is on it is asked" within 20 answers_new
+    start_upstream 198.51.100.2 && point_at_upstream 198.51.100.2 && dotproxyctl reload
+    if journalctl -b | grep -q 'configures an IP firewall, but'; then
+        skip_check "allow list: nobody else is" "the kernel of this machine filters nothing for a service"
+    else
+        check "allow list: nobody else is" fails answers_new
+    fi
+    check "allow list: it can be undone" undo "$text"
+    check "allow list: then anybody is asked" within 20 answers_new
+}
+
+make_network
+first_steps
+systemd_resolved
+port_53
+network_manager
+resolv_conf
+port_5300_again
+privileged_port
+with_dnsmasq
+with_unbound
+allow_list
+check "every command of README.Debian was followed" everything_was_followed
+finish
