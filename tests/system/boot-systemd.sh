@@ -59,10 +59,11 @@ trap clean_up EXIT
 # shellcheck source=tests/system/mounts.sh
 . "$here/mounts.sh"
 mount_root "$root" "$share" # sets $guest
-# nspawn has a namespace of its own for mounts and hides ours of /mnt.
+# nspawn has a namespace of its own for mounts and hides ours of /mnt. bpf is how systemd keeps a
+# service to its addresses and devices.
 systemd-nspawn --directory="$guest" --machine="$name" --boot --register=no --keep-unit \
     --private-network --link-journal=no --resolv-conf=off --timezone=off --console=pipe \
-    --bind="$share:/mnt" --kill-signal=SIGRTMIN+3 >"$console" 2>&1 </dev/null &
+    --bind="$share:/mnt" --system-call-filter=bpf --kill-signal=SIGRTMIN+3 >"$console" 2>&1 </dev/null &
 nspawn=$!
 
 in_guest() {

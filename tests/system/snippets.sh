@@ -14,6 +14,7 @@ for release in 12 13; do
     root_for system-$release
     share_with_guest
     cp "$package"/dotproxy_*.deb "$share/dotproxy.deb"
+    /usr/bin/python3 -B "$system_tests/signed_zone.py" "$share"
     relay "Debian $release" "$system_tests/boot-systemd.sh" "$root" "$share" bash /mnt/guest/snippets.sh
 done
 finish

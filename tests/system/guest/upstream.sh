@@ -52,6 +52,7 @@ server:
     local-data: "load.example. 300 A 192.0.2.2"
 remote-control:
     control-enable: no
+include: "$d/more*.conf"
 END
     unbound -c $d/unbound.conf && within 20 timeout 2 bash -c "exec 3<>/dev/tcp/$address/$upstream_port"
 }
