@@ -7,7 +7,8 @@ SYSTEM_TESTS = \
 	tests/system/piuparts.sh \
 	tests/system/reproducible.sh \
 	tests/system/systemd-12.sh \
-	tests/system/systemd-13.sh
+	tests/system/systemd-13.sh \
+	tests/system/snippets.sh
 
 EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/boot-systemd.sh \
@@ -25,6 +26,9 @@ EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/guest/systemd-restart.sh \
 	tests/system/guest/systemd-upgrade.sh \
 	tests/system/guest/systemd.sh \
+	tests/system/guest/network.sh \
+	tests/system/guest/readme.sh \
+	tests/system/guest/snippets.sh \
 	tests/system/guest/upstream.sh \
 	tests/system/host.sh \
 	tests/system/in-root.sh \
@@ -33,6 +37,7 @@ EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/packages \
 	tests/system/roots.sh \
 	tests/system/systemd.sh \
+	tests/system/signed_zone.py \
 	tests/system/tap.sh
 
 .PHONY: check-system

@@ -40,8 +40,9 @@ build-*)
         'rm -r "$1/tmp/source"')
     ;;
 system-*)
-    include=systemd-sysv,dbus,apparmor,autopkgtest,bash-completion,dnsmasq,dpkg-dev,dpkg-repack,file,libcap2-bin
-    include+=,network-manager,strace,systemd-resolved,util-linux-extra,$in_guests
+    include=systemd-sysv,dbus,apparmor,autopkgtest,bash-completion,dhcpcd-base,dnsmasq,dpkg-dev
+    include+=,dpkg-repack,file,isc-dhcp-client,libcap2-bin,network-manager,strace,systemd-resolved
+    include+=,util-linux-extra,$in_guests
     # They come with a service each that wants port 53, or the machine's resolv.conf.
     # shellcheck disable=SC2016
     hooks+=('for unit in dnsmasq NetworkManager NetworkManager-wait-online systemd-resolved unbound; do

@@ -12,8 +12,7 @@ needs ip mmdebstrap systemd-nspawn unshare
 for release in 12 13; do
     package_for $release
     root_for system-$release
-    share_with_guest
-    cp "$package"/dotproxy_*.deb "$share/dotproxy.deb"
+    share_with_guest "$package"/dotproxy_*.deb
     /usr/bin/python3 -B "$system_tests/signed_zone.py" "$share"
     relay "Debian $release" "$system_tests/boot-systemd.sh" "$root" "$share" bash /mnt/guest/snippets.sh
 done

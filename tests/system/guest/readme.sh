@@ -28,6 +28,11 @@ follow() {
 }
 undo() { follow "$1" undo; }
 
+# tell FILE LINE: adds to a file what README.Debian says, which is: "LINE" in FILE.
+tell() {
+    readme | tr -s ' \n' ' ' | grep -qF "\"$2\" in $1" && echo "$2" >>"$1"
+}
+
 # In place of follow, for a command that is shown in another way.
 counts_as_followed() { commands "$@" >>$followed; }
 

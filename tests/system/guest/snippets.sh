@@ -8,12 +8,16 @@
 
 set -uo pipefail
 
+# shellcheck source=tests/system/tap.sh
 . /mnt/tap.sh
+# shellcheck source=tests/system/guest/upstream.sh
 . /mnt/guest/upstream.sh
+# shellcheck source=tests/system/guest/network.sh
 . /mnt/guest/network.sh
+# shellcheck source=tests/system/guest/readme.sh
 . /mnt/guest/readme.sh
 
-cd /root # my-ca.pem comes from there
+cd /root || exit # my-ca.pem comes from there
 
 # What an ordinary program gets to know; of a name that nobody has asked for before.
 address_of() { getent --no-addrconfig ahostsv4 "$1" | sed -n '1s/ .*//p'; }
@@ -23,11 +27,11 @@ queries() { dotproxyctl status | awk '/^(udp|tcp)_queries / { n += $2 } END { pr
 uses_dotproxy() {
     local before address
     before=$(queries) && address=$(new_address) || return 1
-    [ "$address" = 192.0.2.2 ] && [ "$(queries)" -gt "$before" ] ||
-        { echo "address $address, $(queries) queries after $before" && return 1; }
+    echo "address $address, $(queries) queries after $before"
+    [ "$address" = 192.0.2.2 ] && [ "$(queries)" -gt "$before" ]
 }
 uses_the_network() { [ "$(new_address)" = $lan_answer ]; }
-uses_nobody() { [ -z "$(new_address)" ]; }
+uses_nobody() { [ -z "$(RES_OPTIONS='timeout:2 attempts:1' new_address)" ]; }
 
 # What the machine does without dotproxy, and what else there is to see while it uses it.
 is_as_before=uses_the_network
@@ -57,7 +61,8 @@ listens() { ss -Hln "sport = :$1" | grep -q .; }
 edit_configuration() { sed -i "$@" /etc/dotproxy.conf; }
 
 first_steps() {
-    check "the package is installed" dpkg -i /mnt/dotproxy.deb
+    check "the package is installed" dpkg -i /mnt/dotproxy_*.deb
+    [ $failures -eq 0 ] || exit 1
     check "it is at work" follow "try it:"
     add_signed_zone
     start_upstream && point_at_upstream && cp $upstream_ca my-ca.pem
@@ -101,6 +106,7 @@ port_53() {
     check "port 53 by systemd: it can be done" follow "systemd holds the port"
     check "port 53 by systemd: IPv4" serves 127.0.0.1 53
     check "port 53 by systemd: IPv6" serves ::1 53
+    check "port 53 by systemd: and what the configuration says" serves 127.0.0.1 5300
 }
 port_5300_again() {
     check "port 53 by systemd: it can be undone" undo "systemd holds the port"
@@ -126,7 +132,24 @@ resolv_conf() {
     local text="/etc/resolv.conf, where"
     printf 'nameserver %s\n' $lan_resolver >/etc/resolv.conf
     leads_to_dotproxy resolv.conf "$text" dotproxy.socket dotproxy
+    dhcp_client dhclient /etc/dhcp/dhclient.conf "supersede domain-name-servers 127.0.0.1;"
+    cp /usr/share/doc/dotproxy/examples/resolv.conf /etc/resolv.conf
+    dhcp_client dhcpcd /etc/dhcpcd.conf "nohook resolv.conf"
     is_undone resolv.conf "$text"
+}
+
+# dhcp_client COMMAND FILE LINE: one that writes /etc/resolv.conf until its configuration says otherwise.
+dhcp_client() {
+    cp /etc/resolv.conf before
+    ip address flush dev lan0
+    check "$1: it writes resolv.conf" timeout 60 "$1" -1 lan0
+    check "$1: with another resolver" within 20 uses_the_network
+    cp before /etc/resolv.conf
+    ip address flush dev lan0
+    check "$1: README.Debian knows a line against that" tell "$2" "$3"
+    check "$1: it does what it is for" timeout 60 "$1" -1 lan0
+    check "$1: and leaves dotproxy in use" within 20 uses_dotproxy
+    pkill -x "$1"
 }
 
 privileged_port() {
@@ -196,7 +219,8 @@ END
 
 allow_list() {
     local text="The kernel can hold"
-    check "allow list: it can be used" follow "$text"
+    check "allow list: there is one" follow "$text"
+    check "allow list: it can be used" follow "Write your addresses"
     check "allow list: who is on it is asked" within 20 answers_new
     ip address add 198.51.100.2/24 dev lan0
     start_upstream 198.51.100.2 && point_at_upstream 198.51.100.2 && dotproxyctl reload
