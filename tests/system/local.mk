@@ -2,23 +2,28 @@
 # part of `make check`; `make check-system` runs it, in this order. What it builds lies in system/.
 SYSTEM_TESTS = \
 	tests/system/package.sh \
+	tests/system/systemd-12.sh \
+	tests/system/systemd-13.sh \
 	tests/system/sysv.sh \
+	tests/system/snippets.sh \
 	tests/system/autopkgtest.sh \
 	tests/system/piuparts.sh \
 	tests/system/reproducible.sh \
-	tests/system/systemd-12.sh \
-	tests/system/systemd-13.sh \
-	tests/system/snippets.sh
+	tests/system/machine.sh
 
 EXTRA_DIST += $(SYSTEM_TESTS) \
+	tests/system/boot-machine.sh \
 	tests/system/boot-systemd.sh \
 	tests/system/boot-sysvinit.sh \
 	tests/system/build-package.sh \
+	tests/system/guest/machine.sh \
+	tests/system/guest/network.sh \
 	tests/system/guest/package-installed.sh \
 	tests/system/guest/package-read.sh \
+	tests/system/guest/readme.sh \
 	tests/system/guest/rebuild.sh \
-	tests/system/guest/sysv.sh \
 	tests/system/guest/service.sh \
+	tests/system/guest/snippets.sh \
 	tests/system/guest/systemd-failures.sh \
 	tests/system/guest/systemd-install.sh \
 	tests/system/guest/systemd-port53.sh \
@@ -26,18 +31,17 @@ EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/guest/systemd-restart.sh \
 	tests/system/guest/systemd-upgrade.sh \
 	tests/system/guest/systemd.sh \
-	tests/system/guest/network.sh \
-	tests/system/guest/readme.sh \
-	tests/system/guest/snippets.sh \
+	tests/system/guest/sysv.sh \
 	tests/system/guest/upstream.sh \
 	tests/system/host.sh \
 	tests/system/in-root.sh \
+	tests/system/machine-image.sh \
 	tests/system/mirror.sh \
 	tests/system/mounts.sh \
 	tests/system/packages \
 	tests/system/roots.sh \
-	tests/system/systemd.sh \
 	tests/system/signed_zone.py \
+	tests/system/systemd.sh \
 	tests/system/tap.sh
 
 .PHONY: check-system

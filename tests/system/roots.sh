@@ -11,6 +11,7 @@
 #   system-12, system-13    a machine with systemd, with clients and resolvers to test with
 #   sysv-12                 the same with sysvinit
 #   minimal-12              nothing but apt, as minimal-12/root.tar.gz
+#   machine-12              a disk with systemd and Debian's kernel, for boot-machine.sh
 #
 # The mirror is the one that this machine's own apt uses.
 
@@ -28,6 +29,7 @@ case $kind in
 esac
 
 in_guests=$libraries,bind9-dnsutils,ca-certificates,dnsperf,iproute2,openssl,procps,unbound
+first=() # of the hooks: before anything but the essential is there
 hooks=()
 variant=apt
 case $kind in
@@ -55,13 +57,23 @@ sysv-*)
     # shellcheck disable=SC2016
     hooks+=('for link in "$1"/etc/rc?.d/*unbound; do rm -f "$link"; done')
     ;;
+machine-*)
+    include=systemd-sysv,apparmor,dbus,initramfs-tools,kmod,libcmocka0,libnss-systemd
+    include+=,linux-image-cloud-amd64,lz4,strace,udev,$in_guests
+    # One kind of disk is all that is needed to begin with.
+    # shellcheck disable=SC2016
+    first+=('mkdir -p "$1/etc/initramfs-tools/conf.d"
+        printf "%s\n" MODULES=list COMPRESS=lz4 >"$1/etc/initramfs-tools/conf.d/small"
+        printf "%s\n" virtio_pci virtio_blk ext4 >"$1/etc/initramfs-tools/modules"')
+    ;;
 minimal-*)
     include=
     variant=minbase
     ;;
 esac
 
-description=("$suite" "$include" "${hooks[@]}")
+description=("$suite" "$include" "${first[@]}" "${hooks[@]}")
+[[ $kind != machine-* ]] || description+=("$(cat "$here/machine-image.sh")")
 [[ $kind != build-* ]] || description+=("$(sed -n '/^Build-Depends/,/^[^ ]/p' "$control")")
 key=$(printf '%s\n' "${description[@]}" | sha256sum | cut -c 1-12)
 root=$store/$kind-$key
@@ -85,10 +97,14 @@ else
     [ $variant != minbase ] || target=$new/root.tar.gz
     mmdebstrap --quiet --mode=root --variant=$variant --aptopt='Acquire::Languages "none"' \
         --dpkgopt='path-exclude=/usr/share/locale/*' ${include:+--include="$include"} \
-        "${hooks[@]/#/--customize-hook=}" "$suite" "$target" "${sources[@]}" >&2
+        "${first[@]/#/--essential-hook=}" "${hooks[@]/#/--customize-hook=}" "$suite" "$target" "${sources[@]}" >&2
     if [ $variant = minbase ]; then
         mkdir "$new/root"
         mv "$target" "$new/root/"
+    fi
+    if [[ $kind = machine-* ]]; then
+        mv "$target" "$new/files"
+        "$here/machine-image.sh" "$new/files" "$target" >&2
     fi
     mv "$new/root" "$root"
 fi
