@@ -111,19 +111,20 @@ void allow_memory(const Filter& filter) {
 } // namespace
 
 void load_filter(bool syslog) {
+    // What it is for a foreign architecture, SCMP_ACT_KILL, every kernel with filters has.
     const Filter filter{seccomp_init(SCMP_ACT_TRAP)};
     if (filter == nullptr) {
         fail(-ENOMEM, "the system call filter");
+    }
+    // What the kernel says, and not that it said something.
+    if (const int result = seccomp_attr_set(filter.get(), SCMP_FLTATR_API_SYSRAWRC, 1);
+        result != 0) {
+        fail(result, "the system call filter's errors");
     }
     // A binary tree of numbers: for calls with conditions, and kernels without the bitmap.
     if (const int result = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
         result != 0) {
         fail(result, "the system call filter's shape");
-    }
-    if (const int result =
-            seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-        result != 0) {
-        fail(result, "the system call filter for foreign architectures");
     }
     for (const int call : unconditional) {
         allow(filter, call);

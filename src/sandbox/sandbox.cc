@@ -92,6 +92,10 @@ void hide_memory() noexcept {
     ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
+void show_memory() noexcept {
+    ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+
 void enter(const Needs& needs, Trace& trace) {
     hide_memory();
     const rlimit none{.rlim_cur = 0, .rlim_max = 0};

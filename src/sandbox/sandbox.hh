@@ -23,6 +23,10 @@ struct Needs {
 /// writing it into a file.
 void hide_memory() noexcept;
 
+/// Undoes that, whoever did it: the kernel hides a process that gave up root from its account, and
+/// a child is as hidden as its parent.
+void show_memory() noexcept;
+
 /// Shuts the calling process in, which has one thread. A system call that is not allowed is left in
 /// `trace`, which outlives the process, and kills it (SIGSYS). Throws std::system_error when the
 /// kernel cannot do that; the process is not to go on then. Without Landlock it goes without.

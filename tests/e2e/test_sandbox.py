@@ -133,6 +133,11 @@ def test_workers_that_die_of_it_again_and_again_are_forked_with_pauses(proxy):
     assert proxy.log.count("called execve, which its sandbox forbids") == 3
 
 
+def is_open_to_its_account(pid):
+    """Nobody but root owns what tells about a process that is not."""
+    return os.stat(f"/proc/{pid}/mem").st_uid == int(status_of(pid)["Uid"].split()[0])
+
+
 def assert_shut_in(proxy):
     worker = worker_of(proxy)
     for pid in (proxy.pid, worker):
@@ -140,8 +145,7 @@ def assert_shut_in(proxy):
         assert status["NoNewPrivs"] == "1"
         for kind in ("CapEff", "CapPrm", "CapInh", "CapAmb"):
             assert int(status[kind], 16) == 0, kind
-        # Nobody but root owns what tells about it.
-        assert os.stat(f"/proc/{pid}/mem").st_uid == 0
+        assert not is_open_to_its_account(pid)
     assert status_of(worker)["Seccomp"] == "2"
     assert core_limit(worker) == ("0", "0")
 
@@ -166,14 +170,17 @@ def test_what_is_given_up_after_a_start_as_anybody(prepare, upstream, directory)
 
 
 def test_a_reload_takes_it_off_and_puts_it_on(start, upstream):
-    """For the workers of the next generation."""
+    """For the workers of the next generation. Without it they can be looked at by others of their
+    account, whatever the master has been through."""
     proxy = start(upstream, workers=1, sandbox="off")
     assert status_of(worker_of(proxy))["Seccomp"] == "0"
+    assert is_open_to_its_account(worker_of(proxy))
     assert core_limit(worker_of(proxy)) == core_limit("self")
     for setting, mode in (("on", "2"), ("off", "0")):
         proxy.write_configuration(sandbox=setting)
         proxy.reload()
         assert status_of(worker_of(proxy))["Seccomp"] == mode
+        assert is_open_to_its_account(worker_of(proxy)) == (setting == "off")
         assert ask(proxy.address, f"{setting}.example").answer
 
 
