@@ -119,6 +119,7 @@ int serve(const Options& options, Config config) {
 } // namespace
 
 int main(int argc, char** argv) {
+    fill_standard_streams();
     int status = EXIT_SUCCESS;
     auto options = read_options(argc, argv, status);
     if (!options) {

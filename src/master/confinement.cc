@@ -9,6 +9,7 @@
 #include "sandbox/sandbox.hh"
 
 #include <exception>
+#include <system_error>
 #include <unistd.h>
 
 namespace dotproxy {
@@ -25,24 +26,42 @@ sandbox::Needs needs_of(const Config& config) {
     return needs;
 }
 
+/// Whether the next attempt may fare better: something has run out. The rest is what a kernel does
+/// not have, or does not let us.
+bool may_pass(const std::error_code& error) noexcept {
+    return error == std::errc::not_enough_memory || error == std::errc::too_many_files_open ||
+           error == std::errc::too_many_files_open_in_system ||
+           error == std::errc::resource_unavailable_try_again;
+}
+
 } // namespace
 
 void confine_master() noexcept {
     sandbox::hide_memory();
     if (sandbox::landlock_version() == 0) {
-        log::write(log::Level::info,
+        log::write(log::Level::notice,
                    "no Landlock here: the workers' sandbox is their system call filter alone");
     }
 }
 
 void confine_worker(const Config& config, Counters& counters) noexcept {
+    if (!config.sandbox) {
+        sandbox::show_memory();
+        return;
+    }
+    int status = exit_failed;
     try {
         sandbox::enter(needs_of(config), counters.forbidden_call());
+        return;
+    } catch (const std::system_error& problem) {
+        const bool passes = may_pass(problem.code());
+        status = passes ? exit_failed : exit_hopeless;
+        log::write(log::Level::error, "cannot enter its sandbox: %s%s", problem.what(),
+                   passes ? "" : "; sandbox = \"off\" goes without");
     } catch (const std::exception& problem) {
-        log::write(log::Level::error,
-                   "cannot enter its sandbox: %s; sandbox = \"off\" goes without", problem.what());
-        ::_exit(exit_hopeless);
+        log::write(log::Level::error, "cannot enter its sandbox: %s", problem.what());
     }
+    ::_exit(status);
 }
 
 } // namespace dotproxy

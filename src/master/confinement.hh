@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// Confinement: what `sandbox = "on"` means for master and worker.
+// Confinement: what `sandbox` means for master and worker.
 
 #pragma once
 
@@ -14,8 +14,9 @@ namespace dotproxy {
 /// others of its account. Says in the log what the kernel does not have.
 void confine_master() noexcept;
 
-/// For a process that was forked to be a worker: shuts it in. What it dies of then is left in
-/// `counters`. Ends the process where that is not possible: it would be of no use to try again.
+/// For a process that was forked to be a worker: shuts it in, or lets it be looked at where the
+/// sandbox is off. What it dies of then is left in `counters`. Ends the process where its sandbox
+/// cannot be had: with exit_hopeless where it would be of no use to try again.
 void confine_worker(const Config& config, Counters& counters) noexcept;
 
 } // namespace dotproxy

@@ -113,6 +113,14 @@ Fd create_locked(const std::string& path) {
 
 } // namespace
 
+void fill_standard_streams() noexcept {
+    int lowest = -1; // that is free, each time
+    do {
+        lowest = ::open("/dev/null", O_RDWR);
+    } while (lowest >= 0 && lowest <= STDERR_FILENO);
+    const Fd not_needed{lowest};
+}
+
 Background Background::enter() {
     std::array<int, 2> pipe{};
     if (::pipe2(pipe.data(), O_CLOEXEC) != 0) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// Going into the background the classic way, for init scripts; and the file with the process's
-// number.
+// What a daemon owes to whoever started it: standard streams, going into the background the classic
+// way, for init scripts, and the file with the process's number.
 
 #pragma once
 
@@ -11,6 +11,10 @@
 #include <string>
 
 namespace dotproxy {
+
+/// Opens /dev/null in place of each standard stream that is closed: what is opened later would come
+/// to stand there, and be written to as the standard error output.
+void fill_standard_streams() noexcept;
 
 /// A process in the background whose starter still waits to hear how the start went.
 class Background {

@@ -8,6 +8,7 @@ libmaster_a_SOURCES = \
 	src/master/inheritance.cc src/master/inheritance.hh \
 	src/master/master.cc src/master/master.hh \
 	src/master/master_control.cc \
+	src/master/master_workers.cc \
 	src/master/notify.cc src/master/notify.hh \
 	src/master/privileges.cc src/master/privileges.hh \
 	src/master/request.cc src/master/request.hh \

@@ -32,10 +32,17 @@ constexpr Clock::duration longest_ping = 5s;
 // A worker that hangs is killed after four pings at the latest. That is when two thirds of the time
 // have passed after which a watchdog takes the whole service for hung: the rest is its successor's.
 constexpr int pings_per_alive = 3;
-constexpr unsigned suspicious_crashes = 3;
-constexpr Clock::duration suspicion_pause = 10min;
+
+void settle_dispositions() noexcept {
+    // Where a parent ignored it, so would we, and never be told of a worker's end.
+    ::signal(SIGCHLD, SIG_DFL);
+    // Neither a peer that has gone (L49) nor a limit to the size of files is more than an error.
+    ::signal(SIGPIPE, SIG_IGN);
+    ::signal(SIGXFSZ, SIG_IGN);
+}
 
 Fd open_signals() {
+    settle_dispositions();
     sigset_t set;
     sigemptyset(&set);
     for (const int signal : {SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGCHLD}) {
@@ -60,7 +67,6 @@ Master::Master(std::string config_path, Config config, Background background)
       ping_interval_{
           std::min(longest_ping,
                    notify_.watchdog().value_or(longest_ping * pings_per_alive) / pings_per_alive)} {
-    ::signal(SIGPIPE, SIG_IGN); // L49
     ::umask(S_IRWXG | S_IRWXO);
     auto first = make_first(std::move(config));
     if (account_) {
@@ -93,18 +99,6 @@ int Master::run() {
         on_timers();
     }
     return *exit_status_;
-}
-
-void Master::for_each_generation(const auto& visit) {
-    if (current_) {
-        visit(*current_);
-    }
-    if (next_) {
-        visit(*next_);
-    }
-    for (const GenerationPtr& generation : retired_) {
-        visit(*generation);
-    }
 }
 
 void Master::wait(TimePoint until) {
@@ -214,160 +208,6 @@ void Master::on_timers() {
     }
 }
 
-/// Asks every worker for a sign of life, and ends those that have not given one for long.
-void Master::check_life() {
-    for_each_generation([this](Generation& generation) {
-        for (WorkerSlot& worker : generation.workers) {
-            if (!worker.alive()) {
-                continue;
-            }
-            if (worker.hangs()) {
-                log::write(log::Level::error, "worker %u (pid %d) does not respond, is killed",
-                           worker.index(), worker.pid());
-                worker.kill(SIGKILL);
-            } else {
-                worker.ping();
-            }
-        }
-    });
-}
-
-void Master::listen_to(WorkerSlot& worker) {
-    std::uint8_t word = 0;
-    const ssize_t count = ::recv(worker.control(), &word, 1, MSG_DONTWAIT);
-    if (count == 1) {
-        worker.heard(Report{word});
-    } else if (count == 0 || (errno != EAGAIN && errno != EINTR)) {
-        worker.close(); // it is ending; SIGCHLD tells how
-    }
-}
-
-void Master::spawn_due(Generation& generation) {
-    for (WorkerSlot& worker : generation.workers) {
-        if (worker.state() == WorkerSlot::State::empty && worker.respawn_at() <= now_) {
-            spawn(generation, worker);
-        }
-    }
-}
-
-void Master::spawn(Generation& generation, WorkerSlot& worker) {
-    std::array<int, 2> ends{};
-    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
-        log::write(log::Level::error, "worker %u: socketpair: errno %d", worker.index(), errno);
-        worker.not_born(now_);
-        return;
-    }
-    Fd ours{ends[0]};
-    Fd theirs{ends[1]};
-    const pid_t pid = ::fork(); // fork() and nothing else: the library's RNG depends on it (G12)
-    if (pid < 0) {
-        log::write(log::Level::error, "worker %u: fork: errno %d", worker.index(), errno);
-        worker.not_born(now_);
-        return;
-    }
-    if (pid == 0) {
-        ours.reset();
-        be_worker(generation, worker.index(), std::move(theirs));
-    }
-    worker.born(pid, std::move(ours), now_);
-}
-
-void Master::be_worker(Generation& generation, unsigned slot, Fd control) {
-    // A sibling's channel that stayed open here would keep its end of file from that sibling when
-    // the master dies, and another generation's socket would go on taking questions.
-    for_each_generation([&generation](Generation& any) {
-        for (WorkerSlot& worker : any.workers) {
-            worker.close();
-        }
-        if (&any != &generation) {
-            any.listeners.clear();
-            any.cache.reset();
-        }
-    });
-    signals_.reset();
-    pid_file_.close();
-    control_.let_go();
-    background_.let_go();
-    log::open(generation.config.log.target, generation.config.log.level, !background_.entered());
-    // What a terminal or an administrator sends to the whole group is the master's to act on.
-    for (const int signal : {SIGHUP, SIGTERM, SIGINT, SIGUSR1}) {
-        ::signal(signal, SIG_IGN);
-    }
-    ::signal(SIGCHLD, SIG_DFL);
-    sigset_t none;
-    sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    log::set_role(("worker " + std::to_string(slot)).c_str());
-    if (generation.config.sandbox) {
-        confine_worker(generation.config, generation.counters.slot(slot));
-    }
-    ::_exit(run_worker({.config = generation.config,
-                        .listeners = generation.listeners,
-                        .tls = generation.tls,
-                        .counters = generation.counters,
-                        .cache = generation.cache.get(),
-                        .slot = slot,
-                        .handover = handover_,
-                        .control = std::move(control)}));
-}
-
-void Master::reap() {
-    int status = 0;
-    for (;;) {
-        const pid_t pid =
-            ::waitpid(-1, &status, WNOHANG); // signals merge: until none is left (L61)
-        if (pid <= 0) {
-            break;
-        }
-        for_each_generation([&](Generation& generation) {
-            if (WorkerSlot* worker = generation.find(pid)) {
-                on_end(generation, *worker, status);
-            }
-        });
-    }
-    bury_drained();
-    if (next_ && std::any_of(next_->workers.begin(), next_->workers.end(),
-                             [](const WorkerSlot& worker) { return !worker.alive(); })) {
-        abandon_next("a worker ended before it was ready");
-    }
-    if (current_ && !stopping_ && current_->all_hopeless()) {
-        log::write(log::Level::error, "no worker can work with this configuration");
-        exit_status_ = EXIT_FAILURE;
-    }
-    suspect_cache();
-}
-
-/// Whoever crashes again and again may do so because of what is in the cache, which outlives
-/// workers, reloads, and with a service manager masters as well. A generation that is the same, but
-/// for a cache that is new, takes the place of such a one. Should it crash too, that was not why.
-void Master::suspect_cache() {
-    if (!current_ || next_ || stopping_ || current_->cache == nullptr || now_ < next_suspicion_ ||
-        std::none_of(current_->workers.begin(), current_->workers.end(),
-                     [](const WorkerSlot& one) { return one.crashes() >= suspicious_crashes; })) {
-        return;
-    }
-    next_suspicion_ = now_ + suspicion_pause;
-    log::write(log::Level::error, "workers die again and again: what was cached is forgotten, as "
-                                  "it may be why");
-    try {
-        start(std::make_unique<Generation>(++generations_, current_->config, passed_,
-                                           current_->listeners));
-    } catch (const std::exception& problem) {
-        log::write(log::Level::error, "the old workers go on: %s", problem.what());
-    }
-}
-
-void Master::on_end(Generation& generation, WorkerSlot& worker, int status) {
-    Counters& left = generation.counters.slot(worker.index());
-    const bool as_told = (stopping_ || &generation != current_.get()) && WIFEXITED(status) &&
-                         WEXITSTATUS(status) == exit_finished;
-    log::write(as_told ? log::Level::debug : log::Level::error, "worker %u (pid %d) %s",
-               worker.index(), worker.pid(), describe_end(status, left.forbidden_call()).c_str());
-    left.forbidden_call() = 0;
-    left.clear_gauges();
-    worker.died(status, now_);
-}
-
 void Master::reload() {
     if (stopping_) {
         return;
@@ -413,7 +253,6 @@ void Master::commit() {
     GenerationPtr old = std::exchange(current_, std::move(next_));
     current_->deadline = TimePoint::max();
     current_->serves_since = now_;
-    background_.ready();
     log::open(current_->config.log.target, current_->config.log.level, !background_.entered());
     std::string status = "serving with " + std::to_string(current_->workers.size()) + " workers on";
     for (const auto& listener : current_->listeners) {
@@ -427,6 +266,7 @@ void Master::commit() {
     }
     open_control();
     give_to_keep();
+    background_.ready(); // dotproxyctl works from here on
     notify_.ready(status);
     end_reload({});
 }

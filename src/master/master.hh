@@ -86,7 +86,17 @@ class Master {
     [[nodiscard]] std::string status_text() const;
     [[nodiscard]] std::string cache_text() const;
 
-    void for_each_generation(const auto& visit);
+    void for_each_generation(const auto& visit) {
+        if (current_) {
+            visit(*current_);
+        }
+        if (next_) {
+            visit(*next_);
+        }
+        for (const GenerationPtr& generation : retired_) {
+            visit(*generation);
+        }
+    }
 
     std::string config_path_;
     Notify notify_;

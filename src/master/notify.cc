@@ -11,6 +11,7 @@
 #include <ctime>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -21,6 +22,10 @@ namespace {
 
 // A day; more is as good as none, and would not fit the clock.
 constexpr std::uint64_t longest_watchdog = 86'400'000'000;
+
+// For a service manager that is busy: one that was never told that the service is ready takes it
+// down. But the workers need a master as well.
+constexpr timeval patience{.tv_sec = 1, .tv_usec = 0};
 
 std::string environment(const char* name) {
     const char* value = std::getenv(name); // NOLINT(concurrency-mt-unsafe): one thread
@@ -93,6 +98,7 @@ void Notify::send(const std::string& state, std::span<const int> descriptors) co
         address.sun_path[0] = '\0'; // the abstract namespace
     }
     const Fd socket{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+    ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     std::string text = state; // sendmsg() takes it without const
     iovec octets{.iov_base = text.data(), .iov_len = text.size()};
     alignas(cmsghdr) std::array<char, CMSG_SPACE(max_kept * sizeof(int))> room{};
@@ -111,7 +117,7 @@ void Notify::send(const std::string& state, std::span<const int> descriptors) co
         rights->cmsg_len = CMSG_LEN(descriptors.size_bytes());
         std::memcpy(CMSG_DATA(rights), descriptors.data(), descriptors.size_bytes());
     }
-    static_cast<void>(::sendmsg(socket.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT));
+    static_cast<void>(::sendmsg(socket.get(), &message, MSG_NOSIGNAL));
 }
 
 std::vector<PassedDescriptor> passed_descriptors() {

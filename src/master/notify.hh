@@ -19,6 +19,7 @@
 
 namespace dotproxy {
 
+/// Each notification waits for a second at most where the service manager is busy.
 class Notify {
   public:
     /// Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID; without them every call does nothing.

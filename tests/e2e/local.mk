@@ -45,6 +45,7 @@ e2e_tests = \
 	tests/e2e/test_rfc8906.py \
 	tests/e2e/test_sandbox.py \
 	tests/e2e/test_service.py \
+	tests/e2e/test_surroundings.py \
 	tests/e2e/test_trust.py \
 	tests/e2e/test_udp_sizes.py \
 	tests/e2e/test_upstream.py \

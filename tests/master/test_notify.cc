@@ -7,10 +7,12 @@
 #include "unit.hh"
 
 #include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <fcntl.h>
+#include <sched.h>
 #include <string>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -23,6 +25,7 @@ using dotproxy::Notify;
 using dotproxy::passed_descriptors;
 using dotproxy::test::first_failure;
 using dotproxy::test::in_child;
+using dotproxy::test::read_file;
 
 namespace {
 
@@ -76,6 +79,19 @@ class Manager {
         return count > 0 ? std::string{text.data(), static_cast<std::size_t>(count)} : "";
     }
 
+    /// Sends to itself until it can hold no more, as one does that many services talk to at once.
+    void fill() const {
+        sockaddr_un address{};
+        socklen_t size = sizeof address;
+        assert_int_equal(::getsockname(socket_.get(), reinterpret_cast<sockaddr*>(&address), &size),
+                         0);
+        const Fd other{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+        while (::sendto(other.get(), "x", 1, MSG_DONTWAIT,
+                        reinterpret_cast<const sockaddr*>(&address), size) == 1) {
+        }
+        assert_int_equal(errno, EAGAIN);
+    }
+
     /// The next notification, and the descriptors that came with it.
     [[nodiscard]] std::string heard_with(std::vector<Fd>& descriptors) const {
         std::array<char, 512> text{};
@@ -126,6 +142,46 @@ void test_notify_when_an_abstract_name_then_heard(void** /*state*/) {
     set("NOTIFY_SOCKET", manager.path());
     Notify{}.alive();
     assert_heard(manager, "WATCHDOG=1");
+}
+
+/// Whether a process sleeps, or has ended.
+bool is_at_rest(pid_t pid) {
+    const std::string line = read_file("/proc/" + std::to_string(pid) + "/stat");
+    const std::size_t name_end = line.rfind(") ");
+    return name_end == std::string::npos || line[name_end + 2] == 'S' || line[name_end + 2] == 'Z';
+}
+
+// A word that is lost would be the end of the service: systemd waits for READY, and then gives up.
+void test_notify_when_the_manager_is_busy_then_heard_later(void** /*state*/) {
+    const Manager manager{false};
+    set("NOTIFY_SOCKET", manager.path());
+    manager.fill();
+    const pid_t speaker = ::fork();
+    if (speaker == 0) {
+        Notify{}.ready("late");
+        ::_exit(0);
+    }
+    while (!is_at_rest(speaker)) {
+        ::sched_yield();
+    }
+    std::string last;
+    for (std::string text = manager.heard(); !text.empty(); text = manager.heard()) {
+        last = text;
+    }
+    int status = -1;
+    assert_int_equal(::waitpid(speaker, &status, 0), speaker);
+    const std::string rest = manager.heard();
+    assert_string_equal((rest.empty() ? last : rest).c_str(), "READY=1\nSTATUS=late");
+}
+
+// The workers need a master that goes on.
+void test_notify_when_the_manager_never_reads_then_given_up(void** /*state*/) {
+    const Manager manager{false};
+    set("NOTIFY_SOCKET", manager.path());
+    manager.fill();
+    const auto began = std::chrono::steady_clock::now();
+    Notify{}.alive();
+    assert_true(std::chrono::steady_clock::now() - began < 20s);
 }
 
 // Type=notify-reload wants the time, so that it can tell this reload from the one before.
@@ -314,6 +370,10 @@ int main() {
         cmocka_unit_test_setup(test_notify_when_a_path_then_each_state_is_one_datagram,
                                clear_environment),
         cmocka_unit_test_setup(test_notify_when_an_abstract_name_then_heard, clear_environment),
+        cmocka_unit_test_setup(test_notify_when_the_manager_is_busy_then_heard_later,
+                               clear_environment),
+        cmocka_unit_test_setup(test_notify_when_the_manager_never_reads_then_given_up,
+                               clear_environment),
         cmocka_unit_test_setup(test_reloading_then_with_the_time, clear_environment),
         cmocka_unit_test_setup(test_notify_when_nobody_listens_then_nothing_happens,
                                clear_environment),

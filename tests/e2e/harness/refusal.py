@@ -9,7 +9,11 @@ import sys
 
 _MACHINE = os.uname().machine
 _NUMBERS = {"socket": {"x86_64": 41, "aarch64": 198},
-            "epoll_create1": {"x86_64": 291, "aarch64": 20}}
+            "prctl": {"x86_64": 157, "aarch64": 167},
+            "epoll_create1": {"x86_64": 291, "aarch64": 20},
+            "seccomp": {"x86_64": 317, "aarch64": 277},
+            "landlock_create_ruleset": {"x86_64": 444, "aarch64": 444},
+            "landlock_restrict_self": {"x86_64": 446, "aarch64": 446}}
 
 is_possible = all(_MACHINE in numbers for numbers in _NUMBERS.values())
 
