@@ -2,7 +2,8 @@
 // Copyright the dotproxy authors
 //
 // One line is one write(2), so that the lines of several processes never mix. Everything is done in
-// buffers of fixed size on the stack: logging needs no memory and cannot fail.
+// buffers of fixed size on the stack: logging needs no memory and cannot fail. It does not wait for
+// whoever reads the standard error output either: what that has no room for is lost, and counted.
 
 #include "base/log.hh"
 
@@ -12,6 +13,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <poll.h>
 #include <string_view>
 #include <sys/stat.h>
 #include <syslog.h>
@@ -76,6 +78,7 @@ class Line {
 struct Sink {
     std::array<char, 32> role{};
     Level level{Level::notice};
+    std::uint64_t lost{0}; // lines, since the last that was written
     bool to_syslog{false};
     bool to_journal{false};
 };
@@ -149,16 +152,37 @@ void add_front(Line& line, Level level) noexcept {
     }
 }
 
+void add_count(Line& line, std::uint64_t count, const char* what) noexcept {
+    if (count > 0) {
+        std::array<char, 64> tail{};
+        std::snprintf(tail.data(), tail.size(), " (%llu %s)",
+                      static_cast<unsigned long long>(count), what);
+        line.add(tail.data());
+    }
+}
+
+/// Whether a line can be written at once. No question waits for a pipe that nobody empties or a
+/// terminal that was stopped; nor for a journal that hangs.
+bool has_room() noexcept {
+    pollfd standard_error{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
+    return ::poll(&standard_error, 1, 0) == 1;
+}
+
+void write_out(std::string_view whole) noexcept {
+    // Nobody is left to be told when even this fails.
+    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, whole.data(), whole.size());
+}
+
 [[gnu::format(printf, 3, 0)]] void write_line(Level level, std::uint64_t suppressed,
                                               const char* format, va_list arguments) noexcept {
     const int kept_errno = errno;
+    if (!sink.to_syslog && !has_room()) {
+        ++sink.lost;
+        errno = kept_errno;
+        return;
+    }
     std::array<char, 1024> text{};
     std::vsnprintf(text.data(), text.size(), format, arguments);
-    std::array<char, 48> tail{};
-    if (suppressed > 0) {
-        std::snprintf(tail.data(), tail.size(), " (%llu more held back)",
-                      static_cast<unsigned long long>(suppressed));
-    }
     Line line;
     if (sink.to_syslog) {
         line.add_escaped(sink.role.data());
@@ -167,13 +191,13 @@ void add_front(Line& line, Level level) noexcept {
         add_front(line, level);
     }
     line.add_escaped(text.data());
-    line.add(tail.data());
+    add_count(line, suppressed, "more held back");
+    add_count(line, std::exchange(sink.lost, 0), "lines before this one lost");
     const std::string_view whole = line.finish();
     if (sink.to_syslog) {
         ::syslog(priority_of(level), "%.*s", static_cast<int>(whole.size() - 1), whole.data());
     } else {
-        // Nobody is left to be told when even this fails.
-        [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, whole.data(), whole.size());
+        write_out(whole);
     }
     errno = kept_errno;
 }
@@ -223,8 +247,7 @@ void complain(const char* problem) noexcept {
         line.add("dotproxy: ");
     }
     line.add_escaped(problem);
-    const std::string_view whole = line.finish();
-    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, whole.data(), whole.size());
+    write_out(line.finish());
 }
 
 bool Limiter::allow(TimePoint now) noexcept {

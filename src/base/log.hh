@@ -31,7 +31,9 @@ void set_role(const char* role) noexcept;
 /// Whether lines of this level are written: ask before work that only serves a line.
 [[nodiscard]] bool enabled(Level level) noexcept;
 
-/// Writes one line. Control characters in it are written as \DDD (L11); the rest of errno is kept.
+/// Writes one line. Control characters in it are written as \DDD (L11); errno is kept. Does not
+/// wait for the reader of the standard error output: a line that finds no room there is lost, and
+/// the next one says so.
 [[gnu::format(printf, 2, 3)]] void write(Level level, const char* format, ...) noexcept;
 
 /// Writes one line to the standard error output, whatever is open: why a command fails. It reads as

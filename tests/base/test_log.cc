@@ -7,6 +7,7 @@
 
 #include "base/fd.hh"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -27,9 +28,9 @@ namespace {
 /// Sends the standard error output to a pipe while it lives.
 class Capture {
   public:
-    Capture() : stderr_{::dup(STDERR_FILENO)} {
+    explicit Capture(int flags = O_NONBLOCK) : stderr_{::dup(STDERR_FILENO)} {
         std::array<int, 2> fds{-1, -1};
-        assert_int_equal(::pipe2(fds.data(), O_CLOEXEC | O_NONBLOCK), 0);
+        assert_int_equal(::pipe2(fds.data(), O_CLOEXEC | flags), 0);
         read_end_.reset(fds[0]);
         assert_int_equal(::dup2(fds[1], STDERR_FILENO), STDERR_FILENO);
         ::close(fds[1]);
@@ -134,6 +135,32 @@ void name_stderr_as_journal(unsigned long long inode_offset) {
     const std::string stream = std::to_string(static_cast<unsigned long long>(file.st_dev)) + ':' +
                                std::to_string(file.st_ino + inode_offset);
     assert_int_equal(::setenv("JOURNAL_STREAM", stream.c_str(), 1), 0);
+}
+
+// A worker that waits for the reader of its log answers nobody, and is killed for it.
+void test_write_when_nobody_reads_then_lost_and_counted_and_not_waited_for(void** /*state*/) {
+    std::string full;
+    std::string after;
+    {
+        Capture capture{0};
+        log::open(Target::standard_error, Level::debug, true);
+        ::alarm(60); // what waits after all ends here
+        for (int i = 0; i < 200; ++i) {
+            log::write(Level::notice, "%s", std::string(900, 'x').c_str());
+        }
+        ::alarm(0);
+        for (std::string some = capture.take(); !some.empty();) {
+            full += some;
+            some = some.size() == 8192 ? capture.take() : "";
+        }
+        log::write(Level::notice, "again");
+        after = capture.take();
+    }
+    const auto written = static_cast<std::size_t>(std::count(full.begin(), full.end(), '\n'));
+    assert_in_range(written, 10, 190);
+    const std::string wanted =
+        "dotproxy: again (" + std::to_string(200 - written) + " lines before this one lost)\n";
+    assert_string_equal(after.c_str(), wanted.c_str());
 }
 
 void test_write_when_stderr_is_the_journal_then_priority_and_no_name(void** /*state*/) {
@@ -251,6 +278,8 @@ int main() {
         cmocka_unit_test_setup(test_write_when_control_characters_then_escaped, prepare),
         cmocka_unit_test_setup(test_write_when_too_long_then_one_bounded_line_with_dots, prepare),
         cmocka_unit_test_setup(test_write_when_it_fails_then_errno_is_kept_all_the_same, prepare),
+        cmocka_unit_test_setup(
+            test_write_when_nobody_reads_then_lost_and_counted_and_not_waited_for, prepare),
         cmocka_unit_test_setup(test_write_when_stderr_is_the_journal_then_priority_and_no_name,
                                prepare),
         cmocka_unit_test_setup(test_write_when_journal_is_another_file_then_plain, prepare),
