@@ -8,6 +8,7 @@
 #include "sandbox/landlock.hh"
 #include "sandbox/sandbox.hh"
 
+#include <cstdlib>
 #include <exception>
 #include <system_error>
 #include <unistd.h>
@@ -49,6 +50,8 @@ void confine_worker(const Config& config, Counters& counters) noexcept {
         sandbox::show_memory();
         return;
     }
+    // GnuTLS would open the file that it names for the keys of the first session, and die of that.
+    ::unsetenv("SSLKEYLOGFILE"); // NOLINT(concurrency-mt-unsafe): one thread
     int status = exit_failed;
     try {
         sandbox::enter(needs_of(config), counters.forbidden_call());

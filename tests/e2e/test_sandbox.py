@@ -184,6 +184,22 @@ def test_a_reload_takes_it_off_and_puts_it_on(start, upstream):
         assert ask(proxy.address, f"{setting}.example").answer
 
 
+@pytest.mark.skipif(has_sanitizer(), reason="a sanitizer's build has no sandbox")
+@pytest.mark.parametrize("setting", ["on", "off"])
+def test_a_file_for_the_keys_of_sessions_is_for_debugging(start, upstream, directory, setting):
+    """GnuTLS opens it in the middle of the first handshake, which workers that are shut in would
+    not survive."""
+    keys = directory / "keys"
+    keys.touch()
+    keys.chmod(0o666)
+    proxy = start(upstream, workers=1, sandbox=setting, environment={"SSLKEYLOGFILE": str(keys)})
+    worker = worker_of(proxy)
+    assert ask(proxy.address, "handshake.example").answer
+    assert worker_of(proxy) == worker
+    proxy.stop()
+    assert bool(keys.read_text()) == (setting == "off")
+
+
 @pytest.mark.skipif(has_sanitizer(), reason="its shadow is mapped otherwise")
 def test_what_people_ask_is_in_no_core_file(start, upstream):
     """MADV_DONTDUMP ("dd") on the cache, and on what questions are kept in while they wait."""
