@@ -236,6 +236,7 @@ void Master::reload() {
 /// Forks the workers of a generation; commit() follows when all of them are ready.
 void Master::start(GenerationPtr next) {
     next_ = std::move(next);
+    now_ = Clock::now(); // to make it may have taken a while
     next_->deadline = now_ + start_time;
     if (next_->config.sandbox && !std::exchange(confined_, true)) {
         confine_master();

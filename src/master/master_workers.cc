@@ -104,6 +104,7 @@ void Master::be_worker(Generation& generation, unsigned slot, Fd control) {
             any.cache.reset();
         }
     });
+    flushes_.clear(); // which hold on to a cache as well
     signals_.reset();
     pid_file_.close();
     control_.let_go();

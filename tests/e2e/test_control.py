@@ -16,7 +16,7 @@ import pytest
 
 from harness.client import ask
 from harness.configuration import USER
-from harness.process import binary, copy_for_anybody, kill
+from harness.process import binary, copy_for_anybody, kill, state_of
 from harness.waiting import PATIENCE, wait_for
 
 
@@ -232,6 +232,29 @@ def test_flush_forgets_what_it_is_told_to(control, upstream):
     assert flush("\\097zone.example") == (1, {"azone.example"})
     assert flush("--below", ".") == (6, set(names))
     assert flush() == (6, set(names))
+
+
+def test_a_worker_that_is_forked_during_a_flush_has_no_part_in_it(control):
+    """It would keep the memory of a cache that nobody uses any more for as long as it lives."""
+    proxy, path = control
+    before = proxy.workers()
+    proxy.write_configuration(cache={"size": "2M"})
+    with connect(path) as flusher, connect(path) as reloader:
+        for client in (flusher, reloader):
+            client.sendall(b"status\n")
+            assert client.recv(65536)
+        # Both are read in one turn.
+        proxy.send_signal(signal.SIGSTOP)
+        wait_for(lambda: state_of(proxy.pid) == "T")
+        flusher.sendall(b"flush\n")
+        reloader.sendall(b"reload\n")
+        proxy.send_signal(signal.SIGCONT)
+        assert b"flushed 0\n" in flusher.recv(65536)
+        assert reloader.recv(65536) == b"ok\n"
+    wait_for(lambda: not set(before) & set(proxy.workers()))
+    for pid in proxy.workers():
+        maps = pathlib.Path(f"/proc/{pid}/maps").read_text()
+        assert maps.count("memfd:dotproxy-cache") == 1
 
 
 def test_without_a_cache_there_is_none_to_look_at(place, start, upstream):
