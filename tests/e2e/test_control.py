@@ -388,8 +388,10 @@ def inodes_at(path):
 def test_no_worker_has_it_open(control):
     """Nor the connection that asked for the reload it was started by."""
     proxy, path = control
+    before = proxy.workers()
     with send_reload(path) as client:
         assert client.recv(4096) == b"ok\n"
+        wait_for(lambda: not set(before) & set(proxy.workers()))
         ours = inodes_at(path)
         assert len(ours) == 2 and ours <= unix_sockets(proxy.pid)
         for pid in proxy.workers():
