@@ -3,9 +3,9 @@
 # Copyright the dotproxy authors
 #
 # What style is checked by machine: clang-format over src/ and tests/, clang-tidy over src/, shellcheck
-# over every script, and the manual pages. Prints TAP. Not part of `make check`, since the answer depends on the version of the
-# tools; `./build.sh check` runs it through automake's driver. What the LLVM tools of Debian 12 say
-# counts; with others their cases are skipped.
+# over every script, and the manual pages. Prints TAP. Not part of `make check`, since the answer
+# depends on the version of the tools; `./build.sh check` runs it through automake's driver. What the
+# LLVM tools of Debian 12 say counts; with others their cases are skipped.
 #
 # A file that clang-tidy found clean is not read again until it, a header or .clang-tidy changes.
 # Notes about that are kept in lint/ of the current directory.

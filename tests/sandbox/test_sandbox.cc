@@ -19,6 +19,7 @@
 using dotproxy::Fd;
 using dotproxy::sandbox::enter;
 using dotproxy::sandbox::hide_memory;
+using dotproxy::sandbox::show_memory;
 using dotproxy::test::first_failure;
 using dotproxy::test::in_child;
 using dotproxy::test::read_file;
@@ -119,6 +120,15 @@ void test_hide_memory_then_not_dumpable(void** /*state*/) {
                      0);
 }
 
+void test_show_memory_when_hidden_then_dumpable_again(void** /*state*/) {
+    assert_int_equal(in_child([] {
+                         hide_memory();
+                         show_memory();
+                         return first_failure({::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1});
+                     }),
+                     0);
+}
+
 } // namespace
 
 int main() {
@@ -127,6 +137,7 @@ int main() {
         cmocka_unit_test(test_enter_then_another_process_of_the_account_cannot_read_it),
         cmocka_unit_test(test_enter_then_what_differs_is_what_was_asked_for),
         cmocka_unit_test(test_hide_memory_then_not_dumpable),
+        cmocka_unit_test(test_show_memory_when_hidden_then_dumpable_again),
     };
     return cmocka_run_group_tests_name("sandbox/sandbox", tests, nullptr, nullptr);
 }
