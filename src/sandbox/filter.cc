@@ -35,12 +35,11 @@ using Filter = std::unique_ptr<void, Free>;
 
 /// Whichever of them an architecture has; libseccomp knows which.
 constexpr std::array unconditional{
-    // The loop, and the data plane in it.
+    // The loop, and the data plane in it; what sends has a condition.
     SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_create1),
     SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(ppoll_time64), SCMP_SYS(recvmmsg),
-    SCMP_SYS(recvmmsg_time64), SCMP_SYS(sendmmsg), SCMP_SYS(recvfrom), SCMP_SYS(recv),
-    SCMP_SYS(sendto), SCMP_SYS(send), SCMP_SYS(recvmsg), SCMP_SYS(sendmsg), SCMP_SYS(accept4),
-    SCMP_SYS(connect), SCMP_SYS(getpeername), SCMP_SYS(close), SCMP_SYS(dup),
+    SCMP_SYS(recvmmsg_time64), SCMP_SYS(recvfrom), SCMP_SYS(recv), SCMP_SYS(recvmsg),
+    SCMP_SYS(accept4), SCMP_SYS(connect), SCMP_SYS(getpeername), SCMP_SYS(close), SCMP_SYS(dup),
     // The log, and the last words of the C and the C++ library.
     SCMP_SYS(write), SCMP_SYS(writev),
     // Memory; mmap and mprotect have conditions. qsort(3) asks how much there is.
@@ -100,6 +99,14 @@ void allow_sockets(const Filter& filter, bool syslog) {
     allow(filter, SCMP_SYS(ioctl), {is(1, SIOCOUTQ)});
 }
 
+/// Without the flag that makes connections: Landlock does not see those.
+void allow_sending(const Filter& filter) {
+    for (const int call : {SCMP_SYS(send), SCMP_SYS(sendto), SCMP_SYS(sendmmsg)}) {
+        allow(filter, call, {is_without(3, MSG_FASTOPEN)});
+    }
+    allow(filter, SCMP_SYS(sendmsg), {is_without(2, MSG_FASTOPEN)});
+}
+
 void allow_memory(const Filter& filter) {
     // mmap(3) makes one of the two calls. The older one, where there are both, may take its
     // arguments from memory, and always does on s390x: what would be looked at is none of them.
@@ -136,6 +143,7 @@ void load_filter(bool syslog) {
         allow(filter, call);
     }
     allow_sockets(filter, syslog);
+    allow_sending(filter);
     allow_memory(filter);
     // abort(3): to itself.
     allow(filter, SCMP_SYS(tgkill), {is(0, ::getpid())});

@@ -124,6 +124,24 @@ void test_socket_when_of_another_kind_then_dies(void** /*state*/) {
     assert_dies_of("shutdown", 0, 0);
 }
 
+// Landlock asks connect(2) for the port, and nothing asks these.
+void test_connection_when_made_by_sending_then_dies(void** /*state*/) {
+    const int flags = MSG_NOSIGNAL | MSG_FASTOPEN;
+    assert_dies_of("send", -1, nullptr, 0, flags);
+    assert_dies_of("sendto", -1, nullptr, 0, flags, nullptr, 0);
+    assert_dies_of("sendmsg", -1, nullptr, flags);
+    assert_dies_of("sendmmsg", -1, nullptr, 0, flags);
+}
+
+void test_sending_when_it_makes_no_connection_then_well(void** /*state*/) {
+    assert_true(shut_in([] {
+                    const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+                    return ::send(-1, nullptr, 0, flags) == -1 && errno == EBADF &&
+                           ::sendmsg(-1, nullptr, flags) == -1 && errno == EBADF &&
+                           ::sendmmsg(-1, nullptr, 0, flags) == -1 && errno == EBADF;
+                }).well());
+}
+
 // A packet filter on a listening socket would outlive the worker that put it there.
 void test_option_when_not_ours_then_dies(void** /*state*/) {
     assert_dies_of("setsockopt", 0, SOL_SOCKET, SO_ATTACH_FILTER, nullptr, 0);
@@ -323,6 +341,8 @@ int main() {
         cmocka_unit_test(test_process_when_made_then_dies),
         cmocka_unit_test(test_other_process_when_touched_then_dies),
         cmocka_unit_test(test_socket_when_of_another_kind_then_dies),
+        cmocka_unit_test(test_connection_when_made_by_sending_then_dies),
+        cmocka_unit_test(test_sending_when_it_makes_no_connection_then_well),
         cmocka_unit_test(test_option_when_not_ours_then_dies),
         cmocka_unit_test(test_memory_when_executable_then_dies),
         cmocka_unit_test(test_kernel_when_explored_then_dies),
