@@ -4,6 +4,8 @@
 #include "proxy/endpoint.hh"
 
 #include <algorithm>
+#include <iterator>
+#include <sys/socket.h>
 #include <utility>
 
 namespace dotproxy {
@@ -28,6 +30,19 @@ Clock::duration jitter(Clock::duration pause, std::uint32_t random) noexcept {
 }
 
 } // namespace
+
+std::vector<Address> in_turns(std::vector<Address> addresses) {
+    for (auto next = addresses.begin(); next != addresses.end(); ++next) {
+        const int before = next == addresses.begin() ? AF_UNSPEC : std::prev(next)->family();
+        const auto other = std::find_if(next, addresses.end(), [before](const Address& address) {
+            return address.family() != before;
+        });
+        if (other != addresses.end()) {
+            std::rotate(next, other, std::next(other)); // the others stay in order
+        }
+    }
+    return addresses;
+}
 
 std::string Endpoint::text() const {
     return upstream_name_ + " [" + address_.text() + "]";

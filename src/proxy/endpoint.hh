@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace dotproxy {
 
@@ -24,6 +25,10 @@ enum class Trouble : std::uint8_t {
     silent,      // connected, then nothing came any more
     untrusted,   // it could not prove its identity
 };
+
+/// The addresses of an upstream in the order in which they are tried: the families take turns, the
+/// first address leads (RFC 8305, section 4).
+[[nodiscard]] std::vector<Address> in_turns(std::vector<Address> addresses);
 
 class Endpoint {
   public:

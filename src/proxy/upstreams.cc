@@ -56,21 +56,9 @@ void Upstreams::make_endpoints() {
             throw ConfigError{"upstream " + std::to_string(rank) + ": nothing to verify"};
         }
         identities_.push_back(std::move(*identity));
-        // The families take turns, the first address leads (RFC 8305, section 4).
-        std::vector<const Address*> rest;
-        for (const Address& address : upstream.addresses) {
-            rest.push_back(&address);
-        }
-        int family = AF_UNSPEC;
-        while (!rest.empty()) {
-            auto next = std::find_if(rest.begin(), rest.end(), [family](const Address* address) {
-                return address->family() != family;
-            });
-            next = next == rest.end() ? rest.begin() : next;
-            family = (*next)->family();
+        for (const Address& address : in_turns(upstream.addresses)) {
             endpoints_.push_back(
-                std::make_unique<Endpoint>(rank, **next, identities_.back(), upstream.name));
-            rest.erase(next);
+                std::make_unique<Endpoint>(rank, address, identities_.back(), upstream.name));
         }
     }
 }

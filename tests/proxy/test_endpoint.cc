@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <vector>
 
 #undef fail // a macro of cmocka, and a function of the endpoint
 
@@ -167,6 +168,21 @@ void test_connect_after_a_million_answers_then_still_a_burst_only(void** /*state
     assert_int_equal(burst_at(it.endpoint, start + 1s), 50);
 }
 
+// RFC 8305, section 4: the families take turns, for as long as there are two.
+void test_in_turns_then_families_alternate_and_each_keeps_its_order(void** /*state*/) {
+    const auto address = [](const char* literal) { return *Address::parse(literal, 853); };
+    const Address a4 = address("192.0.2.1");
+    const Address b4 = address("192.0.2.2");
+    const Address c4 = address("192.0.2.3");
+    const Address a6 = address("2001:db8::1");
+    const Address b6 = address("2001:db8::2");
+    using Addresses = std::vector<Address>;
+    assert_true((dotproxy::in_turns({a4, b4, a6, b6}) == Addresses{a4, a6, b4, b6}));
+    assert_true((dotproxy::in_turns({a6, b6, a4, b4, c4}) == Addresses{a6, a4, b6, b4, c4}));
+    assert_true((dotproxy::in_turns({b4, a4}) == Addresses{b4, a4}));
+    assert_true((dotproxy::in_turns({a6}) == Addresses{a6}));
+}
+
 } // namespace
 
 int main() {
@@ -181,6 +197,7 @@ int main() {
         cmocka_unit_test(test_connect_when_again_and_again_then_a_burst_and_then_a_rate),
         cmocka_unit_test(test_connect_when_each_is_of_use_then_no_limit),
         cmocka_unit_test(test_connect_after_a_million_answers_then_still_a_burst_only),
+        cmocka_unit_test(test_in_turns_then_families_alternate_and_each_keeps_its_order),
     };
     return cmocka_run_group_tests_name("proxy/endpoint", tests, nullptr, nullptr);
 }
