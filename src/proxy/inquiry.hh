@@ -64,6 +64,10 @@ struct Inquiry : Deadline {
     Inquiry* queue_next{nullptr};
 
     [[nodiscard]] bool in_flight() const noexcept;
+
+    /// Whether no more than one send is left.
+    [[nodiscard]] bool has_one_send() const noexcept { return sends + 1U >= max_sends; }
+
     void add_place(Connection& connection, std::uint16_t slot) noexcept;
     void remove_place(const Connection& connection) noexcept;
 

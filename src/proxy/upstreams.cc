@@ -33,6 +33,12 @@ bool is_attempt(Connection::State state) noexcept {
            state == Connection::State::proving;
 }
 
+/// Whether an idle connection is of no use to this question: the last send needs one that has
+/// answered nothing yet, not even a probe. A peer that answers at all has an answer left for it.
+bool is_spent(const Connection& connection, const Inquiry& inquiry) noexcept {
+    return inquiry.has_one_send() && connection.answers() > 0 && connection.in_flight() == 0;
+}
+
 dns::ExtendedError extended(std::uint16_t code, const std::string& text) noexcept {
     return {.code = code,
             .text = {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}};
@@ -105,20 +111,20 @@ void Upstreams::dequeue(Inquiry& inquiry) noexcept {
         inquiry.queue_previous;
 }
 
-/// When a connection can take a question of this lane; max() where only an event can tell.
-TimePoint Upstreams::free_from(const Connection& connection, unsigned lane) noexcept {
-    if (connection.lane() != lane || !connection.has_room() ||
-        (lane > 0 && connection.in_flight() > 0)) {
+/// When a connection can take this question; max() where only an event can tell.
+TimePoint Upstreams::free_from(const Connection& connection, const Inquiry& inquiry) noexcept {
+    if (connection.lane() != inquiry.lane || !connection.has_room() ||
+        is_spent(connection, inquiry) || (inquiry.lane > 0 && connection.in_flight() > 0)) {
         return TimePoint::max();
     }
-    const bool rests = lane > 0 && connection.answers() > 0;
+    const bool rests = inquiry.lane > 0 && connection.answers() > 0;
     return rests ? connection.heard_at() + side_lane_rest : TimePoint::min();
 }
 
 Connection* Upstreams::pick(const Inquiry& inquiry) noexcept {
     Connection* best = nullptr;
     for (const auto& connection : connections_) {
-        if (free_from(*connection, inquiry.lane) <= turn_.now &&
+        if (free_from(*connection, inquiry) <= turn_.now &&
             (best == nullptr || connection->endpoint().rank() < best->endpoint().rank())) {
             best = connection.get();
         }
@@ -146,10 +152,13 @@ void Upstreams::hand_out(unsigned lane) noexcept {
     }
 }
 
+/// Of the connections that serve a lane, or will do so when they are idle.
 unsigned Upstreams::best_ready_rank(unsigned lane) const noexcept {
+    const Inquiry* first = lanes_[lane].first;
     unsigned best = no_rank;
     for (const auto& connection : connections_) {
-        if (connection->lane() == lane && connection->has_room()) {
+        if (connection->lane() == lane && connection->has_room() &&
+            !(first != nullptr && is_spent(*connection, *first))) {
             best = std::min(best, connection->endpoint().rank());
         }
     }
@@ -317,10 +326,15 @@ void Upstreams::on_ready(Connection& connection) noexcept {
     // The race is over for all that are not preferred to this one.
     connection.endpoint().set_good_at(turn_.now);
     for (const auto& other : connections_) {
-        if (other.get() != &connection && other->lane() == connection.lane() &&
-            is_attempt(other->state()) &&
-            other->endpoint().rank() >= connection.endpoint().rank()) {
-            other->close();
+        if (other.get() == &connection || other->lane() != connection.lane()) {
+            continue;
+        }
+        if (is_attempt(other->state())) {
+            if (other->endpoint().rank() >= connection.endpoint().rank()) {
+                other->close();
+            }
+        } else if (connection.lane() > 0 && other->in_flight() == 0) {
+            other->retire(); // a side lane has one connection
         }
     }
     if (!attempting(connection.lane())) {
@@ -433,7 +447,7 @@ void Upstreams::soonest(TimePoint& earliest) noexcept {
             return;
         }
         for (const auto& connection : connections_) {
-            earliest = std::min(earliest, free_from(*connection, lane));
+            earliest = std::min(earliest, free_from(*connection, *lanes_[lane].first));
         }
         const unsigned ready = best_ready_rank(lane);
         for (const auto& endpoint : endpoints_) {

@@ -12,6 +12,11 @@
 // Those that may be travel on in a side lane, of which there are a few: each has a connection of
 // its own that carries one question at a time. So a question that breaks connections soon travels
 // alone, and all the others get their answers (L80, L83, L84).
+//
+// A peer may also close a connection because it has answered enough on it (RFC 7766,
+// section 6.2.3), and a question may be on several of those at their ends. So its last send goes
+// over a connection that has answered nothing yet: if that one ends too, the question is to blame,
+// or a peer that answers nobody (C13, L34).
 
 #pragma once
 
@@ -83,7 +88,8 @@ class Upstreams {
     void make_endpoints();
     void enqueue(Inquiry& inquiry, bool in_front) noexcept;
     void dequeue(Inquiry& inquiry) noexcept;
-    [[nodiscard]] static TimePoint free_from(const Connection& connection, unsigned lane) noexcept;
+    [[nodiscard]] static TimePoint free_from(const Connection& connection,
+                                             const Inquiry& inquiry) noexcept;
     [[nodiscard]] Connection* pick(const Inquiry& inquiry) noexcept;
     void send(Connection& connection, Inquiry& inquiry) noexcept;
     void hand_out(unsigned lane) noexcept;

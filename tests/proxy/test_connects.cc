@@ -8,7 +8,10 @@
 #include "proxy/upstreams.hh"
 #include "unit.hh"
 
+#include <algorithm>
+#include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 
 using namespace std::chrono_literals;
@@ -149,6 +152,139 @@ void test_close_when_after_some_answers_then_nobody_waits(void** state) {
     assert_in_range(rig.count(Counter::upstream_connects), 200, 202); // all within no time
 }
 
+/// Takes the query for `name`, once it is there; fails the test when none comes.
+Asked asked_for(Rig& rig, Resolver& resolver, std::string_view name) {
+    const auto is_it = [name](const Asked& one) { return one.name == name; };
+    auto found = resolver.asked.end();
+    for (int i = 0; i < 20 && found == resolver.asked.end(); ++i) {
+        rig.pass(5ms); // the time that a side lane rests, among others
+        found = std::ranges::find_if(resolver.asked, is_it);
+    }
+    assert_true(found != resolver.asked.end());
+    Asked one = *found;
+    resolver.asked.erase(found);
+    return one;
+}
+
+/// Two questions of which each has lost the connection that both were on, and so is alone on one in
+/// a side lane.
+struct Pair {
+    Pair(Rig& rig, Resolver& resolver, const std::string& number)
+        : first{"first" + number + ".example"}, second{"second" + number + ".example"},
+          client{rig.udp_address()} {
+        client.send(query(first, 1));
+        client.send(query(second, 2));
+        const std::size_t lost = asked_for(rig, resolver, first).session;
+        assert_int_equal(asked_for(rig, resolver, second).session, lost);
+        resolver.close(lost);
+    }
+
+    std::string first;
+    std::string second;
+    UdpClient client;
+};
+
+void wait_for_answers(Rig& rig, const UdpClient& client, int count) {
+    for (int i = 0; i < count; ++i) {
+        Message answer;
+        assert_true(rig.until([&] { return !(answer = client.receive()).empty(); }));
+        assert_int_equal(rcode(answer), noerror);
+    }
+}
+
+// C13, L34: a server closes each connection after two answers. A question that was on two of them
+// at their ends has one send left, and is not to meet the end of a third one.
+void test_close_when_after_some_answers_then_the_last_send_goes_to_a_new_one(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& resolver = rig.add_upstream();
+    resolver.answers = false;
+    rig.open();
+    const Pair before{rig, resolver, "0"};
+    const Asked one = asked_for(rig, resolver, before.first);
+    const Asked two = asked_for(rig, resolver, before.second);
+    assert_int_not_equal(one.session, two.session);
+    resolver.answer(one);
+    resolver.answer(two);
+    wait_for_answers(rig, before.client, 2);
+
+    const Pair now{rig, resolver, "1"};
+    const Asked last = asked_for(rig, resolver, now.first);
+    const Asked excess = asked_for(rig, resolver, now.second);
+    assert_int_equal(last.session, one.session);
+    assert_int_equal(excess.session, two.session);
+    resolver.answer(last);
+    wait_for_answers(rig, now.client, 1);
+    // The connection on which `last` was answered is idle, and has no answer left.
+    resolver.close(excess.session);
+    const Asked again = asked_for(rig, resolver, now.second);
+    assert_int_equal(again.session, resolver.sessions() - 1);
+    assert_true(again.session > excess.session + 1);
+    resolver.answer(again);
+    wait_for_answers(rig, now.client, 1);
+    assert_int_equal(rig.count(Counter::failures), 0);
+    rig.pass(50ms);
+    assert_true(resolver.left_in_order(last.session)); // a side lane has one connection
+    assert_true(resolver.is_open(again.session));
+}
+
+// L32: with a silent peer each new connection must first answer a probe, and so has answered when
+// the question gets it. The one after that needs no probe.
+void test_silence_when_twice_then_the_last_send_is_made(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& resolver = rig.add_upstream();
+    resolver.answers = false;
+    rig.open();
+    const UdpClient client{rig.udp_address()};
+    client.send(query("a.example", 1));
+    assert_int_equal(asked_for(rig, resolver, "a.example").session, 0);
+    rig.pass(1s);
+    resolver.answer(asked_for(rig, resolver, ""));
+    assert_int_equal(asked_for(rig, resolver, "a.example").session, 1);
+    rig.pass(1s);
+    resolver.answer(asked_for(rig, resolver, ""));
+    const Asked last = asked_for(rig, resolver, "a.example");
+    assert_int_equal(last.session, 3);
+    resolver.answer(last);
+    wait_for_answers(rig, client, 1);
+    assert_int_equal(resolver.asked_in_all, 2 + dotproxy::max_sends); // with the probes
+    assert_int_equal(resolver.sessions(), 4);
+}
+
+// RFC 7766, section 6.2.3: however many answers a server gives on a connection, and with questions
+// behind the last of them.
+void test_close_when_questions_are_behind_the_last_answer_then_nothing_is_lost(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& resolver = rig.add_upstream();
+    resolver.answers = false;
+    rig.open();
+    const UdpClient client{rig.udp_address()};
+    std::map<std::size_t, std::size_t> answers; // of a session
+    for (std::size_t limit = 1; limit <= 6; ++limit) {
+        for (int turn = 0; turn < 12; ++turn) {
+            const std::string where = std::to_string(limit) + "-" + std::to_string(turn);
+            for (std::uint16_t i = 0; i < 8; ++i) {
+                client.send(query("n" + std::to_string(i) + "." + where + ".example", i));
+            }
+            int good = 0;
+            for (int steps = 0; steps < 1000 && !(good == 8 && rig.relay().idle()); ++steps) {
+                rig.pass(1ms);
+                for (const Asked& each : std::exchange(resolver.asked, {})) {
+                    if (++answers[each.session] <= limit) {
+                        resolver.answer(each);
+                    } else {
+                        resolver.close(each.session);
+                    }
+                }
+                for (Message one = client.receive(); !one.empty(); one = client.receive()) {
+                    good += rcode(one) == noerror ? 1 : 0;
+                }
+            }
+            assert_int_equal(good, 8);
+        }
+    }
+    assert_int_equal(rig.count(Counter::failures), 0);
+}
+
 /// Says with the answer that no more is to be asked here.
 void answer_the_last(Resolver& resolver) {
     const Asked one = resolver.take();
@@ -254,6 +390,14 @@ int main() {
             free_rig),
         cmocka_unit_test_setup_teardown(test_close_when_after_some_answers_then_nobody_waits,
                                         make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_close_when_after_some_answers_then_the_last_send_goes_to_a_new_one, make_rig,
+            free_rig),
+        cmocka_unit_test_setup_teardown(test_silence_when_twice_then_the_last_send_is_made,
+                                        make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_close_when_questions_are_behind_the_last_answer_then_nothing_is_lost, make_rig,
+            free_rig),
         cmocka_unit_test_setup_teardown(
             test_retire_when_just_connected_then_the_next_question_does_not_wait, make_rig,
             free_rig),
