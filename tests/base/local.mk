@@ -4,6 +4,7 @@ check_PROGRAMS += \
 	tests/base/test_chains \
 	tests/base/test_deadline \
 	tests/base/test_listener \
+	tests/base/test_listener_ipv6 \
 	tests/base/test_log \
 	tests/base/test_loop \
 	tests/base/test_siphash \
@@ -15,6 +16,7 @@ TESTS += \
 	tests/base/test_chains \
 	tests/base/test_deadline \
 	tests/base/test_listener \
+	tests/base/test_listener_ipv6 \
 	tests/base/test_log \
 	tests/base/test_loop \
 	tests/base/test_siphash \
@@ -31,6 +33,8 @@ tests_base_test_deadline_SOURCES = tests/base/test_deadline.cc tests/unit.hh
 tests_base_test_deadline_LDADD = $(CMOCKA_LIBS)
 tests_base_test_listener_SOURCES = tests/base/test_listener.cc tests/unit.hh
 tests_base_test_listener_LDADD = libbase.a $(CMOCKA_LIBS)
+tests_base_test_listener_ipv6_SOURCES = tests/base/test_listener_ipv6.cc tests/ipv6.hh tests/unit.hh
+tests_base_test_listener_ipv6_LDADD = libbase.a $(CMOCKA_LIBS)
 tests_base_test_log_SOURCES = tests/base/test_log.cc tests/unit.hh
 tests_base_test_log_LDADD = libbase.a $(CMOCKA_LIBS)
 tests_base_test_loop_SOURCES = tests/base/test_loop.cc tests/unit.hh

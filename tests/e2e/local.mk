@@ -17,6 +17,7 @@ EXTRA_DIST += $(e2e_tests) \
 	tests/e2e/harness/client_hello.py \
 	tests/e2e/harness/configuration.py \
 	tests/e2e/harness/inject.py \
+	tests/e2e/harness/ipv6.py \
 	tests/e2e/harness/load.py \
 	tests/e2e/harness/process.py \
 	tests/e2e/harness/refusal.py \

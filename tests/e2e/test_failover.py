@@ -13,6 +13,7 @@ import pytest
 from harness import wire
 from harness.blackhole import Blackhole
 from harness.client import TcpClient, ask, udp
+from harness.ipv6 import needs_ipv6
 from harness.load import Load, flood
 from harness.upstream import CLOSE_NOTIFY, FIN, RESET
 from harness.waiting import free_port, wait_for
@@ -314,6 +315,7 @@ def test_a_stalled_first_upstream_does_not_eat_the_patience(start, serve, blackh
         assert time.monotonic() - began < 0.5
 
 
+@needs_ipv6
 @pytest.mark.parametrize("first", ["dead", "blackhole"])
 def test_addresses_of_one_upstream_are_raced(start, serve, first):
     """Several addresses, IPv4 and IPv6: one that does not answer costs no patience."""
@@ -332,6 +334,7 @@ def test_addresses_of_one_upstream_are_raced(start, serve, first):
         assert time.monotonic() - began < 1
 
 
+@needs_ipv6
 @pytest.mark.parametrize("fault", ["refused", "silent"])
 @pytest.mark.parametrize("good", ["127.0.0.1", "::1"])
 def test_address_families_are_raced(start, serve, fault, good):

@@ -11,6 +11,7 @@ import pytest
 
 from harness import wire
 from harness.client import ask, tcp
+from harness.ipv6 import needs_ipv6
 from harness.load import Load
 from harness.waiting import free_port, wait_for
 
@@ -85,6 +86,7 @@ def test_kdig_is_answered(proxy):
         assert client("kdig", proxy, "+short", "www.example", "A", *arguments) == "192.0.2.80\n"
 
 
+@needs_ipv6
 def test_ipv6_clients_are_answered(start, resolver):
     proxy = start(resolver, listen=[("::1", free_port())])
     for transport in ("+notcp", "+tcp"):

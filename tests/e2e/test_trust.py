@@ -16,6 +16,7 @@ from harness import wire
 from harness.certificates import CLIENT_AUTH, DAY, Authority, weak_key
 from harness.client import ask, udp
 from harness.client_hello import ClientHello
+from harness.ipv6 import needs_ipv6
 from harness.upstream import CLOSE_NOTIFY
 from harness.waiting import wait_for
 
@@ -67,7 +68,8 @@ GOOD = {
 }
 
 
-@pytest.mark.parametrize("case", GOOD)
+@pytest.mark.parametrize("case", [
+    pytest.param(case, marks=needs_ipv6 if "IPv6" in case else ()) for case in GOOD])
 def test_a_good_certificate_is_trusted(face, authority, case):
     """C63, C64, L41"""
     how, name = GOOD[case]

@@ -24,6 +24,7 @@ proxy_tests = \
 	tests/proxy/test_tcp_intake \
 	tests/proxy/test_tcp_readers \
 	tests/proxy/test_udp_front \
+	tests/proxy/test_udp_front_ipv6 \
 	tests/proxy/test_upstreams
 check_PROGRAMS += $(proxy_tests)
 TESTS += $(proxy_tests)
@@ -67,7 +68,11 @@ tests_proxy_test_tcp_intake_SOURCES = tests/proxy/test_tcp_intake.cc tests/dns/m
 tests_proxy_test_tcp_intake_LDADD = $(proxy_test_rig)
 tests_proxy_test_tcp_readers_SOURCES = tests/proxy/test_tcp_readers.cc tests/dns/messages.hh tests/unit.hh
 tests_proxy_test_tcp_readers_LDADD = $(proxy_test_rig)
-tests_proxy_test_udp_front_SOURCES = tests/proxy/test_udp_front.cc tests/dns/messages.hh tests/unit.hh
+tests_proxy_test_udp_front_SOURCES = tests/proxy/test_udp_front.cc tests/proxy/wildcard.hh \
+	tests/dns/messages.hh tests/unit.hh
 tests_proxy_test_udp_front_LDADD = $(proxy_test_rig)
+tests_proxy_test_udp_front_ipv6_SOURCES = tests/proxy/test_udp_front_ipv6.cc \
+	tests/proxy/wildcard.hh tests/ipv6.hh tests/unit.hh
+tests_proxy_test_udp_front_ipv6_LDADD = $(proxy_test_rig)
 tests_proxy_test_upstreams_SOURCES = tests/proxy/test_upstreams.cc tests/dns/messages.hh tests/unit.hh
 tests_proxy_test_upstreams_LDADD = $(proxy_test_rig)

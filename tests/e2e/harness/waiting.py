@@ -7,6 +7,8 @@ import random
 import socket
 import time
 
+from .ipv6 import NOT_HERE, family_of
+
 # What a correct program does at once may still take this long on a machine that is busy with
 # other things, or under a sanitizer. It bounds failures; no test that passes lasts so long.
 PATIENCE = 20.0
@@ -39,10 +41,9 @@ def free_port(addresses=("127.0.0.1", "::1")):
 
 
 def _is_free(address, kind, port):
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, kind) as probe:
-        try:
+    try:
+        with socket.socket(family_of(address), kind) as probe:
             probe.bind((address, port))
-        except OSError:
-            return False
+    except OSError as problem:
+        return problem.errno in NOT_HERE
     return True

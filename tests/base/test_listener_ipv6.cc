@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "base/listener.hh"
+
+#include "ipv6.hh"
+#include "unit.hh"
+
+#include <cstdio>
+#include <netinet/in.h>
+#include <utility>
+
+using dotproxy::Address;
+using dotproxy::adopt_listener;
+using dotproxy::Fd;
+using dotproxy::Listener;
+using dotproxy::open_listener;
+using dotproxy::Protocol;
+
+namespace {
+
+Address parse(const char* literal) {
+    return *Address::parse(literal, 0);
+}
+
+int option(const Fd& socket, int level, int name) {
+    int value = -1;
+    socklen_t size = sizeof value;
+    assert_int_equal(::getsockopt(socket.get(), level, name, &value, &size), 0);
+    return value;
+}
+
+void test_open_udp_when_wildcard_then_told_which_address_was_asked(void** /*state*/) {
+    const Listener wildcard = open_listener(Protocol::udp, parse("::"));
+    assert_int_equal(option(wildcard.socket, IPPROTO_IPV6, IPV6_RECVPKTINFO), 1);
+    const Listener bound = open_listener(Protocol::udp, parse("::1"));
+    assert_int_equal(option(bound.socket, IPPROTO_IPV6, IPV6_RECVPKTINFO), 0);
+}
+
+// C38
+void test_open_udp_then_answers_do_not_probe_the_path(void** /*state*/) {
+    const Listener listener = open_listener(Protocol::udp, parse("::1"));
+    assert_int_equal(option(listener.socket, IPPROTO_IPV6, IPV6_MTU_DISCOVER), IPV6_PMTUDISC_OMIT);
+}
+
+void test_adopt_tcp_then_its_address_is_known(void** /*state*/) {
+    const Address address = parse("::1");
+    Fd socket{::socket(address.family(), SOCK_STREAM, 0)};
+    assert_int_equal(::bind(socket.get(), address.data(), address.size()), 0);
+    assert_int_equal(::listen(socket.get(), 1), 0);
+    const Listener listener = adopt_listener(std::move(socket));
+    assert_true(listener.protocol == Protocol::tcp);
+    assert_int_not_equal(listener.address.port(), 0);
+    assert_true(listener.address == *Address::parse("::1", listener.address.port()));
+}
+
+} // namespace
+
+int main() {
+    if (!has_ipv6()) {
+        std::puts(no_ipv6);
+        return 0;
+    }
+    const CMUnitTest tests[] = {
+        cmocka_unit_test(test_open_udp_when_wildcard_then_told_which_address_was_asked),
+        cmocka_unit_test(test_open_udp_then_answers_do_not_probe_the_path),
+        cmocka_unit_test(test_adopt_tcp_then_its_address_is_known),
+    };
+    return cmocka_run_group_tests_name("base/listener of IPv6", tests, nullptr, nullptr);
+}
