@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
 #
-# The package in a guest without systemd: what the init script does, and what its exit status says, by
-# the rules of the LSB ("System Initialization", Init Script Actions). Run as PID 1's child, or where
-# nothing is PID 1.
+# The package in a guest without systemd: what the init script does, and what its exit status says,
+# by the rules of the LSB ("System Initialization", Init Script Actions). Run as PID 1's child, or
+# where nothing is PID 1.
 # shellcheck shell=bash
 
 set -uo pipefail
@@ -21,8 +21,8 @@ logged=/var/log/daemon.log
 
 # Everything but what dpkg, apt and the log keep for themselves.
 list_files() {
-    find /etc /run /tmp /usr /var -xdev \( -path /var/lib/dpkg -o -path /var/cache -o -path /var/log \
-        -o -path /var/lib/apt -o -path '/tmp/*' -o -path '/run/syslog*' \) -prune -o -print | sort
+    find /etc /run /tmp /usr /var -xdev \( -path /var/lib/dpkg -o -path /var/cache \
+        -o -path /var/log -o -path /var/lib/apt -o -path '/tmp/*' -o -path '/run/syslog*' \) -prune -o -print | sort
 }
 
 master() { cat $pid_file; }
@@ -71,6 +71,26 @@ nothing_of_roots() {
             END { exit bad }' "/proc/$pid/status" || return 1
     done
 }
+# workers_have FIELD VALUE: in /proc/PID/status, each of them.
+workers_have() {
+    local pid
+    for pid in $(workers); do
+        grep -qx "$1:[[:space:]]*$2" "/proc/$pid/status" || { cat "/proc/$pid/status" && return 1; }
+    done
+}
+cannot_gain() {
+    local pid
+    for pid in $(pgrep -x dotproxy); do
+        grep -qx 'NoNewPrivs:[[:space:]]1' "/proc/$pid/status" &&
+            grep -qx 'CapBnd:[[:space:]]0*' "/proc/$pid/status" || return 1
+    done
+}
+as_anybody() { setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
+# What logcheck would mail of all that was logged so far.
+for_logcheck() {
+    grep ' dotproxy' $logged >/tmp/lines || return 2
+    grep -vE -f /etc/logcheck/ignore.d.server/dotproxy /tmp/lines
+}
 reloads() {
     local master_before workers_before
     master_before=$(master) workers_before=$(workers)
@@ -84,6 +104,10 @@ restarts() {
 }
 # untouched MASTER WORKERS: still the same processes.
 untouched() { [ "$(master)" = "$1" ] && [ "$(workers)" = "$2" ] && answers +notcp; }
+is_off_after_upgrade() {
+    apt-get -q -y --allow-downgrades install /mnt/dotproxy-older.deb &&
+        apt-get -q -y install /mnt/dotproxy.deb && $script stop && fails has_rc_links
+}
 restart_syslogd() {
     /etc/init.d/inetutils-syslogd restart >/dev/null && within 20 test -S /dev/log
 }
@@ -109,6 +133,8 @@ check "it serves at once, with the shipped configuration" gives 0 $script status
 check "it starts and stops with the machine" has_rc_links
 check "the pid file is root's and names the master of a worker for each CPU" pid_file_is_the_master
 check "no process has anything of root's" nothing_of_roots
+check "and none can have anything of anybody's" cannot_gain
+check "each worker has a filter of system calls" workers_have Seccomp 2
 point_at_upstream 127.0.0.1
 check "reload replaces the workers and keeps the master" reloads reload
 check "it answers over UDP" answers +notcp
@@ -117,13 +143,17 @@ check "it answers over IPv6" answers -6 @::1
 
 # Its words
 check "what it says is in the system's log" within 20 grep -q 'dotproxy\[' $logged
+check "of which logcheck tells nothing" gives 1 for_logcheck
 check "the system's log is started anew" restart_syslogd
 : >$logged
 check "and hears of the next reload" reloads reload
 check "in the new log" within 20 grep -q 'dotproxy\[' $logged
+check "of which it tells nothing either" gives 1 for_logcheck
 
 # While it runs
 check "status is 0" gives 0 $script status
+check "whoever asks" gives 0 as_anybody $script status
+check "nobody but root restarts it: 4" gives 4 as_anybody $script restart
 check "a second start succeeds" gives 0 $script start
 check "and starts nothing" pid_file_is_the_master
 check "force-reload keeps the master" reloads force-reload
@@ -140,6 +170,7 @@ echo 'workers = "many";' >>$configuration
 line="$configuration:$(wc -l <$configuration)"
 before=$(master) workers_before=$(workers)
 check "a mistake in the file: reload fails and says where" complains "$line" $script reload
+check "with status 6" gives 6 $script reload
 check "so does restart" complains "$line" $script restart
 check "so does try-restart" complains "$line" $script try-restart
 check "and nothing has happened to the processes" untouched "$before" "$workers_before"
@@ -158,6 +189,7 @@ check "stop succeeds" gives 0 $script stop
 check "try-restart succeeds" gives 0 $script try-restart
 check "and starts nothing" fails runs
 check "reload is 7" gives 7 $script reload
+check "status is 3, whoever asks" gives 3 as_anybody $script status
 check "restart starts it" gives 0 $script restart
 check "and it answers" answers
 
@@ -169,6 +201,7 @@ check "start starts it" gives 0 $script start
 check "and it answers" answers
 kill -KILL "$(workers | head -n 1)"
 check "a worker that was killed is replaced" within 20 pid_file_is_the_master
+check "which logcheck tells" gives 0 for_logcheck
 
 # Other versions
 check "the version before it is installed instead" apt-get -q -y --allow-downgrades install \
@@ -185,6 +218,9 @@ check "restarts it" test "$(master)" != "$before"
 check "with the settings" test "$(workers | wc -l)" -eq 1
 check "and it answers" answers
 check "stopped" gives 0 $script stop
+check "switched off by the administrator" update-rc.d dotproxy disable
+check "it stays so over an upgrade" is_off_after_upgrade
+check "and is switched on again" update-rc.d dotproxy enable
 check "the machine's way into runlevel 2" env RUNLEVEL=2 PREVLEVEL=N /etc/init.d/rc 2
 check "starts it" gives 0 $script status
 
