@@ -41,8 +41,8 @@ new_service() {
     is_active && differ "$(master)" "$1" && equal "$(property NRestarts)" "$2"
 }
 
-# Sets $since, from where on said() reads the journal. Not a cursor: systemd 252 passes over the first
-# line after it when it is asked for some lines only.
+# Sets $since, from where on said() reads the journal. Not a cursor: systemd 252 passes over the
+# first line after it when it is asked for some lines only.
 mark_journal() {
     journalctl --sync
     since=$(date '+%F %T.%6N')
@@ -52,6 +52,14 @@ mark_journal() {
 said() {
     journalctl -q -u dotproxy -p "$1" -o cat --since="$since" >/tmp/said
     grep -q -e "$2" /tmp/said || { cat /tmp/said && return 1; }
+}
+
+# What logcheck would mail of what was logged since mark_journal.
+for_logcheck() {
+    journalctl --sync
+    journalctl -q -o short -t dotproxy -t dotproxyctl --since="$since" >/tmp/lines
+    [ -s /tmp/lines ] || return 2
+    grep -vE -f /etc/logcheck/ignore.d.server/dotproxy /tmp/lines
 }
 
 # in_drop_in LINE...: a drop-in of that content, in force from the next start on.
@@ -76,8 +84,8 @@ load_begins() {
             ((number % 4 != 0)) || echo "dotproxy.example A"
         done >/tmp/questions
     fi
-    dnsperf -s 127.0.0.1 -p "${2:-5300}" -d /tmp/questions -m "${1:-udp}" -c 8 -Q 200 -l 300 -S 0.5 \
-        >/tmp/load.out 2>&1 &
+    dnsperf -s 127.0.0.1 -p "${2:-5300}" -d /tmp/questions -m "${1:-udp}" -c 8 -Q 200 -l 300 \
+        -S 0.5 >/tmp/load.out 2>&1 &
     load=$!
     load_goes_on
 }
@@ -100,7 +108,8 @@ load_ends() {
     wait "$load"
     asked_under_load=$(load_number 'Queries sent')
     lost_under_load=$(load_number 'Queries lost')
-    bad_under_load=$(($(load_number 'Queries completed') - $(load_number 'Response codes: *NOERROR')))
+    bad_under_load=$(($(load_number 'Queries completed') -
+        $(load_number 'Response codes: *NOERROR')))
     # What was asked for last is not there any more in a cache that was emptied.
     answers
 }
@@ -129,6 +138,8 @@ cached() { dotproxyctl cache | sed -n 's/^cache_entries //p'; }
 
 cached_at_least() { [ "$(cached)" -ge "$1" ] || { echo "$(cached), not $1" && return 1; }; }
 
+listens() { ss -Htuln "sport = :$1" | grep .; }
+
 # files_now: every file that a package could leave behind. Whatever runs here writes some of them;
 # dpkg and apt keep records of every package, and users stay. debhelper's part of the purge removes
 # /etc/apparmor.d/disable when nothing is in it.
@@ -136,6 +147,6 @@ files_now() {
     find /etc /var /run /usr -xdev \
         \( -path /var/log -o -path /var/cache -o -path /var/lib/apt -o -path /run/log \
         -o -path /run/udev -o -path /run/systemd -o -path /etc/unbound/dotproxy-test \) -prune \
-        -o -print | grep -v -e '^/var/lib/dpkg/[a-z-]*$' -e '^/etc/[a-z]*-$' -e "^${upstream_ca%.pem}" \
-        -e '^/etc/apparmor.d/disable$' | sort
+        -o -print | grep -v -e '^/var/lib/dpkg/[a-z-]*$' -e '^/etc/[a-z]*-$' \
+        -e "^${upstream_ca%.pem}" -e '^/etc/apparmor.d/disable$' -e '^/run/ufw.lock$' | sort
 }

@@ -2,8 +2,8 @@
 # Copyright the dotproxy authors
 #
 # Every command of README.Debian, and every file in examples/, on a machine in a network that has a
-# resolver of its own: each way to make the machine use dotproxy leads all questions there, leads none
-# past it when it is stopped, and is gone when undone.
+# resolver of its own: each way to make the machine use dotproxy leads all questions there, leads
+# none past it when it is stopped, and is gone when undone.
 # shellcheck shell=bash
 
 set -uo pipefail
@@ -37,8 +37,8 @@ uses_nobody() { [ -z "$(RES_OPTIONS='timeout:2 attempts:1' new_address)" ]; }
 is_as_before=uses_the_network
 in_use=:
 
-# leads_to_dotproxy WHAT TEXT SERVICE...: does what README.Debian says after that text, sees the effect,
-# also while the services are stopped, and undoes it.
+# leads_to_dotproxy WHAT TEXT SERVICE...: does what README.Debian says after that text, sees the
+# effect, also while the services are stopped, and undoes it.
 leads_to_dotproxy() {
     local what=$1 text=$2
     shift 2
@@ -57,7 +57,7 @@ is_undone() {
 }
 
 serves() { dig "@$1" -p "$2" +time=3 +tries=2 dotproxy.example A | grep -q '192\.0\.2\.1$'; }
-listens() { ss -Hln "sport = :$1" | grep -q .; }
+listens() { ss -Htuln "sport = :$1" | grep -q .; }
 edit_configuration() { sed -i "$@" /etc/dotproxy.conf; }
 
 first_steps() {
@@ -99,7 +99,8 @@ systemd_resolved() {
     rm -f /etc/resolv.conf
 }
 keeps_domains() {
-    resolvectl domain lan0 lan.example && [ "$(address_of "host-$RANDOM.lan.example")" = $lan_answer ]
+    resolvectl domain lan0 lan.example &&
+        [ "$(address_of "host-$RANDOM.lan.example")" = $lan_answer ]
 }
 
 port_53() {
@@ -138,7 +139,8 @@ resolv_conf() {
     is_undone resolv.conf "$text"
 }
 
-# dhcp_client COMMAND FILE LINE: one that writes /etc/resolv.conf until its configuration says otherwise.
+# dhcp_client COMMAND FILE LINE: one that writes /etc/resolv.conf until its configuration says
+# otherwise.
 dhcp_client() {
     cp /etc/resolv.conf before
     ip address flush dev lan0

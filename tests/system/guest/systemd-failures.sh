@@ -14,6 +14,7 @@ check_killed_workers() {
         kill -"$signal" "$victim"
         check "a worker killed by SIG$signal is replaced" within 20 all_new "$victim"
         check "the journal has it as an error" within 10 said err "(pid $victim) was killed by"
+        check "and logcheck tells it" for_logcheck
     done
     load_ends
     check "the master is the same" master_is "$old_master"
@@ -78,8 +79,8 @@ check_watchdog() {
     check "what was cached is remembered" remembers
 }
 
-# A master with one worker has one descriptor to spare when that has died: too few for the channel to
-# another one, enough for a notification.
+# A master with one worker has one descriptor to spare when that has died: too few for the channel
+# to another one, enough for a notification.
 allow_no_worker() {
     local pid limit=0
     pid=$(master)

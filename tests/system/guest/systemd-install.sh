@@ -52,6 +52,17 @@ has_no_capability() {
     done
 }
 
+filters() { sed -n 's/^Seccomp_filters:[[:space:]]*//p' "/proc/$1/status"; }
+
+# Whether each worker has one beside those that the service gave them all.
+workers_have_filter() {
+    local pid common
+    common=$(filters "$(master)")
+    for pid in $(workers); do
+        [ "$(filters "$pid")" -gt "$common" ] || return 1
+    done
+}
+
 users_are_its_own() {
     local pid
     for pid in $(master) $(workers); do
@@ -83,6 +94,7 @@ check_sandbox() {
     check "and of no other group" status_has "^Groups:[[:space:]]($(id -g _dotproxy) ?)?$"
     check "no new privileges" status_has '^NoNewPrivs:[[:space:]]1$'
     check "system calls are filtered" status_has '^Seccomp:[[:space:]]2$'
+    check "by workers with a filter of their own" workers_have_filter
     check "no capability in any set" has_no_capability
     check "users of their own" users_are_its_own
     check "/usr is read-only" sees_read_only /usr
@@ -98,5 +110,6 @@ check_sandbox() {
 }
 
 exposure() {
-    systemd-analyze security --no-pager dotproxy | sed -n 's/.*Overall exposure level[^:]*: \([0-9.]*\).*/\1/p'
+    systemd-analyze security --no-pager dotproxy |
+        sed -n 's/.*Overall exposure level[^:]*: \([0-9.]*\).*/\1/p'
 }

@@ -10,6 +10,8 @@ check_port_53() {
 }
 
 # As the unit's own comment says.
+enable_socket_unit() { systemctl stop dotproxy && systemctl enable -q --now dotproxy.socket; }
+
 check_socket_unit() {
     local turn old_master
     systemctl stop dotproxy

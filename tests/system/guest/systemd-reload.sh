@@ -6,6 +6,7 @@
 
 check_reloads() {
     local transport old_master old_workers entries turn
+    mark_journal
     for transport in udp tcp; do
         old_master=$(master)
         old_workers=$(workers)
@@ -21,7 +22,9 @@ check_reloads() {
         check "no question over $transport was lost" lost_at_most 0
         check "what was cached is kept" cached_at_least "$entries"
     done
-    check "and is used" remembers
+    check "the journal has the reloads" within 10 said notice 'reloaded: serving with'
+    check "of which logcheck tells nothing" gives 1 for_logcheck
+    check "what was cached is used" remembers
 }
 
 # refused TEXT PATTERN: a reload with the configuration as it is now.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
 #
-# Sourced by guest/systemd.sh: another version, the removal and the purge, and what the journal has in
-# the end.
+# Sourced by guest/systemd.sh: another version, the removal and the purge, and what the journal has
+# in the end.
 # shellcheck shell=bash disable=SC2154 # guest/upstream.sh has what is not assigned here
 
 previous=/tmp/previous.deb
@@ -20,7 +20,9 @@ make_previous() {
 # apt-get without a question: what the administrator changed stays.
 apt_get() { apt-get -q -y -o Dpkg::Options::=--force-confold "$@"; }
 
-is_installed() { equal "$(dpkg-query -W -f '${Status} ${Version}' dotproxy)" "install ok installed $1"; }
+is_installed() {
+    equal "$(dpkg-query -W -f '${Status} ${Version}' dotproxy)" "install ok installed $1"
+}
 
 is_removed() { [[ $(dpkg-query -W -f '${Status}' dotproxy 2>&1) == *" $1" ]]; }
 
@@ -38,6 +40,7 @@ check_upgrades() {
     check "it runs anew" differ "$(master)" "$old_master"
     check "and answers" answers
 
+    in_drop_in '[Service]' 'Nice=5'
     old_master=$(master)
     old_workers=$(workers)
     load_begins
@@ -54,6 +57,17 @@ check_upgrades() {
     check "the settings are kept" equal "$(sha256sum </etc/dotproxy.conf)" "$settings"
     check "the new defaults lie beside them" grep -q 'max_stale = "1d"' /etc/dotproxy.conf.dpkg-dist
     check "systemd has read the unit" equal "$(property NeedDaemonReload)" no
+    check "the administrator's drop-in is in force" equal "$(niceness)" 5
+    no_drop_in
+
+    enable_socket_unit && systemctl start dotproxy && load_begins udp 53
+    check "an upgrade with port 53 by dotproxy.socket" reinstall_both
+    load_ends
+    check "loses no question" lost_at_most 0
+    check "and leaves that as it was" equal \
+        "$(systemctl is-enabled dotproxy.socket) $(systemctl is-active dotproxy.socket)" \
+        'enabled active'
+    systemctl disable -q --now dotproxy.socket
 
     systemctl disable -q --now dotproxy
     check "an upgrade of a service that is disabled" reinstall_both
@@ -62,6 +76,8 @@ check_upgrades() {
     systemctl enable -q --now dotproxy
     check "which can be changed" answers
 }
+
+niceness() { ps -o ni= -p "$(master)" | tr -d ' '; }
 
 reinstall_both() {
     apt_get install --allow-downgrades $previous && apt_get install "$(package)"
@@ -85,7 +101,12 @@ is_short() { [ "$(wc -l <"$1")" -le "$2" ] || { sort "$1" | uniq -c | sort -rn &
 check_removal() {
     local settings
     settings=$(sha256sum </etc/dotproxy.conf)
-    check "the package is removed" apt_get remove dotproxy
+    # Who asks there would start what was stopped.
+    enable_socket_unit && load_begins udp 53
+    check "port 53 is dotproxy's by dotproxy.socket" listens 53
+    check "the package is removed, while port 53 is asked" apt_get remove dotproxy
+    kill "$load"
+    check "nobody listens there" fails listens 53
     check "dpkg knows that its settings stay" is_removed config-files
     check "no process is left" fails pgrep -u _dotproxy
     check "the settings are kept" equal "$(sha256sum </etc/dotproxy.conf)" "$settings"

@@ -31,6 +31,8 @@ check_port_53
 check_upgrades
 check_journal
 check_removal
-no_unit_failed() { [ -z "$(systemctl --failed --no-legend)" ] || { systemctl --failed && return 1; }; }
+no_unit_failed() {
+    [ -z "$(systemctl --failed --no-legend)" ] || { systemctl --failed && return 1; }
+}
 check "no unit has failed" no_unit_failed
 finish
