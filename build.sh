@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
 #
-# From a fresh clone on Debian to a running dotproxy, to its tests, to a package. It installs what is
-# missing through apt, builds under build/ and leaves the rest of the system alone.
+# From a fresh clone on Debian to a running dotproxy, to its tests, to a package. It installs what
+# is missing through apt, builds under build/ and leaves the rest of the system alone.
 
 set -euo pipefail
 
@@ -188,7 +188,7 @@ public_resolver_proves_itself() {
     done | grep -q yes
 }
 
-# wait_for_port ADDRESS PORT PID: until the process listens there; fails when it ends, or after 10 s.
+# wait_for_port ADDRESS PORT PID: until the process listens there; fails when it ends, or in 10 s.
 wait_for_port() {
     local end=$((SECONDS + 10))
     until listens "$1" "$2"; do
@@ -489,7 +489,7 @@ bench() {
 deb() {
     local version source
     install_build_dependencies
-    build build
+    configure_in build
     version=$(sed -n 's/^AC_INIT(\[dotproxy\], \[\(.*\)\])$/\1/p' configure.ac)
     source=build/deb/dotproxy-$version
     rm -rf build/deb

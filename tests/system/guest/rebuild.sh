@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
 #
-# Builds the source package in /mnt, and puts what comes of it into /mnt/again. Everything is unlike
-# what build-package.sh has: user, host name, directory, home, clock, time zone, language, mode of new
-# files, number of jobs, and the order of files in directories.
+# Builds the source package in /mnt by its ./build.sh deb, and puts what comes of it into
+# /mnt/again. Everything is unlike what build-package.sh has: user, host name, directory, home,
+# clock, time zone, language, mode of new files, number of jobs, and the order of files in
+# directories.
 
 set -euo pipefail
 
@@ -21,10 +22,13 @@ cd $directory
 dpkg-source -x /mnt/*.dsc sorted
 mkdir source
 # What is extracted last is what a directory of the kind that this root is in shows first.
-(cd sorted && find . -print0 | LC_ALL=C sort -z | tar -c --no-recursion --null -T -) | tar -C source -x
+(cd sorted && find . -print0 | LC_ALL=C sort -z | tar -c --no-recursion --null -T -) |
+    tar -C source -x
 rm -r sorted
-cp /mnt/*.orig.tar.gz .
 cd source
+cp /mnt/build.sh . # which no tarball has
 umask 0002 # of files that are made from here on; those of the source come in the source package
-faketime -f +500d dpkg-buildpackage -us -uc
-cp ../*.deb ../*.dsc ../*.debian.tar.xz /mnt/again/
+# Files keep their times, which the tarball has from one of them.
+NO_FAKE_STAT=1 faketime -f +500d ./build.sh deb
+cd build/deb
+cp ./*.deb ./*.dsc ./*.tar.* /mnt/again/
