@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
 #
-# roots.sh KIND: prints the directory of a root file system of Debian, and makes it first where there
-# is none. They are kept from run to run, below $DOTPROXY_TEST_ROOTS or /var/cache/dotproxy-tests, and
-# made anew when their description here, or what the package needs to be built, changes. Nobody writes
-# into them.
+# roots.sh KIND: prints the directory of a root file system of Debian, and makes it first where
+# there is none. They are kept from run to run, below $DOTPROXY_TEST_ROOTS or
+# /var/cache/dotproxy-tests, and made anew when their description here, or what the package needs to
+# be built, changes. Nobody writes into them.
 #
 #   build-12, build-13      what it takes to build the package and to check it
 #   system-12, system-13    a machine with systemd, with clients and resolvers to test with
@@ -19,6 +19,7 @@ set -euo pipefail
 
 kind=$1
 here=$(cd "$(dirname "$0")" && pwd)
+export control
 control=$(cd "$here/../.." && pwd)/debian/control
 store=${DOTPROXY_TEST_ROOTS:-/var/cache/dotproxy-tests}
 
@@ -35,25 +36,27 @@ variant=apt
 case $kind in
 build-*)
     include=build-essential,blhc,devscripts,fakeroot,faketime,lintian
-    # shellcheck disable=SC2016 # $1 is mmdebstrap's
+    # shellcheck disable=SC2016 # $1 is mmdebstrap's, which hands $control on
     hooks+=('mkdir -p "$1/tmp/source/debian"'
-        "cp '$control' \"\$1/tmp/source/debian/control\""
+        'cp "$control" "$1/tmp/source/debian/control"'
         'chroot "$1" apt-get -q -y --no-install-recommends build-dep /tmp/source'
         'rm -r "$1/tmp/source"')
     ;;
 system-*)
     include=systemd-sysv,dbus,apparmor,autopkgtest,bash-completion,dhcpcd-base,dnsmasq,dpkg-dev
     include+=,dpkg-repack,file,isc-dhcp-client,libcap2-bin,network-manager,strace,systemd-resolved
-    include+=,util-linux-extra,$in_guests
-    # They come with a service each that wants port 53, or the machine's resolv.conf.
+    include+=,ufw,util-linux-extra,$in_guests
+    # They come with a service each that wants port 53, the machine's resolv.conf, or its firewall.
     # shellcheck disable=SC2016
-    hooks+=('for unit in dnsmasq NetworkManager NetworkManager-wait-online systemd-resolved unbound; do
+    hooks+=('for unit in dnsmasq NetworkManager NetworkManager-wait-online systemd-resolved ufw \
+            unbound; do
         ln -sf /dev/null "$1/etc/systemd/system/$unit.service"; done'
         'rm -f "$1/etc/resolv.conf"; echo "nameserver 127.0.0.1" >"$1/etc/resolv.conf"'
         'ln -sf /dev/null "$1/etc/systemd/system/systemd-networkd-wait-online.service"')
     ;;
 sysv-*)
-    include=sysvinit-core,sysv-rc,orphan-sysvinit-scripts,systemd-standalone-sysusers,inetutils-syslogd,$in_guests
+    include=sysvinit-core,sysv-rc,orphan-sysvinit-scripts,systemd-standalone-sysusers
+    include+=,inetutils-syslogd,$in_guests
     # shellcheck disable=SC2016
     hooks+=('for link in "$1"/etc/rc?.d/*unbound; do rm -f "$link"; done')
     ;;
@@ -97,7 +100,8 @@ else
     [ $variant != minbase ] || target=$new/root.tar.gz
     mmdebstrap --quiet --mode=root --variant=$variant --aptopt='Acquire::Languages "none"' \
         --dpkgopt='path-exclude=/usr/share/locale/*' ${include:+--include="$include"} \
-        "${first[@]/#/--essential-hook=}" "${hooks[@]/#/--customize-hook=}" "$suite" "$target" "${sources[@]}" >&2
+        "${first[@]/#/--essential-hook=}" "${hooks[@]/#/--customize-hook=}" \
+        "$suite" "$target" "${sources[@]}" >&2
     if [ $variant = minbase ]; then
         mkdir "$new/root"
         mv "$target" "$new/root/"

@@ -51,6 +51,16 @@ completions_load() {
         done'
 }
 
+# Of what ufw would do by README.Debian. It looks at a firewall that this kernel need not have.
+ufw_lets_clients_in() {
+    ufw --dry-run allow from 192.0.2.0/24 to any app dotproxy | tee /tmp/rules
+    for port in 53 5300; do
+        for protocol in udp tcp; do
+            grep -qE -- "-p $protocol .*--dport(s)? $port " /tmp/rules || return 1
+        done
+    done
+}
+
 # Nothing starts it where no init runs.
 printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
@@ -59,7 +69,9 @@ check 'its user is there, without a home or a shell' grep -E \
     '^_dotproxy:[^:]*:[0-9]+:[0-9]+:[^:]*:/nonexistent:/usr/sbin/nologin$' /etc/passwd
 check 'the configuration is good' dotproxy -t
 check 'the units are good' verified
-check 'the unit with each of the examples is good' with privileged-port.conf verified
+for name in privileged-port.conf upstream-allow-list.conf; do
+    check "the unit with $name is good" with $name verified
+done
 score=$(exposure)
 check "the unit's exposure is $score, and $most at most" \
     systemd-analyze security --offline=true --no-pager --threshold="${most/./}" dotproxy.service
@@ -67,6 +79,8 @@ echo "# with privileged-port.conf $(with privileged-port.conf exposure)," \
     "with upstream-allow-list.conf $(with upstream-allow-list.conf exposure)"
 check 'the AppArmor profile is good' profile_is_good
 check 'bash finds the completions' completions_load
+check 'ufw knows it by its name' ufw app info dotproxy
+check 'and lets clients in' ufw_lets_clients_in
 check 'it is purged' dpkg -P dotproxy
 check 'and leaves nothing' fails sh -c 'find / -xdev -name "*dotproxy*" ! -path "/mnt/*" \
     ! -path "/var/log/*" ! -path "/proc/*" | grep .'
