@@ -13,10 +13,9 @@ run_autopkgtest() {
     local release=$1 name verdict names
     package_for "$release"
     root_for "system-$release"
-    rm -rf "$scratch/share"
     share_with_guest "$package"/dotproxy_*.{deb,dsc,orig.tar.gz,debian.tar.xz}
-    # The testbed is the machine itself. Newer versions do not believe that it is a container. It has
-    # no network: what the tests depend on is there.
+    # The testbed is the machine itself. Newer versions do not believe that it is a container. It
+    # has no network: what the tests depend on is there.
     "$system_tests/boot-systemd.sh" "$root" "$share" bash -c 'cd /tmp && autopkgtest \
         --no-built-binaries --ignore-restrictions=isolation-container \
         --summary-file=/mnt/summary --timeout-test=120 \

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
 #
-# boot-systemd.sh ROOT SHARE COMMAND...: boots a root file system with its own systemd as PID 1, runs
-# a command in it, which sees SHARE as /mnt, and powers it off. The machine has loopback and no other
-# network; what it writes is kept in memory, and no process, mount or cgroup is left.
+# boot-systemd.sh ROOT SHARE COMMAND...: boots a root file system with its own systemd as PID 1,
+# runs a command in it, which sees SHARE as /mnt, and powers it off. The machine has loopback and no
+# other network; what it writes is kept in memory, and no process, mount or cgroup is left.
 
 set -euo pipefail
+
+limit=1200 # seconds
 
 if [ "${1:-}" != --inside ]; then
     root=$(readlink -f "$1") share=$(readlink -f "$2")
@@ -63,7 +65,8 @@ mount_root "$root" "$share" # sets $guest
 # service to its addresses and devices.
 systemd-nspawn --directory="$guest" --machine="$name" --boot --register=no --keep-unit \
     --private-network --link-journal=no --resolv-conf=off --timezone=off --console=pipe \
-    --bind="$share:/mnt" --system-call-filter=bpf --kill-signal=SIGRTMIN+3 >"$console" 2>&1 </dev/null &
+    --bind="$share:/mnt" --system-call-filter=bpf --kill-signal=SIGRTMIN+3 \
+    >"$console" 2>&1 </dev/null &
 nspawn=$!
 
 in_guest() {
@@ -89,7 +92,7 @@ running | degraded) ;;
     ;;
 esac
 status=0
-in_guest "$@" </dev/null || status=$?
+in_guest timeout -k 10 $limit "$@" </dev/null || status=$?
 in_guest systemctl --no-block poweroff 2>/dev/null || true
 wait_for_end || true
 exit $status

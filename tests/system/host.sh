@@ -44,18 +44,20 @@ package_for() {
     }
 }
 
-# share_with_guest FILE...: sets $share to a new directory with those files and all that runs in guests.
+# share_with_guest FILE...: sets $share to a directory with those files and all that runs in guests.
 share_with_guest() {
     share=$scratch/share
-    mkdir -p "$share"
+    rm -rf "$share"
+    mkdir "$share"
     cp -R "$system_tests/tap.sh" "$system_tests/guest" "$share/"
     [ $# -eq 0 ] || cp "$@" "$share/"
 }
 
-# relay LABEL COMMAND...: makes the checks of a command that speaks TAP, a guest's, part of this test.
-# One that does not come to its end fails.
+# relay LABEL COMMAND...: makes the checks of a command that speaks TAP, a guest's, part of this
+# test, one by one as they come. One that does not come to its end fails; one that bails out ends
+# the test, when it has ended itself.
 relay() {
-    local label=$1 line verdict planned=none made=0
+    local label=$1 line verdict planned=none made=0 reason=
     shift
     while IFS= read -r line; do
         case $line in
@@ -66,9 +68,11 @@ relay() {
             echo "$verdict $checks - $label: ${line#* - }"
             ;;
         1..*) planned=${line#1..} ;;
+        'Bail out!'*) reason=${line#Bail out!} ;;
         *) echo "# ${line#\# }" ;;
         esac
-    done < <("$@" 2>&1)
+    done < <("$@" 2>&1 </dev/null)
+    [ -z "$reason" ] || { echo "Bail out! $label:$reason" && exit 1; }
     check "$label: the test came to its end" [ "$planned" = $made ]
 }
 

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
 #
-# machine.sh STAGE CHECKS: runs in the virtual machine, once after each boot: `install`, then `late`,
+# machine.sh STAGE: runs in the virtual machine, once after each boot: `install`, then `late`,
 # where the network comes long after the service, then `without_ipv6`. What one stage leaves on the
-# disk is what the next begins with. CHECKS is how many checks the stages before have made.
+# disk is what the next begins with.
 
 set -uo pipefail
 
@@ -37,10 +37,12 @@ confined() {
     done
 }
 
-denials() { journalctl -b -q -o cat | grep -E 'apparmor="DENIED".*profile="dotproxy|type=1326.*dotproxy'; }
+denials() {
+    journalctl -b -q -o cat | grep -E 'apparmor="DENIED".*profile="dotproxy|type=1326.*dotproxy'
+}
 
-# denied FILE COMMAND...: whether the command fails, names the file, and the kernel tells that AppArmor
-# kept it from that.
+# denied FILE COMMAND...: whether the command fails, names the file, and the kernel tells that
+# AppArmor kept it from that.
 denied() {
     local file=$1 output
     shift
@@ -79,9 +81,9 @@ nothing() {
 no_cycle() { ! journalctl -b -q -o cat | grep -iE 'ordering cycle|deleted to break'; }
 
 check_health() {
-    check "$1: AppArmor denied nothing" nothing denials
-    check "$1: dotproxy logged no error" nothing errors
-    check "$1: no unit failed" nothing systemctl --failed --plain --no-legend
+    check "in all that AppArmor denied nothing" nothing denials
+    check "... dotproxy logged no error" nothing errors
+    check "... no unit failed" nothing systemctl --failed --plain --no-legend
 }
 
 ## install
@@ -120,7 +122,8 @@ check_control() {
 
 filters() { sed -n 's/^Seccomp_filters:\t//p' "/proc/$1/status"; }
 
-# filtered: whether each worker has a filter of system calls beside those that the service gave them all.
+# filtered: whether each worker has a filter of system calls beside those that the service gave them
+# all.
 filtered() {
     local master worker
     master=$(filters "$(master)")
@@ -131,7 +134,8 @@ filtered() {
 
 traced() { fails grep -x "TracerPid:$(printf '\t')0" "/proc/$1/status"; }
 
-# locks_in_new_worker: whether a worker that is started now tells the kernel to keep it from all files.
+# locks_in_new_worker: whether a worker that is started now tells the kernel to keep it from all
+# files.
 locks_in_new_worker() {
     local before tracer status=0
     before=$(workers)
@@ -224,7 +228,8 @@ check_init_script() {
     check "... leaves no process" nothing pgrep -x dotproxy
 }
 
-# Beside the sandbox of the service, which AppArmor's comes on top of: root finds no other hindrance.
+# Beside the sandbox of the service, which AppArmor's comes on top of: root finds no other
+# hindrance.
 check_limits() {
     local outside=/var/lib/outside.pem
     cp $upstream_ca $outside
@@ -257,8 +262,8 @@ check_errors() {
     check "... the right one is taken again" systemctl reload dotproxy
 }
 
-# prepare_late: what is at hand at the next boot listens at addresses that are not there, and asks one
-# that cannot be reached.
+# prepare_late: what is at hand at the next boot listens at addresses that are not there, and asks
+# one that cannot be reached.
 prepare_late() {
     cp $kept/shipped.conf $configuration
     point_at_upstream $far_address
@@ -308,7 +313,7 @@ stage_install() {
     check_init_script
     check_rest
     systemctl start dotproxy
-    check_health "all that"
+    check_health
     check_limits
     check_errors
     prepare_late
@@ -367,7 +372,7 @@ stage_late() {
     check "... over IPv6" within 30 far_answers $late_address_6
     check "... and the machine's own" within 30 answers
     check "... by the process that the boot started" is_serving
-    check_health "late network"
+    check_health
     cp $kept/shipped.conf $configuration
 }
 
@@ -375,7 +380,9 @@ stage_late() {
 
 warns_about_ipv6() { journalctl -b -q -o cat -t dotproxy -p warning | grep '::1'; }
 
-answers_localhost() { dig @127.0.0.1 -p 5300 +time=3 +tries=2 localhost A "$@" | grep '127\.0\.0\.1$'; }
+answers_localhost() {
+    dig @127.0.0.1 -p 5300 +time=3 +tries=2 localhost A "$@" | grep '127\.0\.0\.1$'
+}
 
 gone() {
     fails pgrep -x dotproxy &&
@@ -390,14 +397,10 @@ stage_without_ipv6() {
     check "... answers over UDP" within $limit answers_localhost
     check "... answers over TCP" answers_localhost +tcp
     check "... reloads" systemctl reload dotproxy
-    check_health "without IPv6"
+    check_health
     check "the package is purged" dpkg --purge dotproxy
     check "... with its profile and all else" gone
 }
 
-## Which stage
-
-stage=$1
-checks=$2
-"stage_$stage"
-[ $failures -eq 0 ]
+"stage_$1"
+finish
