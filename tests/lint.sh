@@ -29,7 +29,8 @@ result() {
     fi
 }
 
-# tidy FILE: clang-tidy's findings go to notes/FILE.found; notes/FILE.clean says for what it was run.
+# tidy FILE: clang-tidy's findings go to notes/FILE.found; notes/FILE.clean says for what it was
+# run.
 tidy() {
     local file=$1 note=$notes/${1//\//_} state
     state=$(cat "$file" .clang-tidy <(find src -name '*.hh' -exec cat {} +) | sha256sum)
@@ -60,7 +61,7 @@ mapfile -t others < <(find src tests -name '*.hh' -o -path 'tests/*.cc' | sort)
 mapfile -t pages < <(find man -name '*.[1-9]' | sort)
 # By their first line or their name: some are sourced, and some have a name that is given to them.
 mapfile -t scripts < <({
-    find build.sh tests debian -type f -name '*.sh'
+    find build.sh tests debian -type f \( -name '*.sh' -o -path debian/tests/lib \)
     find completion -type f
     find .ci debian tests -type f ! -path '*/corpus/*' -exec awk \
         'FNR == 1 && /^#!.*[ \/](ba)?sh( |$)/ { print FILENAME } { nextfile }' {} +
@@ -100,5 +101,6 @@ done
 
 for page in "${pages[@]}"; do
     result "mandoc -T lint $page" "$(mandoc -T lint -W warning "$page" 2>&1 || true)"
-    result "man --warnings $page" "$(LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings -l "$page" 2>&1 >/dev/null)"
+    result "man --warnings $page" \
+        "$(LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings -l "$page" 2>&1 >/dev/null)"
 done

@@ -2,17 +2,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
 #
-# boot-machine.sh [-d DISK] [-k ARGUMENTS] MACHINE SHARE COMMAND...: boots a machine of its own, with
-# Debian's kernel, in QEMU, runs a command in it, which sees a copy of SHARE as /mnt, and switches it
-# off. MACHINE is a directory of roots.sh, which nobody writes into. The machine has loopback and no
-# other network.
+# boot-machine.sh [-d DISK] [-k ARGUMENTS] MACHINE SHARE COMMAND...: boots a machine of its own,
+# with Debian's kernel, in QEMU, runs a command in it, which sees a copy of SHARE as /mnt, and
+# switches it off. MACHINE is a directory of roots.sh, which nobody writes into. The machine has
+# loopback and no other network.
 #
-#   -d DISK        keep there what the machine writes, and boot from there when it exists; without it
-#                  everything is forgotten
+#   -d DISK        keep there what the machine writes, and boot from there when it exists; without
+#                  it everything is forgotten
 #   -k ARGUMENTS   for the kernel, beside the usual ones
 #
-# It is emulated in software, 10 to 20 times slower than this machine, since a virtual machine in turn
-# often cannot run another.
+# It is emulated in software, 10 to 20 times slower than this machine, since a virtual machine in
+# turn often cannot run another.
 
 set -euo pipefail
 
@@ -56,8 +56,9 @@ disk=${disk:-$work/disk}
 tar -cf "$work/share.tar" -C "$share" . -C "$work" command
 
 # Serial lines: what the kernel and systemd say, what the command writes, and its status.
-timeout -k 10 $limit qemu-system-x86_64 -accel tcg,thread=multi -cpu max -machine q35 -smp 2 -m $memory -nic none \
-    -display none -monitor none -no-reboot -kernel "$machine/vmlinuz" -initrd "$machine/initrd.img" \
+timeout -k 10 $limit qemu-system-x86_64 -accel tcg,thread=multi -cpu max -machine q35 \
+    -smp 2 -m $memory -nic none -display none -monitor none -no-reboot \
+    -kernel "$machine/vmlinuz" -initrd "$machine/initrd.img" \
     -append "root=/dev/vda rw console=ttyS0 quiet panic=-1 mitigations=off $arguments" \
     -drive "file=$disk,format=qcow2,if=virtio,cache=unsafe" \
     -drive "file=$work/share.tar,format=raw,if=virtio,readonly=on" \

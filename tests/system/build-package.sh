@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
 #
-# build-package.sh RELEASE: builds the package in a clean root of that Debian (12, 13) and prints the
-# directory in which .deb, .dsc, .changes and build.log lie, below system/ of the directory in which
-# it is called. What was built is kept until a source file changes.
+# build-package.sh RELEASE: builds the package in a clean root of that Debian (12, 13) and prints
+# the directory in which .deb, .dsc, .changes and build.log lie, below system/ of the directory in
+# which it is called. What was built is kept until a source file changes.
 
 set -euo pipefail
 
@@ -40,7 +40,8 @@ if ! is_current; then
     "$here/in-root.sh" "$root" "$out" bash -c "
         export DEB_BUILD_OPTIONS='parallel=$(nproc) $([ "$release" != 12 ] || echo nocheck)'
         cp -R /mnt/dotproxy-$version /mnt/*.orig.tar.gz /tmp/ && cd /tmp/dotproxy-$version &&
-        dpkg-buildpackage -us -uc && find .. -maxdepth 1 -type f -exec cp -t /mnt {} +" >"$out/build.log" 2>&1 </dev/null || {
+        dpkg-buildpackage -us -uc && find .. -maxdepth 1 -type f -exec cp -t /mnt {} +" \
+        >"$out/build.log" 2>&1 </dev/null || {
         cat "$out/build.log" >&2
         exit 1
     }

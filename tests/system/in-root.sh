@@ -3,8 +3,8 @@
 # Copyright the dotproxy authors
 #
 # in-root.sh ROOT SHARE COMMAND...: runs a command in a root file system without an init, which sees
-# SHARE as /mnt. It has namespaces of its own for everything, a network that is nothing but loopback,
-# and writes into memory: the root stays as it is, and all processes end with the command.
+# SHARE as /mnt. It has namespaces of its own for everything, a network that is nothing but
+# loopback, and writes into memory: the root stays as it is, and all processes end with the command.
 
 set -euo pipefail
 

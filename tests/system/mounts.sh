@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
 #
-# Sourced by what runs guests, in a mount namespace of its own, which takes everything with it that is
-# mounted here.
+# Sourced by what runs guests, in a mount namespace of its own, which takes everything with it that
+# is mounted here.
 # shellcheck shell=bash
 
-# mount_root ROOT SHARE: sets $guest to a directory that looks like ROOT, with SHARE as its /mnt, and
-# keeps in memory what is written there.
+# mount_root ROOT SHARE: sets $guest to a directory that looks like ROOT, with SHARE as its /mnt,
+# and keeps in memory what is written there.
 mount_root() {
     # Any directory that is there does: nobody outside this namespace sees the mount.
     local memory=/mnt

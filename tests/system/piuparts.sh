@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
 #
-# piuparts: the package is installed, removed and purged in a root that has nothing but apt, with what
-# it depends on; then it is installed over the version before it. Whatever either leaves there that
-# was not there before is a failure.
+# piuparts: the package is installed, removed and purged in a root that has nothing but apt, with
+# what it depends on; then it is installed over the version before it. Whatever either leaves there
+# that was not there before is a failure.
 
 # shellcheck source=tests/system/host.sh
 . "$(dirname "$0")/host.sh"

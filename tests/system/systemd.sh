@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
 #
-# systemd.sh RELEASE: the package on a Debian of that release, booted with its systemd. What is checked
-# is in guest/systemd.sh.
+# systemd.sh RELEASE: the package on a Debian of that release, booted with its systemd. What is
+# checked is in guest/systemd.sh.
 
 # shellcheck source=tests/system/host.sh
 . "$(dirname "$0")/host.sh"

@@ -33,7 +33,8 @@ gives() {
     [ $status -eq "$expected" ] || { echo "status $status instead of $expected" && return 1; }
 }
 
-# within SECONDS COMMAND...: waits for the command to succeed. Shows what it wrote last if it never does.
+# within SECONDS COMMAND...: waits for the command to succeed. Shows what it wrote last if it never
+# does.
 within() {
     local end=$((SECONDS + $1)) output
     shift

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
 #
-# Sourced in guests: a network as one finds it, on lan0, with DHCP and with a resolver that has an answer
-# of its own to everything, in the clear.
+# Sourced in guests: a network as one finds it, on lan0, with DHCP and with a resolver that has an
+# answer of its own to everything, in the clear.
 # shellcheck shell=bash
 
 lan_resolver=198.51.100.1

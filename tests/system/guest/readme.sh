@@ -17,7 +17,8 @@ commands() {
         begun { exit }'
 }
 
-# follow TEXT [undo]: runs such a block. Fails when there is none, or at its first command that fails.
+# follow TEXT [undo]: runs such a block. Fails when there is none, or at its first command that
+# fails.
 followed=/tmp/followed
 follow() {
     local block

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
 #
-# Sourced in guests: a resolver that speaks DNS over TLS, with a certificate authority of its own, and
-# the questions it knows the answers to.
+# Sourced in guests: a resolver that speaks DNS over TLS, with a certificate authority of its own,
+# and the questions it knows the answers to.
 # shellcheck shell=bash
 
 upstream_ca=/etc/ssl/certs/dotproxy-test.pem
@@ -18,8 +18,8 @@ make_upstream_certificate() {
         -keyout $d/ca.key -out $upstream_ca 2>/dev/null &&
         openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
             -subj '/CN=upstream.example' -keyout $d/server.key -out $d/server.csr 2>/dev/null &&
-        openssl x509 -req -in $d/server.csr -CA $upstream_ca -CAkey $d/ca.key -CAcreateserial -days 30 \
-            -extfile <(echo 'subjectAltName=DNS:upstream.example') -out $d/server.pem 2>/dev/null &&
+        openssl x509 -req -in $d/server.csr -CA $upstream_ca -CAkey $d/ca.key -CAcreateserial \
+            -days 30 -extfile <(echo 'subjectAltName=DNS:upstream.example') -out $d/server.pem 2>/dev/null &&
         chmod 644 $upstream_ca && chmod 755 $d && chmod 644 $d/server.key
 }
 
@@ -54,7 +54,8 @@ remote-control:
     control-enable: no
 include: "$d/more*.conf"
 END
-    unbound -c $d/unbound.conf && within 20 timeout 2 bash -c "exec 3<>/dev/tcp/$address/$upstream_port"
+    unbound -c $d/unbound.conf &&
+        within 20 timeout 2 bash -c "exec 3<>/dev/tcp/$address/$upstream_port"
 }
 
 stop_upstream() {
