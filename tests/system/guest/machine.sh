@@ -166,6 +166,12 @@ check_deaths() {
     kill -SEGV "${before%% *}"
     # shellcheck disable=SC2086
     check "a worker that crashes is replaced" within $limit replaced 1 $before
+    before=$(workers)
+    echo 1000 >"/proc/${before%% *}/oom_score_adj"
+    echo f >/proc/sysrq-trigger
+    # shellcheck disable=SC2086
+    check "a worker that is killed for its memory is replaced" within $limit replaced 1 $before
+    check "... and the master is the same" is_serving
     before=$(master)
     kill -KILL "$before"
     check "a master that is killed is started again" within $limit restarted "$before"
