@@ -97,7 +97,7 @@ load_goes_on() {
     within 20 load_has "$((lines + 2))"
 }
 
-load_lines() { grep -c '^[0-9.]*: [0-9.]*$' /tmp/load.out; }
+load_lines() { grep -cs '^[0-9.]*: [0-9.]*$' /tmp/load.out; }
 
 load_has() { [ "$(load_lines)" -ge "$1" ]; }
 
