@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// Landlock: no file by name; since version 4 no server on a port, and no connect(2) but to the ports
-// that upstreams have. What is open already stays open.
+// Landlock: no file by name; since version 4 no server on a port, and no connect(2) but to the
+// ports that upstreams have. What is open already stays open.
 
 #pragma once
 

@@ -12,7 +12,7 @@ import tempfile
 import pytest
 
 from harness.certificates import Authority
-from harness.process import Dotproxy, Unbound, kill
+from harness.process import Dotproxy, Unbound, has_sanitizer, kill
 from harness.upstream import Upstream
 
 
@@ -24,8 +24,17 @@ def pytest_configure(config):
     # A thread of the harness that ends with an exception is no longer there for what follows.
     config.addinivalue_line("filterwarnings",
                             "error::pytest.PytestUnhandledThreadExceptionWarning")
+    config.addinivalue_line("markers", "unsanitized: of what a sanitizer's build cannot do")
     # TERM ends a run as an interrupt does: what was started is ended as well.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Nothing is skipped: the build without a sanitizer has these."""
+    if has_sanitizer():
+        config.hook.pytest_deselected(
+            items=[item for item in items if item.get_closest_marker("unsanitized")])
+        items[:] = [item for item in items if not item.get_closest_marker("unsanitized")]
 
 
 @pytest.fixture(autouse=True)

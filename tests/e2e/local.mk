@@ -6,9 +6,12 @@
 
 dist_check_SCRIPTS += tests/e2e/run.sh
 TESTS += $(e2e_tests)
+if !ASAN
+TESTS += $(unsanitized_e2e_tests)
+endif
 PY_LOG_COMPILER = $(top_srcdir)/tests/e2e/run.sh
 
-EXTRA_DIST += $(e2e_tests) \
+EXTRA_DIST += $(e2e_tests) $(unsanitized_e2e_tests) \
 	tests/e2e/conftest.py \
 	tests/e2e/harness/__init__.py \
 	tests/e2e/harness/blackhole.py \
@@ -26,11 +29,15 @@ EXTRA_DIST += $(e2e_tests) \
 	tests/e2e/harness/wire.py \
 	tests/e2e/tap.py
 
+# All cases of these are marked as what a sanitizer's build cannot do.
+unsanitized_e2e_tests = \
+	tests/e2e/test_clock.py \
+	tests/e2e/test_sandbox.py
+
 e2e_tests = \
 	tests/e2e/test_cache.py \
 	tests/e2e/test_cache_faults.py \
 	tests/e2e/test_clients.py \
-	tests/e2e/test_clock.py \
 	tests/e2e/test_command_line.py \
 	tests/e2e/test_config_errors.py \
 	tests/e2e/test_control.py \
@@ -44,7 +51,6 @@ e2e_tests = \
 	tests/e2e/test_reload.py \
 	tests/e2e/test_restart.py \
 	tests/e2e/test_rfc8906.py \
-	tests/e2e/test_sandbox.py \
 	tests/e2e/test_service.py \
 	tests/e2e/test_surroundings.py \
 	tests/e2e/test_trust.py \

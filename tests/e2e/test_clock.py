@@ -13,8 +13,10 @@ import pytest
 from harness import wire
 from harness.client import TcpClient, ask
 from harness.load import Load
-from harness.process import has_sanitizer
 from harness.waiting import wait_for
+
+# AddressSanitizer has to be the first library, and so does libfaketime.
+pytestmark = pytest.mark.unsanitized
 
 STEPS = ("+400d", "-400d", "+0")
 
@@ -44,8 +46,6 @@ def clock(directory):
     library = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
     if not library:
         pytest.skip("faketime is not installed")
-    if has_sanitizer():
-        pytest.skip("AddressSanitizer has to be the first library, and so does libfaketime")
     return WallClock(library, directory / "clock")
 
 

@@ -14,7 +14,7 @@ import signal
 import pytest
 
 from harness.client import ask
-from harness.process import has_sanitizer, kill, state_of
+from harness.process import kill, state_of
 from harness.refusal import is_possible as refusal_is_possible
 from harness.refusal import refusing
 from harness.waiting import wait_for
@@ -22,8 +22,7 @@ from harness.waiting import wait_for
 CLOSED = ("sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh")
 PR_SET_SECCOMP = 22
 
-can_lack = pytest.mark.skipif(not refusal_is_possible or has_sanitizer(), reason="a sanitizer's "
-                              "build has no sandbox; else this machine's calls are not known")
+can_lack = pytest.mark.skipif(not refusal_is_possible, reason="this machine's calls are not known")
 
 
 def assert_streams_lead_nowhere(pids):
@@ -32,7 +31,7 @@ def assert_streams_lead_nowhere(pids):
             assert os.readlink(f"/proc/{pid}/fd/{descriptor}") == "/dev/null"
 
 
-@pytest.mark.skipif(has_sanitizer(), reason="it opens files of its own before main()")
+@pytest.mark.unsanitized  # which opens files of its own before main()
 def test_closed_standard_streams_do_not_become_sockets(start, upstream):
     """What is written to the standard error output would go to whoever is at the other end."""
     proxy = start(upstream, launcher=CLOSED)
@@ -41,7 +40,7 @@ def test_closed_standard_streams_do_not_become_sockets(start, upstream):
     assert ask(proxy.address, "after.example").answer
 
 
-@pytest.mark.skipif(has_sanitizer(), reason="it opens files of its own before main()")
+@pytest.mark.unsanitized  # which opens files of its own before main()
 def test_a_daemon_keeps_its_sockets_when_the_standard_streams_were_closed(daemon):
     """It puts /dev/null there, whatever was there."""
     proxy, pid, _ = daemon(launcher=CLOSED)
@@ -80,6 +79,7 @@ def test_a_daemon_that_is_ready_can_be_controlled(daemon, directory):
 
 
 @can_lack
+@pytest.mark.unsanitized  # which has no sandbox
 def test_without_seccomp_nothing_starts_but_without_a_sandbox(prepare, start, upstream):
     """Neither in the new way nor in the old one; the log says what helps."""
     launcher = refusing("seccomp", errno.ENOSYS) + refusing("prctl", errno.EINVAL, PR_SET_SECCOMP)
@@ -95,6 +95,7 @@ def test_without_seccomp_nothing_starts_but_without_a_sandbox(prepare, start, up
 
 
 @can_lack
+@pytest.mark.unsanitized  # which has no sandbox
 @pytest.mark.parametrize("error", [errno.ENOSYS, errno.EOPNOTSUPP])
 def test_without_landlock_the_filter_is_the_sandbox(start, upstream, error):
     """As the kernel says it that was built without it, or booted without it."""
@@ -107,6 +108,7 @@ def test_without_landlock_the_filter_is_the_sandbox(start, upstream, error):
 
 
 @can_lack
+@pytest.mark.unsanitized  # which has no sandbox
 def test_a_sandbox_that_memory_was_short_for_is_tried_again(prepare, upstream):
     """What has run out may be there a moment later: not the status that takes the worker away for
     good, and no advice to do without."""
