@@ -37,7 +37,7 @@ passes() {
     return 1
 }
 
-needs dpkg-deb ip mmdebstrap nsenter systemd-nspawn
+needs dpkg-deb ip mmdebstrap nsenter systemd-nspawn unshare
 run_autopkgtest 12
 run_autopkgtest 13
 finish

@@ -14,34 +14,59 @@ system_tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# needs COMMAND...: ends the test with the reason when one of them, or root, is missing.
+# needs COMMAND...: ends the test with the reason when one of them, or root, is missing, or this machine
+# lets not even root make what guests live in.
 needs() {
     local command
     [ "$(id -u)" -eq 0 ] || skip_all "this needs root"
     for command; do
         command -v "$command" >/dev/null || skip_all "$command is not installed"
+        case $command in
+        unshare)
+            unshare --mount --propagation private --pid --fork --ipc --uts --net \
+                mount -t tmpfs tmpfs /mnt 2>/dev/null ||
+                skip_all "this machine does not let root make namespaces and mounts"
+            ;;
+        systemd-nspawn)
+            # shellcheck disable=SC2016 # the inner shell's
+            unshare --mount --propagation private \
+                sh -c 'mount -t cgroup2 cgroup2 /mnt && d=/mnt/dotproxy-test-$$ && mkdir $d &&
+                    rmdir $d' 2>/dev/null || skip_all "this machine does not let root make cgroups"
+            ;;
+        esac
     done
+}
+
+mirror_answers() {
+    local mirror
+    mirror=$("$system_tests/mirror.sh") &&
+        /usr/lib/apt/apt-helper download-file "$mirror/dists/bookworm/Release" "$scratch/Release" \
+            >/dev/null 2>&1
+}
+
+# without WHAT LOG: ends the test, for which something could not be made.
+without() {
+    if [ $checks -eq 0 ] && ! mirror_answers; then
+        skip_all "there is no $1, and the mirror of this machine's apt cannot be reached"
+    fi
+    tail -n 100 "$2" | sed 's/^/# /'
+    echo "Bail out! there is no $1"
+    exit 1
 }
 
 # root_for KIND: sets $root to the root file system of a kind (roots.sh), or ends the test.
 root_for() {
     # shellcheck disable=SC2034 # for who sources this
-    root=$("$system_tests/roots.sh" "$1" 2>"$scratch/roots.log") || {
-        sed 's/^/# /' "$scratch/roots.log"
-        echo "Bail out! there is no root file system $1"
-        exit 1
-    }
+    root=$("$system_tests/roots.sh" "$1" 2>"$scratch/roots.log") ||
+        without "root file system $1" "$scratch/roots.log"
 }
 
 # package_for RELEASE: sets $package to the directory of what was built for that Debian
 # (build-package.sh), or ends the test.
 package_for() {
     # shellcheck disable=SC2034
-    package=$("$system_tests/build-package.sh" "$1" 2>"$scratch/package.log") || {
-        tail -n 100 "$scratch/package.log" | sed 's/^/# /'
-        echo "Bail out! the package for Debian $1 was not built"
-        exit 1
-    }
+    package=$("$system_tests/build-package.sh" "$1" 2>"$scratch/package.log") ||
+        without "package for Debian $1" "$scratch/package.log"
 }
 
 # share_with_guest FILE...: sets $share to a directory with those files and all that runs in guests.

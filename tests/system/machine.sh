@@ -8,7 +8,7 @@
 # shellcheck source=tests/system/host.sh
 . "$(dirname "$0")/host.sh"
 
-needs mmdebstrap mke2fs qemu-img qemu-system-x86_64
+needs mmdebstrap mke2fs qemu-img qemu-system-x86_64 unshare
 
 # boot STAGE LABEL [KERNEL-ARGUMENTS]: with the disk that the boot before has left.
 boot() {

@@ -2,10 +2,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
 #
-# mirror.sh: prints the mirror of Debian that this machine's own apt uses.
+# mirror.sh: prints the mirror of Debian that this machine's own apt uses; fails if it has none.
 
 set -euo pipefail
 
-# shellcheck disable=SC2016 # apt's
-apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' 'Created-By: Packages' |
-    sed -n 's/^Debian Debian \(.*[^/]\)\/*$/\1/p' | head -n 1
+# apt knows whose mirror it is once it has the list of packages.
+mirror() {
+    # shellcheck disable=SC2016 # apt's
+    apt-get indextargets --format '$(ORIGIN) $(LABEL) $(REPO_URI)' 'Created-By: Packages' |
+        sed -n 's/^Debian Debian \(.*[^/]\)\/*$/\1/p' | head -n 1 | grep .
+}
+
+mirror || { apt-get -qq update >&2 && mirror; }

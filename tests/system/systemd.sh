@@ -8,7 +8,7 @@
 # shellcheck source=tests/system/host.sh
 . "$(dirname "$0")/host.sh"
 
-needs nsenter systemd-nspawn unshare
+needs mmdebstrap nsenter systemd-nspawn unshare
 root_for "system-$1"
 package_for "$1"
 share_with_guest "$package"/dotproxy_*.deb
