@@ -135,14 +135,18 @@ bool stderr_is_journal() noexcept {
     return std::string_view{stream} == expected.data();
 }
 
-void add_front(Line& line, Level level) noexcept {
-    if (sink.to_journal) {
+void add_speaker(Line& line, Level level, bool to_journal) noexcept {
+    if (to_journal) {
         // The journal adds the program's name itself (sd-daemon(3)).
         const std::array<char, 3> front{'<', static_cast<char>('0' + priority_of(level)), '>'};
         line.add({front.data(), front.size()});
     } else {
         line.add("dotproxy: ");
     }
+}
+
+void add_front(Line& line, Level level) noexcept {
+    add_speaker(line, level, sink.to_journal);
     if (sink.role.front() != '\0') {
         line.add_escaped(sink.role.data());
         line.add(": ");
@@ -239,13 +243,7 @@ void write(Level level, const char* format, ...) noexcept {
 
 void complain(const char* problem) noexcept {
     Line line;
-    if (stderr_is_journal()) {
-        const std::array<char, 3> front{'<', static_cast<char>('0' + priority_of(Level::error)),
-                                        '>'};
-        line.add({front.data(), front.size()});
-    } else {
-        line.add("dotproxy: ");
-    }
+    add_speaker(line, Level::error, stderr_is_journal());
     line.add_escaped(problem);
     write_out(line.finish());
 }

@@ -114,7 +114,6 @@ void Master::be_worker(Generation& generation, unsigned slot, Fd control) {
     for (const int signal : {SIGHUP, SIGTERM, SIGINT, SIGUSR1}) {
         ::signal(signal, SIG_IGN);
     }
-    ::signal(SIGCHLD, SIG_DFL);
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);

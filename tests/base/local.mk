@@ -31,9 +31,11 @@ tests_base_test_chains_SOURCES = tests/base/test_chains.cc tests/unit.hh
 tests_base_test_chains_LDADD = $(CMOCKA_LIBS)
 tests_base_test_deadline_SOURCES = tests/base/test_deadline.cc tests/unit.hh
 tests_base_test_deadline_LDADD = $(CMOCKA_LIBS)
-tests_base_test_listener_SOURCES = tests/base/test_listener.cc tests/unit.hh
+tests_base_test_listener_SOURCES = tests/base/test_listener.cc tests/base/sockets.hh \
+	tests/unit.hh
 tests_base_test_listener_LDADD = libbase.a $(CMOCKA_LIBS)
-tests_base_test_listener_ipv6_SOURCES = tests/base/test_listener_ipv6.cc tests/ipv6.hh tests/unit.hh
+tests_base_test_listener_ipv6_SOURCES = tests/base/test_listener_ipv6.cc tests/base/sockets.hh \
+	tests/ipv6.hh tests/unit.hh
 tests_base_test_listener_ipv6_LDADD = libbase.a $(CMOCKA_LIBS)
 tests_base_test_log_SOURCES = tests/base/test_log.cc tests/unit.hh
 tests_base_test_log_LDADD = libbase.a $(CMOCKA_LIBS)

@@ -3,6 +3,7 @@
 
 #include "base/listener.hh"
 
+#include "base/sockets.hh"
 #include "unit.hh"
 
 #include <array>
@@ -28,17 +29,6 @@ Address local(const Fd& socket) {
     socklen_t size = sizeof name;
     assert_int_equal(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&name), &size), 0);
     return *Address::from(name);
-}
-
-Address parse(const char* literal, std::uint16_t port = 0) {
-    return *Address::parse(literal, port);
-}
-
-int option(const Fd& socket, int level, int name) {
-    int value = -1;
-    socklen_t size = sizeof value;
-    assert_int_equal(::getsockopt(socket.get(), level, name, &value, &size), 0);
-    return value;
 }
 
 void assert_never_blocks_and_is_not_inherited(const Fd& socket) {
@@ -139,14 +129,6 @@ void test_text_then_protocol_and_address(void** /*state*/) {
     assert_string_equal(v6.text().c_str(), "tcp [::1]:5300");
     const Listener v4{.protocol = Protocol::udp, .address = parse("127.0.0.1", 53), .socket = {}};
     assert_string_equal(v4.text().c_str(), "udp 127.0.0.1:53");
-}
-
-/// A bound socket as a service manager makes one: blocking and inheritable.
-Fd bound(const char* literal, int type) {
-    const Address address = parse(literal);
-    Fd socket{::socket(address.family(), type, 0)};
-    assert_int_equal(::bind(socket.get(), address.data(), address.size()), 0);
-    return socket;
 }
 
 void test_adopt_udp_then_set_up_as_our_own(void** /*state*/) {

@@ -3,14 +3,13 @@
 
 #include "base/listener.hh"
 
+#include "base/sockets.hh"
 #include "ipv6.hh"
 #include "unit.hh"
 
-#include <cstdio>
 #include <netinet/in.h>
 #include <utility>
 
-using dotproxy::Address;
 using dotproxy::adopt_listener;
 using dotproxy::Fd;
 using dotproxy::Listener;
@@ -18,17 +17,6 @@ using dotproxy::open_listener;
 using dotproxy::Protocol;
 
 namespace {
-
-Address parse(const char* literal) {
-    return *Address::parse(literal, 0);
-}
-
-int option(const Fd& socket, int level, int name) {
-    int value = -1;
-    socklen_t size = sizeof value;
-    assert_int_equal(::getsockopt(socket.get(), level, name, &value, &size), 0);
-    return value;
-}
 
 void test_open_udp_when_wildcard_then_told_which_address_was_asked(void** /*state*/) {
     const Listener wildcard = open_listener(Protocol::udp, parse("::"));
@@ -44,21 +32,18 @@ void test_open_udp_then_answers_do_not_probe_the_path(void** /*state*/) {
 }
 
 void test_adopt_tcp_then_its_address_is_known(void** /*state*/) {
-    const Address address = parse("::1");
-    Fd socket{::socket(address.family(), SOCK_STREAM, 0)};
-    assert_int_equal(::bind(socket.get(), address.data(), address.size()), 0);
+    Fd socket = bound("::1", SOCK_STREAM);
     assert_int_equal(::listen(socket.get(), 1), 0);
     const Listener listener = adopt_listener(std::move(socket));
     assert_true(listener.protocol == Protocol::tcp);
     assert_int_not_equal(listener.address.port(), 0);
-    assert_true(listener.address == *Address::parse("::1", listener.address.port()));
+    assert_true(listener.address == parse("::1", listener.address.port()));
 }
 
 } // namespace
 
 int main() {
-    if (!has_ipv6()) {
-        std::puts(no_ipv6);
+    if (lacks_ipv6()) {
         return 0;
     }
     const CMUnitTest tests[] = {

@@ -7,8 +7,6 @@
 #include "proxy/wildcard.hh"
 #include "unit.hh"
 
-#include <cstdio>
-
 namespace {
 
 // C37
@@ -23,8 +21,7 @@ void test_answer_when_wildcard_then_answered(void** state) {
 } // namespace
 
 int main() {
-    if (!has_ipv6()) {
-        std::puts(no_ipv6);
+    if (lacks_ipv6()) {
         return 0;
     }
     const CMUnitTest tests[] = {
