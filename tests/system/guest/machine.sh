@@ -12,6 +12,8 @@ set -uo pipefail
 . /mnt/tap.sh
 # shellcheck source=tests/system/guest/upstream.sh
 . /mnt/guest/upstream.sh
+# shellcheck source=tests/system/guest/service.sh
+. /mnt/guest/service.sh
 
 kept=/var/lib/dotproxy-test # from boot to boot
 limit=120                   # seconds; emulated in software, everything is slow
@@ -20,10 +22,6 @@ dropin=/etc/systemd/system/dotproxy.service.d
 late_address=192.0.2.1      # of this machine, when its network comes
 late_address_6=2001:db8::1
 far_address=192.0.2.53      # of the upstream beyond it
-
-property() { systemctl show -P "$1" dotproxy.service; }
-master() { property MainPID; }
-workers() { pgrep -P "$(master)" -x dotproxy | sort | xargs; }
 
 ## AppArmor
 
@@ -95,7 +93,7 @@ replaced() {
     local count=$1 now same
     shift
     now=$(workers)
-    same=$(comm -12 <(xargs -n 1 <<<"$*") <(xargs -n 1 <<<"$now") | wc -l)
+    same=$(comm -12 <(xargs -n 1 <<<"$*" | sort) <(xargs -n 1 <<<"$now" | sort) | wc -l)
     echo "$* have become $now"
     [ "$(wc -w <<<"$now")" -eq $# ] && [ $((same + count)) -eq $# ]
 }
@@ -120,18 +118,6 @@ check_control() {
 
 ## The sandbox of the program itself, under this kernel
 
-filters() { sed -n 's/^Seccomp_filters:\t//p' "/proc/$1/status"; }
-
-# filtered: whether each worker has a filter of system calls beside those that the service gave them
-# all.
-filtered() {
-    local master worker
-    master=$(filters "$(master)")
-    for worker in $(workers); do
-        [ "$(filters "$worker")" -gt "$master" ] || return 1
-    done
-}
-
 traced() { fails grep -x "TracerPid:$(printf '\t')0" "/proc/$1/status"; }
 
 # locks_in_new_worker: whether a worker that is started now tells the kernel to keep it from all
@@ -151,7 +137,7 @@ locks_in_new_worker() {
 
 check_sandbox() {
     local program
-    check "workers have a filter of system calls of their own" filtered
+    check "workers have a filter of system calls of their own" workers_have_filter
     check "workers are kept from all files by Landlock" locks_in_new_worker
     for program in filter landlock sandbox; do
         check "tests/sandbox/test_$program passes under this kernel" "/mnt/test_$program"

@@ -11,6 +11,17 @@ master() { property MainPID; }
 # The processes of the workers, in a line; also while one is being replaced.
 workers() { pgrep -P "$(master)" | sort -n | paste -s -d ' '; }
 
+filters() { sed -n 's/^Seccomp_filters:[[:space:]]*//p' "/proc/$1/status"; }
+
+# Whether each worker has a filter of system calls beside those that the service gave them all.
+workers_have_filter() {
+    local pid common
+    common=$(filters "$(master)")
+    for pid in $(workers); do
+        [ "$(filters "$pid")" -gt "$common" ] || return 1
+    done
+}
+
 is_active() { systemctl -q is-active dotproxy; }
 
 is_enabled() { systemctl -q is-enabled "${1:-dotproxy}"; }

@@ -52,17 +52,6 @@ has_no_capability() {
     done
 }
 
-filters() { sed -n 's/^Seccomp_filters:[[:space:]]*//p' "/proc/$1/status"; }
-
-# Whether each worker has one beside those that the service gave them all.
-workers_have_filter() {
-    local pid common
-    common=$(filters "$(master)")
-    for pid in $(workers); do
-        [ "$(filters "$pid")" -gt "$common" ] || return 1
-    done
-}
-
 users_are_its_own() {
     local pid
     for pid in $(master) $(workers); do
