@@ -163,6 +163,8 @@ def test_there_is_a_limit_to_tcp_clients(start, upstream):
     that there are, not those that there were (L48)."""
     proxy = start(upstream, workers=1, limits={"tcp_clients": 10})
     for turn in range(3):
+        # One not yet known to have left would take a place, and a new one make way for it.
+        wait_for(lambda: proxy.counters().get("tcp_clients", 0) == 0)
         clients = {f"busy{turn}-{n}.example.": TcpClient(proxy.address) for n in range(10)}
         for name, client in clients.items():
             upstream.hold(name)
