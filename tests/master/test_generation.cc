@@ -7,8 +7,10 @@
 #include "tls/pki.hh"
 #include "unit.hh"
 
+#include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <random>
 #include <string>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -31,13 +33,14 @@ using dotproxy::Report;
 using dotproxy::TimePoint;
 using dotproxy::test::first_failure;
 using dotproxy::test::in_child;
+using dotproxy::test::read_file;
 using dotproxy::tls::test::TemporaryFile;
 
 namespace {
 
 constexpr TimePoint start{24h};
 
-/// A trust store, and ports that were free a moment ago.
+/// A trust store.
 struct World {
     TemporaryFile ca{dotproxy::tls::test::issue({.authority = true}).pem()};
 
@@ -62,19 +65,29 @@ int tear_down(void** state) {
     return 0;
 }
 
-/// 127.0.0.1 and a port that nobody has for either protocol.
+/// From which port on the kernel gives them to whoever asks for any.
+unsigned first_ephemeral_port() {
+    const std::string range = read_file("/proc/sys/net/ipv4/ip_local_port_range");
+    const unsigned long first = std::strtoul(range.c_str(), nullptr, 10);
+    return first > 2048 && first < 65536 ? static_cast<unsigned>(first) : 32768;
+}
+
+/// 127.0.0.1 and a port that nobody has for either protocol, and another one each time. Whatever
+/// else runs on this machine is not given it before the test binds it.
 Address free_address() {
+    constexpr unsigned first = 1024;
+    static const unsigned count = first_ephemeral_port() - first;
+    static unsigned next = std::random_device{}() % count;
     for (;;) {
-        const Listener tcp = open_listener(Protocol::tcp, *Address::parse("127.0.0.1", 0));
-        sockaddr_storage name{};
-        socklen_t size = sizeof name;
-        ::getsockname(tcp.socket.get(), reinterpret_cast<sockaddr*>(&name), &size);
-        const Address address = *Address::from(name);
+        next = (next + 1) % count;
+        const Address address =
+            *Address::parse("127.0.0.1", static_cast<std::uint16_t>(first + next));
         try {
+            (void)open_listener(Protocol::tcp, address);
             (void)open_listener(Protocol::udp, address);
             return address;
         } catch (const std::system_error&) {
-            continue; // somebody has the UDP port
+            continue; // somebody has the port
         }
     }
 }
