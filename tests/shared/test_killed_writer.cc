@@ -197,12 +197,13 @@ class Act {
     Stepper stepper_;
 };
 
-// Once around, in an order that has been everywhere after a part of it, should time run out.
+// Once around, in an order that has been everywhere after a part of it, should time run out; one
+// round at least, since the acts before may have had all of it.
 std::size_t kill_everywhere(Act& act, double until) {
     constexpr std::size_t stride = 389; // a prime
     const std::size_t size = act.size();
     std::size_t rounds = 0;
-    for (std::size_t i = 0; i < size && seconds() < until; ++i) {
+    for (std::size_t i = 0; i < size && (rounds == 0 || seconds() < until); ++i) {
         const std::size_t count = size % stride == 0 ? i : i * stride % size;
         if (!act.survives(count)) {
             print_error("%s: killed after %zu of %zu instructions\n", act.name().c_str(), count,
