@@ -111,7 +111,7 @@ Message Rig::resolve(std::string_view name) {
 }
 
 int make_world(void** state) {
-    ::alarm(120); // a worker that never wakes ends the program, not the patience of who waits
+    ::alarm(600); // a worker that never wakes ends the program, not the patience of who waits
     *state = std::make_unique<World>().release();
     return 0;
 }
