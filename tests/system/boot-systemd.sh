@@ -61,6 +61,10 @@ trap clean_up EXIT
 # shellcheck source=tests/system/mounts.sh
 . "$here/mounts.sh"
 mount_root "$root" "$share" # sets $guest
+# What begins by itself at some hour would write files or hold locks in the middle of a test.
+for timer in apt-daily apt-daily-upgrade dpkg-db-backup fstrim; do
+    ln -sf /dev/null "$guest/etc/systemd/system/$timer.timer"
+done
 # nspawn has a namespace of its own for mounts and hides ours of /mnt. bpf is how systemd keeps a
 # service to its addresses and devices.
 systemd-nspawn --directory="$guest" --machine="$name" --boot --register=no --keep-unit \
@@ -76,7 +80,8 @@ in_guest() {
 state=
 for ((i = 0; i < 600; i++)); do
     kill -0 "$nspawn" 2>/dev/null || break
-    [ -n "$leader" ] || leader=$(pgrep -P "$nspawn" -n || true)
+    # By its name: nspawn has other children before that one, which do not stay.
+    [ -n "$leader" ] || leader=$(pgrep -P "$nspawn" -x systemd || true)
     if [ -n "$leader" ]; then
         state=$(in_guest systemctl is-system-running 2>/dev/null || true)
         case $state in running | degraded) break ;; esac
