@@ -13,4 +13,7 @@ mirror() {
         sed -n 's/^Debian Debian \(.*[^/]\)\/*$/\1/p' | head -n 1 | grep .
 }
 
+! mirror || exit 0
+exec 9<"$0" # two at once would be refused
+flock 9
 mirror || { apt-get -qq update >&2 && mirror; }
