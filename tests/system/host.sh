@@ -11,6 +11,7 @@ system_tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/system/tap.sh
 . "$system_tests/tap.sh"
 
+umask 022 # guests have other accounts, which read what is made here
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
@@ -76,6 +77,7 @@ share_with_guest() {
     mkdir "$share"
     cp -R "$system_tests/tap.sh" "$system_tests/guest" "$share/"
     [ $# -eq 0 ] || cp "$@" "$share/"
+    chmod -R a+rX "$share" # whatever the clone has
 }
 
 # relay LABEL COMMAND...: makes the checks of a command that speaks TAP, a guest's, part of this
