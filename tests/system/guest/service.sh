@@ -47,9 +47,10 @@ all_new() {
     done
 }
 
-# new_service OLD-MASTER RESTARTS: systemd has started another one, that often so far.
+# new_service OLD-MASTER RESTARTS: systemd has started another one, that often so far. In this
+# order: the old one is active until systemd knows that it has died.
 new_service() {
-    is_active && differ "$(master)" "$1" && equal "$(property NRestarts)" "$2"
+    equal "$(property NRestarts)" "$2" && is_active && differ "$(master)" "$1"
 }
 
 # Sets $since, from where on said() reads the journal. Not a cursor: systemd 252 passes over the

@@ -160,7 +160,7 @@ check "force-reload keeps the master" reloads force-reload
 check "restart makes a new master" restarts restart
 check "which has nothing of root's either" nothing_of_roots
 check "try-restart makes a new master" restarts try-restart
-check "start and restart end when it serves" answers +tries=1 +time=2
+check "start and restart end when it serves" answers +tries=1 +time=10
 check "an unknown argument is 3" gives 3 $script frobnicate
 check "and so is none" gives 3 $script
 
@@ -180,7 +180,9 @@ check "and nothing runs" fails runs
 sed "1i listen = ( { address = \"127.0.0.1\"; port = $upstream_port; } );" /tmp/good.conf |
     sed '2,${/^listen = (/,/^);/d}' >$configuration
 check "an address that another program has: start fails" complains "$upstream_port" $script start
-check "and nothing runs, and no pid file is left" fails sh -c "pgrep -x dotproxy || ls $pid_file"
+# Who has started it knows of the failure before init has buried the process.
+check "and nothing runs, and no pid file is left" \
+    within 20 fails sh -c "pgrep -x dotproxy || ls $pid_file"
 cat /tmp/good.conf >$configuration
 
 # While it does not run
@@ -201,7 +203,7 @@ check "start starts it" gives 0 $script start
 check "and it answers" answers
 kill -KILL "$(workers | head -n 1)"
 check "a worker that was killed is replaced" within 20 pid_file_is_the_master
-check "which logcheck tells" gives 0 for_logcheck
+check "which logcheck tells" within 20 for_logcheck
 
 # Other versions
 check "the version before it is installed instead" apt-get -q -y --allow-downgrades install \
