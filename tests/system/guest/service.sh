@@ -87,19 +87,28 @@ no_drop_in() {
 }
 
 # load_begins [udp|tcp] [PORT]: 200 questions a second, some for what is known and most for what is
-# not, until load_ends.
+# not, until load_ends. A question that has no answer in 20 s is lost.
+questions=/tmp/questions
 load_begins() {
-    local number
-    if [ ! -e /tmp/questions ]; then
-        for ((number = 0; number < 20000; number++)); do
-            echo "load-$number.load.example A"
-            ((number % 4 != 0)) || echo "dotproxy.example A"
-        done >/tmp/questions
-    fi
-    dnsperf -s 127.0.0.1 -p "${2:-5300}" -d /tmp/questions -m "${1:-udp}" -c 8 -Q 200 -l 300 \
+    [ -p $questions ] || mkfifo $questions
+    ask_on >$questions &
+    asking=$!
+    dnsperf -s 127.0.0.1 -p "${2:-5300}" -d $questions -n 1 -t 20 -m "${1:-udp}" -c 8 -Q 200 \
         -S 0.5 >/tmp/load.out 2>&1 &
     load=$!
     load_goes_on
+}
+
+# As many at once as there is time for until the next ones.
+ask_on() {
+    local number=0 end
+    while :; do
+        for ((end = number + 20; number < end; number++)); do
+            echo "load-$number.load.example A"
+            ((number % 4 != 0)) || echo "dotproxy.example A"
+        done
+        sleep 0.1
+    done
 }
 
 # Half a second and more from now on.
@@ -116,8 +125,8 @@ load_has() { [ "$(load_lines)" -ge "$1" ]; }
 # Sets $asked_under_load, $lost_under_load, and $bad_under_load: answers that were none.
 load_ends() {
     load_goes_on
-    kill -INT "$load"
-    wait "$load"
+    kill "$asking"
+    wait "$load" # for the answers as well
     asked_under_load=$(load_number 'Queries sent')
     lost_under_load=$(load_number 'Queries lost')
     bad_under_load=$(($(load_number 'Queries completed') -
@@ -127,6 +136,14 @@ load_ends() {
 }
 
 load_number() { sed -n "s/^ *$1:* *\([0-9]*\).*/\1/p" /tmp/load.out; }
+
+# hold PID...: has workers stand still, and sets $held to how many questions they all have in hand,
+# and two more, that may be between two hands.
+hold() {
+    kill -STOP "$@"
+    # shellcheck disable=SC2034 # for who sources this
+    held=$(($(dotproxyctl status | sed -n 's/^queries_waiting //p') + 2))
+}
 
 # lost_at_most NUMBER: of the questions of the load that has ended.
 lost_at_most() {

@@ -107,7 +107,7 @@ check_removal() {
     enable_socket_unit && load_begins udp 53
     check "port 53 is dotproxy's by dotproxy.socket" listens 53
     check "the package is removed, while port 53 is asked" apt_get remove dotproxy
-    kill "$load"
+    kill "$asking" "$load"
     check "nobody listens there" fails listens 53
     check "dpkg knows that its settings stay" is_removed config-files
     check "no process is left" fails pgrep -u _dotproxy
