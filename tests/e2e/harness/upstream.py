@@ -319,10 +319,12 @@ class Upstream:
 
     def hold(self, name):
         """Keeps back the answers for `name` until release(); they are counted as received."""
-        self._held.setdefault(name, [])
+        with self._condition:
+            self._held.setdefault(name, [])
 
     def release(self, name, last_first=False):
-        held = self._held.pop(name)
+        with self._condition:
+            held = self._held.pop(name)
         for query in reversed(held) if last_first else held:
             query.answer()
 
@@ -366,10 +368,12 @@ class Upstream:
     def received(self, query):
         with self._condition:
             self.queries.append(query)
+            # In one step with that: who has seen the query may release() it.
+            held = self._held.get(query.name)
+            if held is not None:
+                held.append(query)
             self._condition.notify_all()
-        name = query.name
-        if name in self._held:
-            self._held[name].append(query)
+        if held is not None:
             return
         reply = self.on_query(query) if self.on_query else wire.answer(query.raw)
         if reply is not None:
