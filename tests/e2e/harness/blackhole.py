@@ -6,6 +6,8 @@
 import contextlib
 import socket
 
+from .waiting import free_port
+
 
 class Blackhole:
     """A listener whose queue is full; nobody accepts."""
@@ -15,7 +17,7 @@ class Blackhole:
     def __init__(self, address="127.0.0.1"):
         self.address = address
         self._listener = socket.socket()
-        self._listener.bind((address, 0))
+        self._listener.bind((address, free_port((address, "::1"))))
         self._listener.listen(0)
         self.port = self._listener.getsockname()[1]
         self._fillers = []

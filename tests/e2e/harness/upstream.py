@@ -15,7 +15,7 @@ import dns.message
 
 from . import wire
 from .client_hello import ClientHello
-from .waiting import PATIENCE
+from .waiting import PATIENCE, free_port
 
 # How a connection can be ended.
 FIN = "fin"
@@ -281,19 +281,19 @@ class Upstream:
         self._listener = None
         self._threads = []
         self._held = {}
-        self.port = 0
+        # Not one that the kernel gives out: while this server is away, it might to somebody else.
+        self.port = free_port()
         self.start()
 
     # What a test may ask and do.
 
     def start(self):
-        """Listens, at the same port as before if there was one."""
+        """Listens, at the same port as before."""
         family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((self.address, self.port))
         listener.listen(1024)
-        self.port = listener.getsockname()[1]
         self._listener = listener
         self._start(self._accept, listener)
 

@@ -3,6 +3,7 @@
 #
 # Bounded waiting. A test waits for what it needs, never for a time it hopes is long enough.
 
+import itertools
 import random
 import socket
 import time
@@ -26,14 +27,41 @@ def wait_for(condition, timeout=PATIENCE, what=None):
         time.sleep(0.005)
 
 
+class _Ports:
+    """The ports that this process gives out: no other run of tests beside it does, and none is
+    given out again before all of them were."""
+
+    SHARE = 1000
+
+    def __init__(self):
+        shares = list(range(12000, 32000, self.SHARE))
+        random.shuffle(shares)
+        for first in shares:
+            # A name in the network's namespace, like the ports; it is free again when we end.
+            self._claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            try:
+                self._claim.bind(f"\0dotproxy-e2e-ports-{first}")
+                break
+            except OSError:
+                self._claim.close()
+        else:
+            raise RuntimeError("too many tests run beside each other")
+        ports = list(range(first, first + self.SHARE))
+        random.shuffle(ports)
+        self.next = itertools.cycle(ports).__next__
+
+
+_ports = _Ports()
+
+
 def free_port(addresses=("127.0.0.1", "::1")):
     """A port that nobody has for UDP or TCP at any of `addresses`.
 
     It lies below the range that the kernel gives out by itself, so that no connection of anybody
-    takes it between this call and its use.
+    takes it between this call and its use; nor does a test that runs beside this one.
     """
-    for _ in range(1000):
-        port = random.randint(12000, 32000)
+    for _ in range(_ports.SHARE):
+        port = _ports.next()
         if all(_is_free(address, kind, port) for address in addresses
                for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)):
             return port
