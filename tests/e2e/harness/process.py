@@ -16,8 +16,9 @@ import threading
 from . import configuration
 from .waiting import PATIENCE, free_port, wait_for
 
-# The line of a worker, which may have counted nothing yet.
-_COUNTERS = re.compile(r"worker \d+:(.*)\n")
+# The line about a worker, which may have counted nothing yet. What a worker says of itself is
+# another one.
+_COUNTERS = re.compile(r"master: worker \d+:(.*)\n")
 _SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:|WARNING: ThreadSanitizer")
 
 
@@ -104,10 +105,16 @@ class Dotproxy:
         return self._log_file.read_text(errors="replace")
 
     def write_configuration(self, text=None, **changes):
-        """Writes the configuration file anew: `text`, or the settings with changes to keep."""
+        """Writes the configuration file anew: `text`, or the settings with changes to keep.
+
+        It takes the old one's place whole: a reload that is under way may read it at any time, and
+        an empty file is a good configuration.
+        """
         self.settings = configuration.merge(self.settings, changes)
-        self.config_file.write_text(configuration.render(self.settings) if text is None else text)
-        self.config_file.chmod(0o644)
+        new = self.config_file.with_suffix(".new")
+        new.write_text(configuration.render(self.settings) if text is None else text)
+        new.chmod(0o644)
+        new.rename(self.config_file)
 
     def launch(self, output=None):
         """Executes the program and returns at once. What it writes goes to `log`, or to the
