@@ -93,7 +93,7 @@ def test_workers_killed_while_they_read_and_write(start, upstream):
     """L66: every answer is right, nobody waits for a dead one, and what is lost was in its hands."""
     workers, kills = 4, 0
     upstream.on_query = lambda query: with_ttl(query, 1)  # so that there is much to write
-    proxy = start(upstream, workers=workers, cache=CACHE)
+    proxy = start(upstream, workers=workers, cache=CACHE, timeouts={"query": "4s"})
     chance = random.Random(66)
     with Storm(proxy.address, [f"storm{number}.example" for number in range(400)]) as storm:
         end = time.monotonic() + KILLING
@@ -118,7 +118,7 @@ def test_workers_killed_while_they_read_and_write(start, upstream):
 def test_an_outage_is_not_seen_by_who_asks_for_what_is_known(start, upstream):
     """C89: every one is answered, fresh or stale, and as fast as before."""
     upstream.on_query = lambda query: with_ttl(query, 3600 if "fresh" in query.name else 1)
-    proxy = start(upstream, workers=2, cache=CACHE)
+    proxy = start(upstream, workers=2, cache=CACHE, timeouts={"query": "4s"})
     known = [f"{kind}{number}.example" for number in range(20) for kind in ("fresh", "stale")]
 
     def look_up(name):

@@ -31,9 +31,10 @@ def test_an_opt_is_answered_with_an_opt(proxy, transport):
 
 
 @EVERY_TRANSPORT
-def test_errors_of_our_own_have_an_opt_where_the_query_had_one(proxy, upstream, transport):
+def test_errors_of_our_own_have_an_opt_where_the_query_had_one(start, upstream, transport):
     """C41: SERVFAIL that says why (RFC 8914), REFUSED. Not NOTIMP: what follows the header of an
     unknown opcode is not known to be records."""
+    proxy = start(upstream, workers=1, timeouts={"query": "2s"})
     upstream.kill()
     failure = ask(proxy.address, "down.example", edns=0, transport=transport)
     assert failure.rcode() == dns.rcode.SERVFAIL and failure.edns == 0

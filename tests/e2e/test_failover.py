@@ -183,7 +183,7 @@ def test_reconnects_to_one_that_closes_after_each_answer_are_bounded(start, upst
         query.answer()
         query.connection.close(CLOSE_NOTIFY)
     upstream.on_query = answer_and_close
-    proxy = start(upstream, workers=1)
+    proxy = start(upstream, workers=1, timeouts={"query": "4s"})
     with Load(proxy.address, rate=300) as load:
         wait_for(lambda: len(load.asked) > 1200)
         elapsed = time.monotonic() - load.asked[0].sent
@@ -215,7 +215,8 @@ def pair(start, serve):
     """dotproxy with two upstreams: pair() -> (proxy, first, second)."""
     def make(**how):
         first, second = serve(), serve()
-        return start(first, second, workers=how.pop("workers", 1), **how), first, second
+        how = {"workers": 1, "timeouts": {"query": "4s"}} | how
+        return start(first, second, **how), first, second
     return make
 
 

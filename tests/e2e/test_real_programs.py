@@ -111,8 +111,9 @@ def test_dnsperf_loses_nothing(proxy, directory, mode):
     assert re.search(r"NOERROR 20000 ", result.stdout), result.stdout
 
 
-def test_an_upstream_that_restarts_is_found_again(proxy, resolver):
+def test_an_upstream_that_restarts_is_found_again(start, resolver):
     """C75: unbound killed and started anew; no restart of ours."""
+    proxy = start(resolver, timeouts={"query": "4s"})
     assert ask(proxy.address, "www.example").answer
     resolver.close()
     assert ask(proxy.address, "www.example").rcode() != 0
