@@ -78,7 +78,7 @@ def test_certificates_follow_the_wall_clock(start, upstream, clock):
 def test_a_step_of_the_clock_loses_no_question(start, upstream, clock):
     """Over UDP and TCP, on connections that stay; no timer fires early, no worker is blamed."""
     # One worker: another that is woken late would have to connect when no certificate is valid.
-    proxy = start(upstream, workers=1, environment=clock.environment | {"WATCHDOG_USEC": "400000"},
+    proxy = start(upstream, workers=1, environment=clock.environment | {"WATCHDOG_USEC": "1500000"},
                   sandbox="off")
     workers = proxy.workers()
     with Load(proxy.address, rate=200) as load, \

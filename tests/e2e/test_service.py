@@ -68,8 +68,8 @@ def test_ready_means_ready(prepare, upstream):
 
 def test_the_watchdog_is_fed(start, upstream):
     """WATCHDOG_USEC: more often than it says."""
-    proxy = start(upstream, environment={"WATCHDOG_USEC": "600000"})
-    proxy.wait_for_notification("WATCHDOG=1", 3, timeout=3)
+    proxy = start(upstream, environment={"WATCHDOG_USEC": "2000000"})
+    proxy.wait_for_notification("WATCHDOG=1", 3, timeout=3 * 2)
 
 
 def test_the_watchdog_of_somebody_else_is_left_alone(start, upstream):
@@ -92,7 +92,7 @@ def _limit_descriptors(pid, soft):
 
 def test_the_watchdog_is_not_fed_for_a_service_without_workers(start, upstream):
     """Nobody is alive who could answer, and nobody can be started: systemd is to try."""
-    proxy = start(upstream, workers=1, environment={"WATCHDOG_USEC": "400000"})
+    proxy = start(upstream, workers=1, environment={"WATCHDOG_USEC": "800000"})
     soft = re.search(r"Max open files +(\d+)",
                      pathlib.Path(f"/proc/{proxy.pid}/limits").read_text())[1]
     taken = {int(one) for one in os.listdir(f"/proc/{proxy.pid}/fd")}
