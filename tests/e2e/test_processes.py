@@ -53,6 +53,7 @@ def test_a_worker_killed_under_load_takes_only_its_own_with_it(proxy):
         wait_for(lambda: len(load.asked) > 50)
         for victim in proxy.workers():
             before = len(load.asked)
+            wait_for(load.is_calm)
             kill(victim)
             wait_for(lambda: len(load.asked) > before + 50)
         assert_complete(proxy)

@@ -219,7 +219,7 @@ def test_workers_that_cannot_start_leave_the_old_ones_at_work(start, upstream):
         for _ in range(5):
             old = set(proxy.workers())
             proxy.send_signal(signal.SIGHUP)
-            for pid in wait_for(lambda: set(proxy.workers()) - old):
+            for pid in wait_for(lambda: load.is_calm() and set(proxy.workers()) - old):
                 kill(pid)
         wait_for(lambda: len(load.asked) > 50)
         wait_for(lambda: len(proxy.workers()) == 2)

@@ -73,6 +73,11 @@ class Load(threading.Thread):
     def crossed(self):
         return [one for one in self.asked if one.crossed]
 
+    def is_calm(self):
+        """Whether questions are answered as they come, so that hardly one is on its way. Else the
+        machine is busy, and who is killed takes many along."""
+        return sum(one.answered is None for one in self.asked[-20:]) <= 1
+
     def assert_flawless(self):
         assert self.asked and all(one.good for one in self.asked), \
             f"of {len(self.asked)}: {len(self.lost)} lost, {len(self.failed)} failed, " \
