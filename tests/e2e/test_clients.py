@@ -271,7 +271,7 @@ def test_slow_clients_do_not_slow_others(proxy):
     for client in slow:
         client.send_octets(b"\0")
     with Load(proxy.address, rate=200) as load:
-        wait_for(lambda: len(load.asked) > 200)
+        wait_for(lambda: len(load.asked) > 600)  # longer than the machine may be away meanwhile
     load.assert_flawless()
     assert sorted(one.answered - one.sent for one in load.asked)[len(load.asked) // 2] < 0.1
     for client in slow:
