@@ -108,11 +108,11 @@ def test_an_idle_connection_is_closed_in_time(start, upstream):
     """C11: not before its time, and with FIN."""
     proxy = start(upstream, workers=1, timeouts={"client_idle": "1s"})
     with TcpClient(proxy.address) as client:
+        began = time.monotonic()
         client.send(wire.query("idle.example"))
         client.receive()
-        began = time.monotonic()
         assert client.socket.recv(1) == b""
-        assert 0.5 < time.monotonic() - began < 5
+        assert 0.9 < time.monotonic() - began < 5
 
 
 def test_a_waiting_question_keeps_its_connection(start, upstream):
