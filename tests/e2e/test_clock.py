@@ -67,7 +67,7 @@ def test_certificates_follow_the_wall_clock(start, upstream, clock):
     """C64: expired by the new time, not valid yet by another, good again by the right one."""
     proxy = start(upstream, workers=1, environment=clock.environment, timeouts={"query": "1s"},
                   sandbox="off")
-    assert ask(proxy.address, "first.example").answer
+    wait_for(lambda: ask(proxy.address, "first.example").answer)
     for offset in ("+31d", "-2d"):
         clock.set(offset)
         assert_refused(proxy, upstream, f"by{offset}.example")

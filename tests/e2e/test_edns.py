@@ -199,7 +199,7 @@ def test_the_upstreams_keepalive_bounds_our_idle_time(start, upstream):
         query.raw, options=[wire.option(wire.KEEPALIVE, b"\0\x0a")])
     ask(proxy.address, "short.example")
     connection = upstream.queries[0].connection
-    upstream.wait(lambda _: connection.ended, timeout=3, what="the end of the idle connection")
+    upstream.wait(lambda _: connection.ended, what="the end of the idle connection")
 
 
 @EVERY_TRANSPORT

@@ -160,7 +160,7 @@ def test_a_worker_outlives_its_syslog_daemon(start, upstream, syslog):
     syslog.start()
     # An upstream that is dead already is nothing to speak of.
     upstream.start()
-    assert ask(proxy.address, "between.example").answer
+    wait_for(lambda: ask(proxy.address, "between.example").answer)
     make_a_worker_speak(proxy, upstream)
     syslog.wait_for(WARNING, worker, "worker 0: upstream ")
     assert proxy.workers() == [worker]

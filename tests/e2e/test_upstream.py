@@ -230,7 +230,7 @@ def test_unsolicited_answers_are_ignored(proxy, upstream):
 
 def test_the_id_of_a_question_given_up_stays_taken(start, upstream):
     """C98: its late answer is for nobody, though 200 questions follow."""
-    proxy = start(upstream, workers=1, timeouts={"query": "500ms"})
+    proxy = start(upstream, workers=1, timeouts={"query": "2s"})
     upstream.hold("given-up.example.")
     assert ask(proxy.address, "given-up.example").rcode() == dns.rcode.SERVFAIL
     late = upstream.asked("given-up.example")
