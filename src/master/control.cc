@@ -28,11 +28,6 @@ std::span<const std::uint8_t> octets(std::string_view text) noexcept {
 } // namespace
 
 void Control::add_to(std::vector<pollfd>& polled) const {
-    // The listener comes first, so that no descriptor of this turn is given out again before the
-    // entry it has in `polled` was looked at.
-    if (socket_.fd() >= 0 && accept_at_ == TimePoint::min()) {
-        polled.push_back({.fd = socket_.fd(), .events = POLLIN, .revents = 0});
-    }
     for (const Peer& peer : peers_) {
         if (!peer.socket) {
             continue;
@@ -41,6 +36,11 @@ void Control::add_to(std::vector<pollfd>& polled) const {
         const short wanted = !peer.out.empty() ? POLLOUT : POLLIN;
         const short events = peer.asked || has_line(peer) ? short{0} : wanted;
         polled.push_back({.fd = peer.socket.get(), .events = events, .revents = 0});
+    }
+    // The listener comes last: who has left has made room by then, and every descriptor that may be
+    // given out again has had its entry in `polled` looked at.
+    if (socket_.fd() >= 0 && accept_at_ == TimePoint::min()) {
+        polled.push_back({.fd = socket_.fd(), .events = POLLIN, .revents = 0});
     }
 }
 
@@ -51,6 +51,7 @@ void Control::on_ready(std::span<const pollfd> polled, TimePoint now) {
             continue;
         }
         if (entry.fd == socket_.fd()) {
+            bury();
             accept(now);
             continue;
         }

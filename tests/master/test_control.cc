@@ -233,9 +233,7 @@ void test_accept_when_there_are_too_many_then_told_and_the_others_served(void** 
     world.control.answer(world.control.next()->client, "ok\n", start);
     assert_string_equal(read(clients.front()).c_str(), "ok\n");
     clients.clear();
-    world.turn();
-    world.turn();
-    const Fd next = connect_to(world.path);
+    const Fd next = connect_to(world.path); // in the turn that sees them leave
     write(next, "status\n");
     world.turn();
     world.turn();
