@@ -86,8 +86,8 @@ no_drop_in() {
     systemctl daemon-reload
 }
 
-# load_begins [udp|tcp] [PORT]: 200 questions a second, some for what is known and most for what is
-# not, until load_ends. A question that has no answer in 20 s is lost.
+# load_begins [udp|tcp] [PORT]: 200 questions a second, some for what is known and most for what
+# never was, until load_ends. A question that has no answer in 20 s is lost.
 questions=/tmp/questions
 load_begins() {
     [ -p $questions ] || mkfifo $questions
@@ -104,7 +104,7 @@ ask_on() {
     local number=0 end
     while :; do
         for ((end = number + 20; number < end; number++)); do
-            echo "load-$number.load.example A"
+            echo "load-$BASHPID-$number.load.example A"
             ((number % 4 != 0)) || echo "dotproxy.example A"
         done
         sleep 0.1
@@ -137,13 +137,10 @@ load_ends() {
 
 load_number() { sed -n "s/^ *$1:* *\([0-9]*\).*/\1/p" /tmp/load.out; }
 
-# hold PID...: has workers stand still, and sets $held to how many questions they all have in hand,
-# and two more, that may be between two hands.
-hold() {
-    kill -STOP "$@"
-    # shellcheck disable=SC2034 # for who sources this
-    held=$(($(dotproxyctl status | sed -n 's/^queries_waiting //p') + 2))
-}
+# How many questions the workers have in hand.
+in_hand() { dotproxyctl status | sed -n 's/^queries_waiting //p'; }
+
+in_hand_at_least() { [ "$(in_hand)" -ge "$1" ]; }
 
 # lost_at_most NUMBER: of the questions of the load that has ended.
 lost_at_most() {
