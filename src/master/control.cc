@@ -45,13 +45,12 @@ void Control::add_to(std::vector<pollfd>& polled) const {
 }
 
 void Control::on_ready(std::span<const pollfd> polled, TimePoint now) {
-    bury(); // whom an answer was the last thing for
     for (const pollfd& entry : polled) {
         if (entry.revents == 0) {
             continue;
         }
         if (entry.fd == socket_.fd()) {
-            bury();
+            bury(); // also whom an answer was the last thing for
             accept(now);
             continue;
         }
