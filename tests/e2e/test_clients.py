@@ -6,9 +6,7 @@
 
 import ctypes
 import os
-import re
 import resource
-import signal
 import socket
 import time
 
@@ -194,16 +192,6 @@ def test_the_idlest_client_makes_way_for_a_new_one(start, upstream):
         client.reset()
 
 
-def counter(proxy, name):
-    """A counter over all workers, as USR1 makes them write it."""
-    before = proxy.log.count("udp_queries=")
-    proxy.send_signal(signal.SIGUSR1)
-    workers = len(proxy.workers())
-    wait_for(lambda: proxy.log.count("udp_queries=") >= before + workers)
-    lines = [line for line in proxy.log.splitlines() if "udp_queries=" in line][-workers:]
-    return sum(int(number) for line in lines for number in re.findall(rf"\b{name}=(\d+)", line))
-
-
 def test_one_address_cannot_take_all_places(start, upstream):
     """C15: half of them at most; another address is served all the same, and the first one again
     when it has left."""
@@ -217,7 +205,7 @@ def test_one_address_cannot_take_all_places(start, upstream):
     assert all(is_served(client, "still.example") for client in greedy[:40])
     lines = proxy.log.count("\n")
     assert ask(proxy.address, "udp.example").answer
-    assert counter(proxy, "tcp_refused_address") == 20
+    assert proxy.counters()["tcp_refused_address"] == 20
     assert proxy.log.count("\n") - lines <= 2, "refusals are not logged one by one"
     for client in greedy:
         client.reset()
