@@ -88,8 +88,11 @@ template <typename Visit>
     return at == answer.records.size();
 }
 
-bool is_soa(const Record& record) noexcept {
-    return record.type == type::soa && record.klass == klass::in &&
+// Whether record `i` says for how long something does not exist. An SOA outside the authority
+// section does not (RFC 2308, section 3).
+bool is_denial(const Answer& answer, std::size_t i, const Record& record) noexcept {
+    return i >= answer.answers && i - answer.answers < answer.authorities &&
+           record.type == type::soa && record.klass == klass::in &&
            record.end - record.rdata >= soa_numbers_size;
 }
 
@@ -122,13 +125,12 @@ struct Summary {
 };
 
 Summary summary_of(const Answer& answer, const Question& question) noexcept {
-    const std::size_t additional = std::size_t{answer.answers} + answer.authorities;
     Summary sum;
     sum.sound = for_each_record(answer, [&](std::size_t i, const Record& record) {
         sum.ttl = std::min(sum.ttl, unsigned_ttl(record.ttl));
         if (i < answer.answers) {
             sum.asked = sum.asked || is_asked(answer.records, record, question);
-        } else if (i < additional && is_soa(record)) {
+        } else if (is_denial(answer, i, record)) {
             sum.soa = true;
             sum.negative_ttl = std::min(sum.negative_ttl, negative_ttl(answer.records, record));
         }
@@ -294,7 +296,7 @@ std::size_t write_kept(const Answer& answer, const Keeping& keeping, const TtlPo
     const bool sound = for_each_record(answer, [&](std::size_t i, const Record& record) {
         const std::size_t at = record.rdata - from_ttl;
         store16(out, head_size + i * offset_size, static_cast<std::uint16_t>(at));
-        const bool denies = keeping.negative && is_soa(record);
+        const bool denies = keeping.negative && is_denial(answer, i, record);
         store32(
             out, records + at,
             bounds.apply(denies ? negative_ttl(answer.records, record) : unsigned_ttl(record.ttl)));

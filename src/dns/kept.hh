@@ -57,10 +57,10 @@ constexpr std::size_t max_kept_size =
     8 + max_message_size + max_message_size / 11 * 2 + max_errors * (4 + max_error_text);
 
 /// Writes the kept form of `answer`, which keeping_of() found to be worth `keeping`. The TTLs of
-/// its records are brought within the bounds of `policy`; in a negative answer the SOA's is no
-/// longer than its MINIMUM, so that whoever keeps the answer behind us drops it when we do (RFC
-/// 2308, section 6). `out` does not overlap the answer. Returns the size; 0 when `out` is too
-/// small.
+/// its records are brought within the bounds of `policy`; in a negative answer that of an SOA in
+/// the authority section is no longer than its MINIMUM, so that whoever keeps the answer behind us
+/// drops it when we do (RFC 2308, section 6). `out` does not overlap the answer. Returns the size;
+/// 0 when `out` is too small.
 [[nodiscard]] std::size_t write_kept(const Answer& answer, const Keeping& keeping,
                                      const TtlPolicy& policy, MutableOctets out) noexcept;
 

@@ -82,6 +82,18 @@ void test_kept_when_negative_then_soa_ends_with_its_minimum(void** /*state*/) {
     }
 }
 
+// Found by fuzzing: its MINIMUM ended a record before the answer.
+void test_kept_when_negative_then_minimum_outside_the_authority_means_nothing(void** /*state*/) {
+    Message from = denial(3, 300, 300);
+    add(from, Section::additional, type::soa, soa_rdata(5).octets(), 900);
+    assert_kept(keeping(from), true, 300s);
+    Room room;
+    const std::optional<Answer> answer = read_kept(keep(from, room), 0s);
+    assert_true(answer && load32(answer->records, 6) == 300);
+    const std::size_t rdata = answer->records.size() - soa_rdata(5).octets().size();
+    assert_int_equal(load32(answer->records, rdata - 6), 900);
+}
+
 void test_kept_when_positive_then_minimum_means_nothing(void** /*state*/) {
     const Question asked = question("www.example.com", type::soa);
     Message from = response("www.example.com", type::soa);
@@ -377,6 +389,7 @@ int main() {
         cmocka_unit_test(test_kept_when_room_is_short_then_nothing_is_written),
         cmocka_unit_test(test_kept_when_policy_has_bounds_then_every_ttl_is_within),
         cmocka_unit_test(test_kept_when_negative_then_soa_ends_with_its_minimum),
+        cmocka_unit_test(test_kept_when_negative_then_minimum_outside_the_authority_means_nothing),
         cmocka_unit_test(test_kept_when_positive_then_minimum_means_nothing),
         cmocka_unit_test(test_kept_when_a_failure_then_no_ttl_is_raised),
         cmocka_unit_test(test_kept_when_a_failure_is_our_own_then_comes_back),
