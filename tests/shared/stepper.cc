@@ -71,8 +71,7 @@ Stepper::Stepper(Job job) : job_{std::move(job)} {
         const std::size_t here = places_.size();
         places_.push_back(place);
         run_until_.push_back(is_new || here == 0 ? here : run_until_.back());
-        if (::ptrace(PTRACE_SINGLESTEP, child, nullptr, nullptr) != 0 || !stopped(child, status) ||
-            WSTOPSIG(status) != SIGTRAP) {
+        if (!step(child, status)) {
             break;
         }
     }
@@ -124,16 +123,23 @@ bool Stepper::interrupt_after(std::size_t count, const Job& meanwhile) const {
 bool Stepper::run_to(pid_t child, std::size_t count) const {
     const std::size_t place = run_until_[count];
     bool good = place == 0 || jump(child, place);
+    int status = 0;
     for (std::size_t i = place; good && i < count; ++i) {
-        good = step(child);
+        good = step(child, status);
     }
     return good && place_of(child) == places_[count];
 }
 
-bool Stepper::step(pid_t child) {
-    int status = 0;
-    return ::ptrace(PTRACE_SINGLESTEP, child, nullptr, nullptr) == 0 && stopped(child, status) &&
-           WSTOPSIG(status) == SIGTRAP;
+// An instruction that repeats itself (rep stos) is one: in how many steps differs from run to run.
+bool Stepper::step(pid_t child, int& status) {
+    const std::uint64_t place = place_of(child);
+    do {
+        if (::ptrace(PTRACE_SINGLESTEP, child, nullptr, nullptr) != 0 || !stopped(child, status) ||
+            WSTOPSIG(status) != SIGTRAP) {
+            return false;
+        }
+    } while (place != 0 && place_of(child) == place);
+    return true;
 }
 
 // Lets the child run to an address where it has not been yet.

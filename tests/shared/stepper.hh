@@ -43,7 +43,7 @@ class Stepper {
   private:
     [[nodiscard]] bool run_to(pid_t child, std::size_t count) const;
     [[nodiscard]] pid_t start() const;
-    [[nodiscard]] static bool step(pid_t child);
+    [[nodiscard]] static bool step(pid_t child, int& status);
     [[nodiscard]] bool jump(pid_t child, std::size_t place) const;
 
     Job job_;
