@@ -15,7 +15,7 @@ import dns.rcode
 import pytest
 
 from harness.client import ask
-from harness.process import kill, state_of
+from harness.process import has_ended, kill
 from harness.waiting import wait_for
 
 # Priorities of the facility "daemon" (RFC 5424, section 6.2.1).
@@ -129,7 +129,7 @@ def test_a_daemon_speaks_to_syslog(daemon, upstream, syslog):
     make_a_worker_speak(proxy, upstream)
     syslog.wait_for(WARNING, r"\d+", "worker 0: upstream ")
     os.kill(pid, signal.SIGTERM)
-    wait_for(lambda: state_of(pid) in (None, "Z"))
+    wait_for(lambda: has_ended(pid))
 
 
 def test_a_syslog_daemon_may_be_restarted(start, upstream, syslog):

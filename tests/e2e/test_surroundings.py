@@ -14,7 +14,7 @@ import signal
 import pytest
 
 from harness.client import ask
-from harness.process import kill, state_of
+from harness.process import has_ended, kill
 from harness.refusal import is_possible as refusal_is_possible
 from harness.refusal import refusing
 from harness.waiting import wait_for
@@ -47,7 +47,7 @@ def test_a_daemon_keeps_its_sockets_when_the_standard_streams_were_closed(daemon
     assert_streams_lead_nowhere([pid])
     assert ask(proxy.address, "daemon.example").answer
     os.kill(pid, signal.SIGTERM)
-    wait_for(lambda: state_of(pid) in (None, "Z"))
+    wait_for(lambda: has_ended(pid))
 
 
 def test_a_parent_that_ignores_its_children_is_no_example(start, upstream):
@@ -75,7 +75,7 @@ def test_a_daemon_that_is_ready_can_be_controlled(daemon, directory):
     _, pid, _ = daemon(control_socket=str(directory / "run" / "control"))
     assert (directory / "run" / "control").is_socket()
     os.kill(pid, signal.SIGTERM)
-    wait_for(lambda: state_of(pid) in (None, "Z"))
+    wait_for(lambda: has_ended(pid))
 
 
 @can_lack

@@ -178,7 +178,7 @@ def test_workers_do_not_share_their_randomness(start, upstream):
             ask(proxy.address, f"first{number}.example")
         firsts.append([query.id for query in upstream.queries[before:]])
         kill(old)
-        wait_for(lambda: proxy.workers() and old not in proxy.workers())
+        wait_for(proxy.workers)
     assert firsts[0] != firsts[1]
 
 

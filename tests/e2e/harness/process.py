@@ -179,7 +179,7 @@ class Dotproxy:
 
     def workers(self):
         """The PIDs of the children that are alive."""
-        return [pid for pid in self.children() if state_of(pid) not in ("Z", "X", None)]
+        return [pid for pid in self.children() if not has_ended(pid)]
 
     def zombies(self):
         return [pid for pid in self.children() if state_of(pid) == "Z"]
@@ -250,8 +250,7 @@ class Dotproxy:
                 kill(pid)
             self.process.wait()
             raise AssertionError(f"still there {timeout} s after signal {number}:\n{self.log}")
-        wait_for(lambda: all(state_of(pid) in ("Z", "X", None) for pid in workers),
-                 what="the workers to end with their master")
+        wait_for(lambda: all(map(has_ended, workers)), what="the workers to end with their master")
         return status
 
     def close(self):
@@ -278,12 +277,20 @@ def state_of(pid):
         return None
 
 
+def has_ended(pid):
+    """Whether a process has ended, be it that nobody has asked for its status yet."""
+    return state_of(pid) in (None, "Z", "X")
+
+
 def kill(pid, number=signal.SIGKILL):
-    """Sends a signal to a process that may have gone already."""
+    """Sends a signal to a process that may have gone already. After SIGKILL it has ended: until
+    that process gets its turn, it would still be counted among the living."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
-        pass
+        return
+    if number == signal.SIGKILL:
+        wait_for(lambda: has_ended(pid), what=f"process {pid} to end")
 
 
 class Unbound:
