@@ -459,7 +459,7 @@ check() {
     attempt thread_sanitizer
     if [ "${CI:-}" = true ]; then
         attempt fuzz
-        attempt step "make distcheck" make -C build/check -j "$jobs" distcheck
+        attempt step "make distcheck" make -C build/check -j "$jobs" VERBOSE=1 distcheck
         attempt system_tests
     fi
 
