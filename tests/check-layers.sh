@@ -39,15 +39,18 @@ only() {
     result "only $1 includes $2" "$(includes . | grep -E ":[<\"]$2" | grep -Ev "^(\./)?$1/" || true)"
 }
 
-echo 1..16
+echo 1..19
 may_include base 'base/'
 may_include dns 'dns/'
 may_include tls '(tls|base)/'
 may_include config '(config|base)/'
 may_include shared '(shared|base)/'
 may_include sandbox '(sandbox|base)/'
-may_include proxy '(proxy|dns|tls|shared|config|base)/'
-may_include master '(master|tls|shared|sandbox|config|base)/|proxy/worker\.hh$'
+may_include upstream '(upstream|tls|shared|config|dns|base)/'
+may_include relay '(relay|upstream|shared|config|dns|base)/'
+may_include front '(front|relay|upstream|shared|config|dns|base)/'
+may_include worker '(worker|front|relay|upstream|shared|config|base)/'
+may_include master '(master|tls|shared|sandbox|config|base)/|worker/worker\.hh$'
 may_include ctl '(ctl|dns|config|base)/'
 may_include main.cc '(master|config|base)/'
 only tls gnutls

@@ -13,3 +13,15 @@
 extern "C" {
 #include <cmocka.h>
 }
+
+// cmocka's macros have the names of functions of ours and of the C++ library. What is left of them
+// is fail_msg(), which says why a test failed, as printf would.
+#undef fail
+#undef skip
+#undef fail_msg
+#define fail_msg(...)                                                                              \
+    do {                                                                                           \
+        print_error("ERROR: " __VA_ARGS__);                                                        \
+        print_error("\n");                                                                         \
+        _fail(__FILE__, __LINE__);                                                                 \
+    } while (0)

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <optional>
+#include <string_view>
 
 namespace dotproxy::dns {
 
@@ -34,6 +35,12 @@ struct ExtendedError {
         invalid_data = 24,
         invalid_query_type = 30, // RFC 9824
     };
+
+    /// With a text of our own, which is borrowed.
+    [[nodiscard]] static ExtendedError of(std::uint16_t code, std::string_view text) noexcept {
+        return {.code = code,
+                .text = {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}};
+    }
 
     std::uint16_t code{0};
     Octets text; // UTF-8, may be empty; borrowed

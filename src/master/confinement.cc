@@ -4,7 +4,7 @@
 #include "master/confinement.hh"
 
 #include "base/log.hh"
-#include "proxy/worker.hh"
+#include "worker/worker.hh"
 #include "sandbox/landlock.hh"
 #include "sandbox/sandbox.hh"
 

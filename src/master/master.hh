@@ -18,7 +18,7 @@
 #include "master/notify.hh"
 #include "master/privileges.hh"
 #include "master/request.hh"
-#include "proxy/worker.hh"
+#include "worker/worker.hh"
 
 #include <memory>
 #include <optional>

@@ -8,7 +8,7 @@
 
 #include "base/clock.hh"
 #include "base/fd.hh"
-#include "proxy/worker.hh"
+#include "worker/worker.hh"
 
 #include <string>
 #include <sys/types.h>

@@ -363,7 +363,7 @@ void test_load_when_error_is_in_an_included_file_then_that_is_named(void** /*sta
     const std::string outer = scratch.write("outer", "workers = 1;\n@include \"inner\"\n" + tls);
     try {
         (void)dotproxy::load_config(outer);
-        fail();
+        fail_msg("it was taken");
     } catch (const ConfigError& error) {
         assert_true(std::string{error.what()}.starts_with(inner + ":2: timeouts.query: 5 has no"));
     }

@@ -12,7 +12,7 @@
 #include <cstdio>
 #include <string_view>
 
-#include "unit.hh" // behind the library's headers: cmocka's fail() is a macro
+#include "unit.hh"
 
 using namespace dotproxy::dns;
 using namespace dotproxy::dns::test;

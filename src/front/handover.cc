@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "front/handover.hh"
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <sys/socket.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace dotproxy {
+
+namespace {
+
+struct alignas(cmsghdr) Control {
+    std::array<std::uint8_t, CMSG_SPACE(sizeof(int))> octets{};
+};
+
+} // namespace
+
+Handover make_handover() {
+    std::array<int, 2> ends{};
+    // Datagrams keep a connection and its octets together.
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+        throw std::system_error{errno, std::generic_category(), "socketpair"};
+    }
+    return {.in = Fd{ends[0]}, .out = Fd{ends[1]}};
+}
+
+bool hand_over(const Handover& handover, int connection,
+               std::span<const std::uint8_t> unread) noexcept {
+    // A message of no octets could not be told from the end; the first one means nothing.
+    std::uint8_t mark = 0;
+    std::array<iovec, 2> parts{
+        iovec{.iov_base = &mark, .iov_len = 1},
+        // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): sendmsg(2) only reads
+        iovec{.iov_base = const_cast<std::uint8_t*>(unread.data()), .iov_len = unread.size()}};
+    Control control;
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = parts.size();
+    message.msg_control = control.octets.data();
+    message.msg_controllen = control.octets.size();
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof connection);
+    std::memcpy(CMSG_DATA(header), &connection, sizeof connection);
+    return ::sendmsg(handover.in.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+}
+
+Fd take_over(const Handover& handover, std::span<std::uint8_t> room, std::size_t& size) noexcept {
+    // The kernel would hand out the message and drop the connection if it had no number for it.
+    // Only this thread makes descriptors, so one that can be had now can be had then.
+    if (!Fd{::dup(handover.out.get())}) {
+        return Fd{};
+    }
+    std::uint8_t mark = 0;
+    std::array<iovec, 2> parts{iovec{.iov_base = &mark, .iov_len = 1},
+                               iovec{.iov_base = room.data(), .iov_len = room.size()}};
+    Control control;
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = parts.size();
+    message.msg_control = control.octets.data();
+    message.msg_controllen = control.octets.size();
+    const ssize_t count = ::recvmsg(handover.out.get(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (count < 1) {
+        errno = count < 0 ? errno : EAGAIN;
+        return Fd{};
+    }
+    size = static_cast<std::size_t>(count) - 1;
+    const cmsghdr* header = CMSG_FIRSTHDR(&message);
+    if (header == nullptr || header->cmsg_type != SCM_RIGHTS) {
+        errno = EBADMSG; // refused by a security module, or the end of something that is no client
+        return Fd{};
+    }
+    int connection = -1;
+    std::memcpy(&connection, CMSG_DATA(header), sizeof connection);
+    return Fd{connection};
+}
+
+} // namespace dotproxy

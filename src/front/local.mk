@@ -1,0 +1,8 @@
+noinst_LIBRARIES += libfront.a
+libfront_a_SOURCES = \
+	src/front/courtesy.cc src/front/courtesy.hh \
+	src/front/handover.cc src/front/handover.hh \
+	src/front/tcp_client.hh \
+	src/front/tcp_front.cc src/front/tcp_front.hh \
+	src/front/tcp_intake.cc src/front/tcp_intake.hh \
+	src/front/udp_front.cc src/front/udp_front.hh

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// TcpClient: one client connection. What is idle costs little: its buffers exist only while they
+// hold something.
+
+#pragma once
+
+#include "base/buffer.hh"
+#include "base/deadline.hh"
+#include "base/fd.hh"
+#include "base/loop.hh"
+#include "relay/address_counts.hh"
+
+#include <cstdint>
+
+namespace dotproxy {
+
+class TcpFront;
+
+/// States, as far as they are not plain from the members:
+///   reading   queries are taken; not so while the client has too many in flight or does not read
+///   ended     the client will send nothing more; it gets the answers that are due, then is closed
+///   closed    to be buried at the end of the turn
+struct TcpClient final : Watch, Deadline {
+    TcpClient(TcpFront& its_front, Fd its_socket, AddressCounts::Place its_place) noexcept
+        : front{its_front}, socket{std::move(its_socket)}, place{std::move(its_place)} {}
+
+    void on_ready(std::uint32_t events) noexcept override;
+
+    TcpFront& front;
+    Fd socket;
+    AddressCounts::Place place; // among the connections of its address
+    Buffer in;  // queries that were read and not yet taken, and the beginning of one
+    Buffer out; // answers that are not written yet
+    std::uint32_t events{0};
+    std::uint32_t in_flight{0};
+    std::uint64_t written{0};     // octets of answers that the kernel took, in all
+    std::uint64_t read_before{0}; // of these, when its write time began, had arrived
+    std::size_t held{0};          // of in and out, as the front has counted them
+    bool ended{false};
+    bool closed{false};
+    bool dirty{false};   // stands in the list of those to be flushed
+    bool waiting{false}; // stands in the list of those to be read again
+    bool greeted{false}; // has sent a whole query
+    bool stuck{false};   // has answers to read; its deadline is that of writing
+};
+
+} // namespace dotproxy

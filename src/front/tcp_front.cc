@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "front/tcp_front.hh"
+
+#include "dns/frame.hh"
+#include "relay/relay.hh"
+#include "shared/counters.hh"
+
+#include <algorithm>
+#include <cerrno>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <utility>
+
+namespace dotproxy {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Clock::duration first_query_time = 5s;
+// A client that has answers to read takes at least so many octets in each write time, or it is cut:
+// 13 kbit/s. Slower links than that carry no TCP for DNS, and who reads single octets is no client.
+constexpr Clock::duration write_time = 10s;
+constexpr std::uint64_t least_read = 16384;
+constexpr Clock::duration leave_again = 10ms;
+constexpr std::size_t output_limit = 65536; // a client with more than this unread is not read
+constexpr std::size_t read_size = 16384;
+// What one client that does not read, and all clients together, can make a worker hold.
+constexpr std::size_t client_output_cap = 1U << 20U;
+constexpr std::size_t held_cap = 64U << 20U;
+// Connections that were closed in this turn have their place until it ends.
+constexpr unsigned spare_places = 64;
+// One address may have this many connections with a worker, however low the limit (C15).
+constexpr std::uint64_t least_per_address = 16;
+constexpr std::uint64_t share_counts_from = 64; // clients; with fewer, who has them does not matter
+
+} // namespace
+
+void TcpClient::on_ready(std::uint32_t ready) noexcept {
+    front.on_ready(*this, ready);
+}
+
+TcpFront::TcpFront(Turn& turn, Relay& relay, Courtesy& courtesy, const CounterRegion& all,
+                   const Handover& handover)
+    : turn_{turn}, relay_{relay}, all_{all}, handover_{handover},
+      first_query_{std::max(first_query_time, Clock::duration{turn.config.timeouts.client_idle})},
+      idle_{turn.config.timeouts.client_idle}, writing_{write_time}, leaving_{leave_again},
+      intake_{turn, *this, courtesy, handover},
+      // Every client can have an address of its own, and so can one that is refused.
+      addresses_{turn.config.limits.tcp_clients + spare_places + 1},
+      clients_{turn.config.limits.tcp_clients + spare_places} {}
+
+TcpFront::~TcpFront() = default;
+
+void TcpFront::welcome(Fd socket, const std::optional<Address>& peer) noexcept {
+    if (TcpClient* client = admit(std::move(socket), peer)) {
+        read(*client); // the query is often there already
+    }
+}
+
+void TcpFront::adopt(Fd socket, dns::Octets unread) noexcept {
+    sockaddr_storage name{};
+    socklen_t size = sizeof name;
+    // Fails for one that was reset on the way; the next read will tell.
+    static_cast<void>(::getpeername(socket.get(), reinterpret_cast<sockaddr*>(&name), &size));
+    if (TcpClient* client = admit(std::move(socket), Address::from(name))) {
+        client->greeted = true;
+        take(*client, unread);
+    }
+}
+
+/// Makes a client of a connection; where there is no room the one that was idle longest makes way
+/// (RFC 7766, section 6.2.3). nullptr: refused.
+TcpClient* TcpFront::admit(Fd socket, const std::optional<Address>& peer) noexcept {
+    AddressCounts::Place place = addresses_.enter(peer);
+    if (is_too_many(place)) {
+        turn_.counters.add(Counter::tcp_refused_address);
+        return nullptr;
+    }
+    if (full()) {
+        TcpClient* idlest = first_query_.pop(TimePoint::max()); // has shown no use for it yet
+        idlest = idlest != nullptr ? idlest : idle_.pop(TimePoint::max());
+        if (idlest != nullptr) {
+            turn_.counters.add(Counter::tcp_idle_closed);
+            close(*idlest);
+        }
+    }
+    const int fd = socket.get();
+    TcpClient* client =
+        full() ? nullptr : clients_.create(*this, std::move(socket), std::move(place));
+    if (client == nullptr) {
+        turn_.counters.add(Counter::tcp_refused);
+        return nullptr;
+    }
+    client->events = EPOLLIN | EPOLLRDHUP;
+    if (!turn_.loop.add(fd, client->events, *client)) {
+        clients_.destroy(client);
+        turn_.counters.add(Counter::tcp_refused);
+        return nullptr;
+    }
+    count_clients();
+    set_timer(*client);
+    return client;
+}
+
+bool TcpFront::full() const noexcept {
+    return all_.sum(Counter::tcp_clients) >= turn_.config.limits.tcp_clients;
+}
+
+/// Whether an address has its share already (C15). As long as half of the places are free it can
+/// only have less than the other half; from then on it gets no more than its part of that half from
+/// each worker. So with W workers there is always a 2W-th of all places left for others.
+bool TcpFront::is_too_many(const AddressCounts::Place& place) const noexcept {
+    const std::uint64_t half = turn_.config.limits.tcp_clients / 2;
+    return !place || (all_.sum(Counter::tcp_clients) >= half &&
+                      place.count() > std::max(half / all_.size(), least_per_address));
+}
+
+bool TcpFront::more_than_its_share() const noexcept {
+    const std::uint64_t own = clients_.size();
+    return own > share_counts_from &&
+           own * all_.size() > all_.sum(Counter::tcp_clients) + all_.size() * share_counts_from / 2;
+}
+
+void TcpFront::on_ready(TcpClient& client, std::uint32_t events) noexcept {
+    if (client.closed) {
+        return;
+    }
+    if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
+        close(client); // reset: nobody is there to be answered (C12)
+        return;
+    }
+    if ((events & EPOLLOUT) != 0) {
+        mark_dirty(client);
+    }
+    if ((events & (EPOLLIN | EPOLLRDHUP)) != 0 && may_ask(client)) {
+        read(client);
+    }
+}
+
+void TcpFront::read(TcpClient& client) noexcept {
+    const ssize_t count = ::recv(client.socket.get(), turn_.scratch->data(), read_size, 0);
+    if (count > 0) {
+        take(client, std::span{*turn_.scratch}.first(static_cast<std::size_t>(count)));
+    } else if (count == 0) {
+        client.ended = true; // whole queries that were held back are still taken
+        mark_dirty(client);
+    } else if (errno != EAGAIN && errno != EINTR) {
+        close(client);
+    }
+}
+
+/// Takes the whole queries from what is held and `octets`, as far as the client may ask more.
+void TcpFront::take(TcpClient& client, dns::Octets octets) noexcept {
+    const bool held = !client.in.empty();
+    if (held) {
+        client.in.append(octets);
+        octets = client.in.view();
+    }
+    std::size_t used = 0;
+    bool partial = false;
+    while (!partial && may_take(client)) {
+        const dns::Frame frame = dns::next_frame(octets.subspan(used));
+        switch (frame.state) {
+        case dns::Frame::State::invalid:
+            turn_.counters.add(Counter::dropped);
+            client.ended = true; // the stream is lost (C17); what was asked before is answered
+            used = octets.size();
+            break;
+        case dns::Frame::State::partial:
+            partial = true;
+            break;
+        case dns::Frame::State::complete:
+            used += frame.consumed;
+            turn_.counters.add(Counter::tcp_queries);
+            client.greeted = true;
+            ++client.in_flight;
+            if (!relay_.ask({.front = this, .connection = clients_.handle_of(&client)},
+                            frame.message)) {
+                --client.in_flight;
+            }
+            break;
+        }
+    }
+    if (held) {
+        client.in.consume(used);
+    } else {
+        client.in.append(octets.subspan(used));
+    }
+    client.in.release();
+    account(client);
+    if (held_ > held_cap && !client.in.empty()) {
+        turn_.counters.add(Counter::tcp_timed_out);
+        close(client);
+        return;
+    }
+    if (used > 0 && !client.stuck) {
+        client.disarm(); // a whole query starts the idle time anew, a part of one does not (C10)
+    }
+    mark_dirty(client);
+}
+
+bool TcpFront::may_ask(const TcpClient& client) const noexcept {
+    return !client.ended && !draining_ && may_take(client);
+}
+
+/// Whether queries that were read may be taken; the next generation takes those that are handed
+/// over.
+bool TcpFront::may_take(const TcpClient& client) const noexcept {
+    return !client.closed && !(draining_ && to_successor_) &&
+           client.in_flight < turn_.config.limits.queries_per_client &&
+           client.out.size() < output_limit;
+}
+
+dns::Channel TcpFront::channel(const dns::Asker& /*asker*/) const noexcept {
+    const auto idle = turn_.config.timeouts.client_idle / 100ms;
+    return {.limit = dns::max_message_size,
+            .keepalive = static_cast<std::uint16_t>(std::min<decltype(idle)>(idle, 65535))};
+}
+
+dns::MutableOctets TcpFront::begin_answer(const Client& client, std::size_t size) noexcept {
+    TcpClient* connection = clients_.find(client.connection);
+    if (connection == nullptr || connection->closed) {
+        turn_.counters.add(Counter::clients_gone);
+        return {};
+    }
+    if (connection->out.size() > client_output_cap || held_ > held_cap) {
+        turn_.counters.add(Counter::tcp_timed_out);
+        close(*connection); // it does not read, and there is no more memory for it (L29)
+        return {};
+    }
+    room_ = connection->out.grow(dns::frame_prefix_size + std::min(size, dns::max_message_size));
+    return room_.subspan(dns::frame_prefix_size);
+}
+
+void TcpFront::end_answer(const Client& client, std::size_t size) noexcept {
+    TcpClient& connection = *clients_.find(client.connection);
+    dns::store16(room_, 0, static_cast<std::uint16_t>(size));
+    connection.out.trim(room_.size() - dns::frame_prefix_size - size);
+    --connection.in_flight;
+    turn_.counters.add(Counter::tcp_answers);
+    account(connection);
+    mark_dirty(connection);
+}
+
+void TcpFront::mark_dirty(TcpClient& client) noexcept {
+    if (!client.dirty && !client.closed) {
+        client.dirty = true;
+        dirty_.push_back(&client);
+    }
+}
+
+void TcpFront::flush() noexcept {
+    for (TcpClient* client : dirty_) {
+        client->dirty = false;
+        if (!client->closed) {
+            write(*client);
+        }
+    }
+    dirty_.clear();
+}
+
+void TcpFront::write(TcpClient& client) noexcept {
+    if (!client.out.empty()) {
+        const auto octets = client.out.view();
+        const ssize_t count =
+            ::send(client.socket.get(), octets.data(), octets.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (count > 0) {
+            client.out.consume(static_cast<std::size_t>(count));
+            client.out.release();
+            client.written += static_cast<std::uint64_t>(count);
+            account(client);
+        } else if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
+            close(client);
+            return;
+        }
+    }
+    const bool held = dns::next_frame(client.in.view()).state != dns::Frame::State::partial;
+    const bool settled =
+        client.in_flight == 0 && client.out.empty() && (!held || (draining_ && to_successor_));
+    if (settled && (client.ended || draining_)) {
+        leave(client);
+        return;
+    }
+    if (held && may_take(client) && !client.waiting) {
+        client.waiting = true; // read before and held back; in the next turn, others come first
+        waiting_.push_back(clients_.handle_of(&client));
+    }
+    set_timer(client);
+    set_events(client);
+}
+
+void TcpFront::take_waiting() noexcept {
+    std::vector<Handle> now;
+    now.swap(waiting_);
+    for (const Handle handle : now) {
+        if (TcpClient* client = clients_.find(handle)) {
+            client->waiting = false;
+            if (!client->closed) {
+                take(*client, {});
+            }
+        }
+    }
+}
+
+void TcpFront::set_timer(TcpClient& client) noexcept {
+    if (!client.out.empty()) {
+        if (!client.stuck) {
+            client.stuck = true;
+            watch_reading(client);
+        }
+        return;
+    }
+    if (client.stuck || client.in_flight > 0) {
+        client.stuck = false;
+        client.disarm();
+    }
+    if (client.in_flight == 0 && !client.armed()) {
+        (client.greeted ? idle_ : first_query_).arm(client, turn_.now);
+    }
+}
+
+/// Gives the client a write time in which to read.
+void TcpFront::watch_reading(TcpClient& client) noexcept {
+    client.read_before = read_by(client);
+    writing_.arm(client, turn_.now);
+}
+
+/// How many octets of answers have arrived at the client in all. What the kernel took from us says
+/// little: it holds megabytes, and reports room only when a third of that is free.
+std::uint64_t TcpFront::read_by(const TcpClient& client) noexcept {
+    int under_way = 0;
+    static_cast<void>(::ioctl(client.socket.get(), SIOCOUTQ, &under_way));
+    return client.written - static_cast<std::uint64_t>(under_way);
+}
+
+void TcpFront::set_events(TcpClient& client) noexcept {
+    const std::uint32_t wanted = (may_ask(client) ? EPOLLIN | EPOLLRDHUP : 0U) |
+                                 (client.out.empty() ? 0U : std::uint32_t{EPOLLOUT});
+    if (wanted != client.events) {
+        client.events = wanted;
+        turn_.loop.modify(client.socket.get(), wanted, client);
+    }
+}
+
+void TcpFront::expire() noexcept {
+    while (TcpClient* client = first_query_.pop(turn_.now)) {
+        turn_.counters.add(Counter::tcp_timed_out);
+        close(*client);
+    }
+    while (TcpClient* client = idle_.pop(turn_.now)) {
+        turn_.counters.add(client->in.empty() ? Counter::tcp_idle_closed : Counter::tcp_timed_out);
+        close(*client);
+    }
+    while (TcpClient* client = writing_.pop(turn_.now)) {
+        if (read_by(*client) - client->read_before >= least_read) {
+            watch_reading(*client);
+            continue;
+        }
+        turn_.counters.add(Counter::tcp_timed_out);
+        close(*client);
+    }
+    handover_full_ = false;
+    while (TcpClient* client = leaving_.pop(turn_.now)) {
+        leave(*client);
+    }
+    intake_.expire();
+}
+
+void TcpFront::soonest(TimePoint& earliest) const noexcept {
+    if (!waiting_.empty()) {
+        earliest = turn_.now;
+    }
+    first_query_.soonest(earliest);
+    idle_.soonest(earliest);
+    writing_.soonest(earliest);
+    leaving_.soonest(earliest);
+    intake_.soonest(earliest);
+}
+
+void TcpFront::drain(bool to_successor) noexcept {
+    to_successor_ = to_successor;
+    intake_.close();
+    draining_ = true;
+    clients_.for_each([this](TcpClient& client) { mark_dirty(client); });
+}
+
+/// The client has all its answers and this worker is done with it.
+void TcpFront::leave(TcpClient& client) noexcept {
+    if (client.ended || !to_successor_) {
+        close(client);
+        return;
+    }
+    handover_full_ = handover_full_ || !hand_over(handover_, client.socket.get(), client.in.view());
+    if (!handover_full_) {
+        turn_.counters.add(Counter::tcp_handed_over);
+        turn_.loop.remove(client.socket.get()); // another process has it open
+        close(client);
+    } else {
+        leaving_.arm(client, turn_.now);
+        set_events(client); // it is not read any more
+    }
+}
+
+/// Keeps the sum of what all clients hold.
+void TcpFront::account(TcpClient& client) noexcept {
+    const std::size_t now = client.in.size() + client.out.size();
+    held_ += now - client.held;
+    client.held = now;
+}
+
+void TcpFront::close(TcpClient& client) noexcept {
+    if (client.closed) {
+        return;
+    }
+    client.closed = true;
+    held_ -= client.held;
+    client.held = 0;
+    client.disarm();
+    // Its socket leaves the loop when it is closed, before this turn ends.
+    closed_.push_back(&client);
+    count_clients();
+}
+
+void TcpFront::bury() noexcept {
+    if (closed_.empty()) {
+        return;
+    }
+    for (TcpClient* client : closed_) {
+        clients_.destroy(client);
+    }
+    closed_.clear();
+}
+
+void TcpFront::count_clients() noexcept {
+    turn_.counters.set(Counter::tcp_clients, clients_.size() - closed_.size());
+}
+
+} // namespace dotproxy

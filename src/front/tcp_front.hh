@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// TcpFront: all TCP clients of a worker, on all its listening sockets. Queries are taken as they
+// come and answered as their answers come (C5, C6). What one client can make us hold is bounded: so
+// many queries in flight, so many octets of answers; beyond that it is not read (L29). So is how
+// many connections one address can have (C15).
+
+#pragma once
+
+#include "base/deadline.hh"
+#include "base/listener.hh"
+#include "base/slab.hh"
+#include "front/handover.hh"
+#include "front/tcp_client.hh"
+#include "front/tcp_intake.hh"
+#include "relay/address_counts.hh"
+#include "relay/client.hh"
+#include "upstream/turn.hh"
+
+#include <optional>
+#include <vector>
+
+namespace dotproxy {
+
+class CounterRegion;
+class Courtesy;
+class Relay;
+
+class TcpFront final : public Front {
+  public:
+    /// `all`: the counters of all workers, for the common limit of clients.
+    TcpFront(Turn& turn, Relay& relay, Courtesy& courtesy, const CounterRegion& all,
+             const Handover& handover);
+    ~TcpFront();
+    TcpFront(const TcpFront&) = delete;
+    TcpFront& operator=(const TcpFront&) = delete;
+
+    /// Starts to accept; false when the kernel refuses. `listener` outlives it.
+    [[nodiscard]] bool open(const Listener& listener) { return intake_.open(listener); }
+
+    /// Starts to take the connections that draining workers hand over; false as above.
+    [[nodiscard]] bool open_handover() { return intake_.open_handover(); }
+
+    /// Accepts and reads no more. Clients with nothing in flight leave: to the next generation
+    /// where `to_successor`, else they are closed; the others follow when they have their answers.
+    void drain(bool to_successor) noexcept;
+
+    [[nodiscard]] bool idle() const noexcept { return clients_.size() == 0; }
+
+    [[nodiscard]] dns::Channel channel(const dns::Asker& asker) const noexcept override;
+    [[nodiscard]] dns::MutableOctets begin_answer(const Client& client,
+                                                  std::size_t size) noexcept override;
+    void end_answer(const Client& client, std::size_t size) noexcept override;
+
+    /// A new connection; closed at once where there is no room for it.
+    void welcome(Fd socket, const std::optional<Address>& peer) noexcept;
+    /// One that another worker had, and what that one had read of a query; as above.
+    void adopt(Fd socket, dns::Octets unread) noexcept;
+    /// Whether the other workers should come to the next connections first (L67).
+    [[nodiscard]] bool more_than_its_share() const noexcept;
+
+    void on_ready(TcpClient& client, std::uint32_t events) noexcept;
+
+    /// Takes queries that were read before and had to wait.
+    void take_waiting() noexcept;
+    void expire() noexcept;
+    void soonest(TimePoint& earliest) const noexcept;
+    void flush() noexcept;
+    void bury() noexcept;
+
+  private:
+    [[nodiscard]] TcpClient* admit(Fd socket, const std::optional<Address>& peer) noexcept;
+    [[nodiscard]] bool full() const noexcept;
+    [[nodiscard]] bool is_too_many(const AddressCounts::Place& place) const noexcept;
+
+    void read(TcpClient& client) noexcept;
+    void take(TcpClient& client, dns::Octets octets) noexcept;
+    [[nodiscard]] bool may_take(const TcpClient& client) const noexcept;
+    [[nodiscard]] bool may_ask(const TcpClient& client) const noexcept;
+    void set_timer(TcpClient& client) noexcept;
+    void set_events(TcpClient& client) noexcept;
+    void mark_dirty(TcpClient& client) noexcept;
+    void write(TcpClient& client) noexcept;
+    void watch_reading(TcpClient& client) noexcept;
+    [[nodiscard]] static std::uint64_t read_by(const TcpClient& client) noexcept;
+    void leave(TcpClient& client) noexcept;
+    void account(TcpClient& client) noexcept;
+    void close(TcpClient& client) noexcept;
+    void count_clients() noexcept;
+
+    Turn& turn_;
+    Relay& relay_;
+    const CounterRegion& all_;
+    const Handover& handover_;
+    // Deadlines, before what stands in them.
+    DeadlineQueue<TcpClient> first_query_; // from accept to the first whole query (L26)
+    DeadlineQueue<TcpClient> idle_;        // nothing in flight; only a whole query counts (C10)
+    DeadlineQueue<TcpClient> writing_;     // answers that the client does not read
+    DeadlineQueue<TcpClient> leaving_;     // draining, and the handover was busy
+    TcpIntake intake_;
+    AddressCounts addresses_; // before the clients, who have their places in it
+    Slab<TcpClient> clients_;
+    std::vector<TcpClient*> dirty_;
+    std::vector<Handle> waiting_;
+    std::vector<TcpClient*> closed_;
+    dns::MutableOctets room_; // given out by begin_answer(), with the prefix
+    std::size_t held_{0};     // octets in the buffers of all clients
+    bool draining_{false};
+    bool to_successor_{false};
+    bool handover_full_{false}; // found so in this turn: the others need not try
+};
+
+} // namespace dotproxy

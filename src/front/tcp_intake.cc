@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "front/tcp_intake.hh"
+
+#include "front/courtesy.hh"
+#include "front/tcp_front.hh"
+#include "shared/counters.hh"
+
+#include <cerrno>
+#include <optional>
+#include <sys/socket.h>
+
+namespace dotproxy {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Clock::duration resource_pause = 50ms; // L47
+constexpr Clock::duration share_pause = 5ms;
+constexpr unsigned accepts_per_turn = 16;
+
+bool out_of_resources(int error) noexcept {
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+} // namespace
+
+void TcpIntake::Source::on_ready(std::uint32_t /*events*/) noexcept {
+    if (!intake.courtesy_.step_back()) {
+        intake.come_in(*this);
+    }
+}
+
+TcpIntake::TcpIntake(Turn& turn, TcpFront& front, Courtesy& courtesy, const Handover& handover)
+    : turn_{turn}, front_{front}, courtesy_{courtesy}, handover_{handover},
+      out_of_resources_{resource_pause}, yield_{share_pause} {}
+
+TcpIntake::~TcpIntake() = default;
+
+bool TcpIntake::open(const Listener& listener) {
+    return open(listener.socket.get(), false);
+}
+
+bool TcpIntake::open_handover() {
+    return open(handover_.out.get(), true);
+}
+
+bool TcpIntake::open(int socket, bool handover) {
+    sources_.push_back(std::make_unique<Source>(*this, socket, handover));
+    return courtesy_.open(socket, *sources_.back());
+}
+
+void TcpIntake::come_in(const Source& source) noexcept {
+    if (source.handover) {
+        take_over_all();
+    } else {
+        accept_from(source.socket);
+    }
+}
+
+void TcpIntake::accept_from(int listening) noexcept {
+    for (unsigned i = 0; i < accepts_per_turn && !paused_.armed(); ++i) {
+        sockaddr_storage name{};
+        socklen_t size = sizeof name;
+        Fd socket{::accept4(listening, reinterpret_cast<sockaddr*>(&name), &size,
+                            SOCK_NONBLOCK | SOCK_CLOEXEC)};
+        if (!socket) {
+            if (out_of_resources(errno)) {
+                turn_.counters.add(Counter::accept_paused);
+                pause(out_of_resources_);
+            }
+            return;
+        }
+        turn_.counters.add(Counter::tcp_accepted);
+        front_.welcome(std::move(socket), Address::from(name));
+        if (front_.more_than_its_share()) {
+            pause(yield_);
+        }
+    }
+}
+
+void TcpIntake::take_over_all() noexcept {
+    for (unsigned i = 0; i < accepts_per_turn && !paused_.armed(); ++i) {
+        std::size_t size = 0;
+        Fd socket = take_over(handover_, *turn_.scratch, size);
+        if (socket) {
+            front_.adopt(std::move(socket), std::span{*turn_.scratch}.first(size));
+        } else if (out_of_resources(errno)) {
+            turn_.counters.add(Counter::accept_paused); // it waits in the queue meanwhile
+            pause(out_of_resources_);
+        } else if (errno == EBADMSG) {
+            turn_.counters.add(Counter::tcp_refused); // lost on the way
+        } else {
+            return;
+        }
+    }
+}
+
+void TcpIntake::pause(DeadlineQueue<Pause>& length) noexcept {
+    if (!paused_.armed()) {
+        for (const auto& source : sources_) {
+            courtesy_.close(source->socket);
+        }
+    }
+    length.arm(paused_, turn_.now);
+}
+
+void TcpIntake::resume() noexcept {
+    for (const auto& source : sources_) {
+        if (!courtesy_.open(source->socket, *source)) {
+            pause(out_of_resources_);
+            return;
+        }
+    }
+}
+
+void TcpIntake::close() noexcept {
+    if (closed_) {
+        return;
+    }
+    for (const auto& source : sources_) {
+        if (!paused_.armed()) { // it may have been woken for this: no other worker was
+            come_in(*source);
+        }
+    }
+    if (paused_.armed()) {
+        paused_.disarm();
+    } else {
+        for (const auto& source : sources_) {
+            courtesy_.close(source->socket);
+        }
+    }
+    closed_ = true;
+}
+
+void TcpIntake::expire() noexcept {
+    if (out_of_resources_.pop(turn_.now) != nullptr || yield_.pop(turn_.now) != nullptr) {
+        resume();
+    }
+}
+
+void TcpIntake::soonest(TimePoint& earliest) const noexcept {
+    out_of_resources_.soonest(earliest);
+    yield_.soonest(earliest);
+}
+
+} // namespace dotproxy

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// TcpIntake: where TCP clients come from, the listening sockets and the handover of draining
+// workers, and when none may come: while descriptors or memory have run out (L47), and for a moment
+// when other workers have fewer clients (L67). What comes is given to the TcpFront.
+
+#pragma once
+
+#include "base/deadline.hh"
+#include "base/listener.hh"
+#include "front/handover.hh"
+#include "upstream/turn.hh"
+
+#include <memory>
+#include <vector>
+
+namespace dotproxy {
+
+class Courtesy;
+class TcpFront;
+
+class TcpIntake {
+  public:
+    /// All of them outlive it.
+    TcpIntake(Turn& turn, TcpFront& front, Courtesy& courtesy, const Handover& handover);
+    ~TcpIntake();
+    TcpIntake(const TcpIntake&) = delete;
+    TcpIntake& operator=(const TcpIntake&) = delete;
+
+    /// Starts to accept; false when the kernel refuses. `listener` outlives it.
+    [[nodiscard]] bool open(const Listener& listener);
+    /// Starts to take the connections that draining workers hand over; false as above.
+    [[nodiscard]] bool open_handover();
+
+    /// Comes once more to what this worker may have been woken for, then leaves all sockets.
+    void close() noexcept;
+
+    void expire() noexcept;
+    void soonest(TimePoint& earliest) const noexcept;
+
+  private:
+    /// A listening socket, or the end of the handover that connections come out of.
+    struct Source final : Watch {
+        Source(TcpIntake& its_intake, int its_socket, bool takes_over) noexcept
+            : intake{its_intake}, socket{its_socket}, handover{takes_over} {}
+
+        void on_ready(std::uint32_t events) noexcept override;
+        TcpIntake& intake;
+        int socket;
+        bool handover;
+    };
+
+    /// All sources are left alone while this is armed.
+    struct Pause : Deadline {};
+
+    [[nodiscard]] bool open(int socket, bool handover);
+    void come_in(const Source& source) noexcept;
+    void accept_from(int listening) noexcept;
+    void take_over_all() noexcept;
+    void pause(DeadlineQueue<Pause>& length) noexcept;
+    void resume() noexcept;
+
+    Turn& turn_;
+    TcpFront& front_;
+    Courtesy& courtesy_;
+    const Handover& handover_;
+    // Deadlines, before what stands in them.
+    DeadlineQueue<Pause> out_of_resources_;
+    DeadlineQueue<Pause> yield_; // others have fewer clients
+    Pause paused_;
+    std::vector<std::unique_ptr<Source>> sources_;
+    bool closed_{false};
+};
+
+} // namespace dotproxy

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "front/udp_front.hh"
+
+#include "front/courtesy.hh"
+#include "relay/relay.hh"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace dotproxy {
+
+namespace {
+
+constexpr int batches_at_leave = 64;
+
+} // namespace
+
+UdpFront::UdpFront(Turn& turn, Relay& relay, Courtesy& courtesy, const Listener& listener)
+    : turn_{turn}, relay_{relay}, courtesy_{courtesy}, listener_{listener},
+      wildcard_{listener.address.is_wildcard()} {
+    for (std::size_t i = 0; i < batch_size; ++i) {
+        in_->parts[i] = {.iov_base = nullptr, .iov_len = receive_size};
+        in_->headers[i] = {};
+        in_->headers[i].msg_hdr.msg_iov = &in_->parts[i];
+        in_->headers[i].msg_hdr.msg_iovlen = 1;
+        out_->headers[i] = {};
+        out_->headers[i].msg_hdr.msg_iov = &out_->parts[i];
+        out_->headers[i].msg_hdr.msg_iovlen = 1;
+    }
+}
+
+bool UdpFront::open() noexcept {
+    return courtesy_.open(listener_.socket.get(), *this);
+}
+
+void UdpFront::drain() noexcept {
+    // What this worker may have been woken for: no other one was.
+    for (int i = 0; i < batches_at_leave && read(); ++i) {
+    }
+    courtesy_.close(listener_.socket.get());
+}
+
+void UdpFront::on_ready(std::uint32_t /*events*/) noexcept {
+    if (!courtesy_.step_back()) {
+        static_cast<void>(read());
+    }
+}
+
+/// Takes a batch of queries. true: there may be more.
+bool UdpFront::read() noexcept {
+    for (std::size_t i = 0; i < batch_size; ++i) {
+        msghdr& header = in_->headers[i].msg_hdr;
+        in_->parts[i].iov_base = in_->octets[i].data();
+        header.msg_name = in_->peers[i].data();
+        header.msg_namelen = Address::capacity;
+        header.msg_control = wildcard_ ? in_->controls[i].octets.data() : nullptr;
+        header.msg_controllen = wildcard_ ? control_size : 0;
+    }
+    // Another worker may have been quicker, and a socket error of an earlier answer may be reported
+    // here: both are no datagram.
+    const int count =
+        ::recvmmsg(listener_.socket.get(), in_->headers.data(), batch_size, MSG_DONTWAIT, nullptr);
+    for (int i = 0; i < count; ++i) {
+        take(static_cast<std::size_t>(i));
+    }
+    return count == static_cast<int>(batch_size);
+}
+
+void UdpFront::take(std::size_t index) noexcept {
+    const mmsghdr& header = in_->headers[index];
+    turn_.counters.add(Counter::udp_queries);
+    const Address& peer = in_->peers[index];
+    if (peer.port() == 0 || (header.msg_hdr.msg_flags & MSG_TRUNC) != 0) {
+        turn_.counters.add(Counter::dropped);
+        return;
+    }
+    Client client;
+    client.front = this;
+    client.peer = peer;
+    if (wildcard_) {
+        read_local(header.msg_hdr, client);
+    }
+    // What gets no answer has been counted.
+    static_cast<void>(relay_.ask(client, std::span{in_->octets[index]}.first(header.msg_len)));
+}
+
+void UdpFront::read_local(const msghdr& header, Client& client) const noexcept {
+    const cmsghdr* control = CMSG_FIRSTHDR(&header);
+    if (control == nullptr) {
+        return;
+    }
+    if (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_PKTINFO) {
+        in6_pktinfo info{};
+        std::memcpy(&info, CMSG_DATA(control), sizeof info);
+        client.local = info.ipi6_addr;
+        client.interface = info.ipi6_ifindex;
+    } else if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO) {
+        in_pktinfo info{};
+        std::memcpy(&info, CMSG_DATA(control), sizeof info);
+        std::memcpy(&client.local, &info.ipi_addr, sizeof info.ipi_addr);
+        client.interface = static_cast<unsigned>(info.ipi_ifindex);
+    }
+}
+
+void UdpFront::write_local(const Client& client, std::size_t index) noexcept {
+    msghdr& header = out_->headers[index].msg_hdr;
+    header.msg_control = out_->controls[index].octets.data();
+    header.msg_controllen = control_size;
+    cmsghdr* control = CMSG_FIRSTHDR(&header);
+    if (listener_.address.is_v6()) {
+        in6_pktinfo info{};
+        info.ipi6_addr = client.local;
+        // The interface only where the address is not enough to tell: elsewhere routing decides.
+        info.ipi6_ifindex = IN6_IS_ADDR_LINKLOCAL(&client.local) ? client.interface : 0;
+        control->cmsg_level = IPPROTO_IPV6;
+        control->cmsg_type = IPV6_PKTINFO;
+        control->cmsg_len = CMSG_LEN(sizeof info);
+        std::memcpy(CMSG_DATA(control), &info, sizeof info);
+        header.msg_controllen = CMSG_SPACE(sizeof info);
+    } else {
+        in_pktinfo info{};
+        std::memcpy(&info.ipi_spec_dst, &client.local, sizeof info.ipi_spec_dst);
+        control->cmsg_level = IPPROTO_IP;
+        control->cmsg_type = IP_PKTINFO;
+        control->cmsg_len = CMSG_LEN(sizeof info);
+        std::memcpy(CMSG_DATA(control), &info, sizeof info);
+        header.msg_controllen = CMSG_SPACE(sizeof info);
+    }
+}
+
+dns::Channel UdpFront::channel(const dns::Asker& asker) const noexcept {
+    return {.limit = dns::udp_limit(asker), .keepalive = std::nullopt};
+}
+
+dns::MutableOctets UdpFront::begin_answer(const Client& /*client*/, std::size_t size) noexcept {
+    if (queued_ == batch_size) {
+        flush();
+    }
+    auto& octets = out_->octets[queued_];
+    return std::span{octets}.first(std::min(size, octets.size()));
+}
+
+void UdpFront::end_answer(const Client& client, std::size_t size) noexcept {
+    const std::size_t index = queued_++;
+    out_->peers[index] = client.peer;
+    out_->parts[index] = {.iov_base = out_->octets[index].data(), .iov_len = size};
+    msghdr& header = out_->headers[index].msg_hdr;
+    header.msg_name = out_->peers[index].data();
+    header.msg_namelen = out_->peers[index].size();
+    header.msg_control = nullptr;
+    header.msg_controllen = 0;
+    if (wildcard_) {
+        write_local(client, index);
+    }
+}
+
+void UdpFront::flush() noexcept {
+    std::size_t done = 0;
+    while (done < queued_) {
+        const int count = ::sendmmsg(listener_.socket.get(), &out_->headers[done],
+                                     static_cast<unsigned>(queued_ - done), MSG_DONTWAIT);
+        if (count > 0) {
+            done += static_cast<std::size_t>(count);
+            turn_.counters.add(Counter::udp_answers, static_cast<std::size_t>(count));
+        } else if (errno != EINTR) {
+            // The first of them cannot be sent: no route back, or the socket's buffer is full. It
+            // is a datagram; its client asks again.
+            turn_.counters.add(Counter::send_failed);
+            ++done;
+        }
+    }
+    queued_ = 0;
+}
+
+} // namespace dotproxy

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "relay/relay.hh"
+
+#include "dns/answer.hh"
+#include "dns/local.hh"
+#include "upstream/upstreams.hh"
+
+#include <algorithm>
+#include <string_view>
+
+namespace dotproxy {
+
+namespace {
+
+// So many may wait for one question (C96); a stub asks again after a while, and each time counts.
+constexpr std::uint32_t max_waiters = 4096;
+
+dns::ExtendedError refusal(dns::ResponseVerdict verdict) noexcept {
+    constexpr auto code = dns::ExtendedError::invalid_data;
+    switch (verdict) {
+    case dns::ResponseVerdict::truncated:
+        return dns::ExtendedError::of(code, "truncated answer from upstream");
+    case dns::ResponseVerdict::unrelated:
+        return dns::ExtendedError::of(code, "answer does not match the question");
+    default:
+        return dns::ExtendedError::of(code, "malformed answer from upstream");
+    }
+}
+
+bool says_stale(const dns::Answer& answer) noexcept {
+    return std::ranges::any_of(answer.said(), [](const dns::ExtendedError& error) {
+        return error.code == dns::ExtendedError::stale_answer ||
+               error.code == dns::ExtendedError::stale_nxdomain;
+    });
+}
+
+} // namespace
+
+Relay::Relay(Turn& turn, Upstreams& upstreams, const CacheMemory* memory)
+    : turn_{turn}, upstreams_{upstreams}, cache_{turn, memory}, patience_{Patience::client(
+                                                                    turn.config)},
+      stale_after_{std::min<Clock::duration>(turn.config.cache.stale_after, patience_.duration())},
+      rest_of_patience_{patience_.duration() - stale_after_.duration()},
+      waiters_{turn.config.limits.queries}, inquiries_{turn.config.limits.queries} {}
+
+bool Relay::ask(const Client& client, dns::Octets message) noexcept {
+    switch (dns::parse_query(message, query_)) {
+    case dns::QueryVerdict::drop:
+        turn_.counters.add(Counter::dropped);
+        return false;
+    case dns::QueryVerdict::format_error:
+        refuse(client, dns::Rcode::formerr);
+        return true;
+    case dns::QueryVerdict::not_implemented:
+        refuse(client, dns::Rcode::notimp);
+        return true;
+    case dns::QueryVerdict::bad_version:
+        refuse(client, dns::Rcode::badvers);
+        return true;
+    case dns::QueryVerdict::forward:
+        if (!answer_locally(client) && !answer_from_cache(client)) {
+            forward(client, {});
+        }
+        return true;
+    case dns::QueryVerdict::sealed:
+        expired_ = false;
+        if (!answer_locally(client)) {
+            forward(client, message);
+        }
+        return true;
+    }
+    return false;
+}
+
+void Relay::refuse(const Client& client, dns::Rcode rcode) noexcept {
+    turn_.counters.add(Counter::format_errors);
+    const dns::Question* question = query_.question_end != 0 ? &query_.question : nullptr;
+    give_failure(client, question, query_.asker, rcode, std::nullopt);
+}
+
+bool Relay::answer_locally(const Client& client) noexcept {
+    std::array<std::uint8_t, dns::max_udp_answer_size> answer; // NOLINT(*-member-init)
+    dns::Channel channel = client.front->channel(query_.asker);
+    channel.limit = std::min(channel.limit, answer.size());
+    const std::size_t size = dns::answer_locally(query_.question, query_.asker,
+                                                 turn_.config.local_zones, channel, answer);
+    if (size == 0) {
+        return false;
+    }
+    turn_.counters.add(Counter::local_answers);
+    const dns::MutableOctets room = client.front->begin_answer(client, size);
+    if (!room.empty()) {
+        std::copy_n(answer.begin(), size, room.begin());
+        client.front->end_answer(client, size);
+    }
+    return true;
+}
+
+bool Relay::answer_from_cache(const Client& client) noexcept {
+    const AnswerCache::Known known = cache_.look_up(query_.question, upstreams_.failing());
+    expired_ = known.expired;
+    if (!known.answer || (known.tried_again && under_way(query_.question))) {
+        return false;
+    }
+    give(client, query_.question, query_.asker, *known.answer);
+    if (known.refresh_until != 0) {
+        refresh(query_.question, known.refresh_until);
+    }
+    return true;
+}
+
+bool Relay::under_way(const dns::Question& question) noexcept {
+    return inquiries_.find(question, inquiries_.hash(question)) != nullptr;
+}
+
+void Relay::forward(const Client& client, dns::Octets sealed) noexcept {
+    Waiter* waiter = enlist(query_.question, sealed);
+    if (waiter == nullptr) {
+        if (const auto instead = expired_ ? cache_.stand_in(query_.question) : std::nullopt) {
+            give_instead(client, query_.question, query_.asker, *instead);
+            return;
+        }
+        turn_.counters.add(Counter::failures);
+        turn_.counters.add(Counter::overload);
+        give_failure(
+            client, &query_.question, query_.asker, dns::Rcode::servfail,
+            dns::ExtendedError::of(dns::ExtendedError::other, "too many questions at once"));
+        return;
+    }
+    waiter->client = client;
+    waiter->asker = query_.asker;
+    (expired_ ? stale_after_ : patience_).arm(*waiter, turn_.now);
+    if (waiter->inquiry->waiter_count > 1) {
+        turn_.counters.add(Counter::joined);
+    } else {
+        upstreams_.submit(*waiter->inquiry);
+    }
+}
+
+/// Asks again for the cache alone. Where there is no room, nothing is lost but a prefetch.
+void Relay::refresh(const dns::Question& question, std::uint64_t until) noexcept {
+    Waiter* waiter = enlist(question, {});
+    if (waiter == nullptr) {
+        return;
+    }
+    ++refreshing_;
+    waiter->inquiry->refresh_until = until;
+    patience_.arm(*waiter, turn_.now);
+    if (waiter->inquiry->waiter_count == 1) {
+        turn_.counters.add(Counter::cache_refreshes);
+        upstreams_.submit(*waiter->inquiry);
+    }
+}
+
+/// A waiter for this question, whose inquiry is new if it waits alone. nullptr: there is no room.
+Waiter* Relay::enlist(const dns::Question& question, dns::Octets sealed) noexcept {
+    const std::uint64_t hash = sealed.empty() ? inquiries_.hash(question) : 0;
+    Awaited* inquiry = sealed.empty() ? inquiries_.find(question, hash) : nullptr;
+    if (inquiry != nullptr && inquiry->waiter_count >= max_waiters) {
+        return nullptr;
+    }
+    Waiter* waiter = waiters_.create();
+    if (waiter == nullptr) {
+        return nullptr;
+    }
+    if (inquiry == nullptr) {
+        inquiry = sealed.empty() ? inquiries_.create(question, hash)
+                                 : inquiries_.create_sealed(question, sealed);
+    }
+    if (inquiry == nullptr) {
+        waiters_.destroy(waiter);
+        return nullptr;
+    }
+    inquiry->add(*waiter);
+    turn_.counters.set(Counter::queries_waiting, waiters_.size());
+    return waiter;
+}
+
+void Relay::answered(Inquiry& asked, dns::Octets message, dns::ResponseVerdict verdict,
+                     const dns::Response& response) noexcept {
+    auto& inquiry = static_cast<Awaited&>(asked); // nobody else submits any
+    if (verdict != dns::ResponseVerdict::accepted) {
+        turn_.counters.add(Counter::upstream_refused);
+        failed(inquiry, refusal(verdict));
+        return;
+    }
+    if (inquiry.sealed.empty()) {
+        const dns::Answer answer = dns::answer_of(message, response);
+        const auto instead = cache_.learn(inquiry.question, answer, inquiry.refresh_until);
+        while (inquiry.waiters != nullptr) {
+            const Waiter& waiter = *inquiry.waiters;
+            if (instead) {
+                give_instead(waiter.client, inquiry.question, waiter.asker, *instead);
+            } else {
+                give(waiter.client, inquiry.question, waiter.asker, answer);
+            }
+            end_waiter(*inquiry.waiters);
+        }
+    } else {
+        give_sealed(*inquiry.waiters, message);
+        end_waiter(*inquiry.waiters);
+    }
+    end(inquiry);
+}
+
+void Relay::failed(Inquiry& asked, const dns::ExtendedError& error) noexcept {
+    auto& inquiry = static_cast<Awaited&>(asked);
+    const std::optional<dns::Answer> instead = make_up(inquiry, error);
+    while (inquiry.waiters != nullptr) {
+        give_up(*inquiry.waiters, instead, error);
+    }
+    end(inquiry);
+}
+
+void Relay::expire() noexcept {
+    while (Waiter* waiter = stale_after_.pop(turn_.now)) {
+        go_stale(*waiter);
+    }
+    for (auto* queue : {&patience_, &rest_of_patience_}) {
+        while (Waiter* waiter = queue->pop(turn_.now)) {
+            time_out(*waiter);
+        }
+    }
+}
+
+void Relay::time_out(Waiter& waiter) noexcept {
+    Awaited& inquiry = *waiter.inquiry;
+    const dns::ExtendedError error = upstreams_.excuse();
+    if (inquiry.waiter_count == 1) {
+        failed(inquiry, error);
+    } else {
+        give_up(waiter, make_up(inquiry, error), error);
+    }
+}
+
+std::optional<dns::Answer> Relay::make_up(const Awaited& inquiry,
+                                          const dns::ExtendedError& error) noexcept {
+    return inquiry.sealed.empty() ? cache_.make_up(inquiry.question, error) : std::nullopt;
+}
+
+/// The upstream takes its time: gives the expired answer, and lets the inquiry go on for the cache.
+void Relay::go_stale(Waiter& waiter) noexcept {
+    const Awaited& inquiry = *waiter.inquiry;
+    if (const auto instead = make_up(inquiry, upstreams_.excuse())) {
+        give_instead(waiter.client, inquiry.question, waiter.asker, *instead);
+        if (inquiry.waiter_count > 1) { // one is enough for that
+            end_waiter(waiter);
+            return;
+        }
+        waiter.client = {};
+        ++refreshing_;
+    }
+    rest_of_patience_.arm(waiter, turn_.now);
+}
+
+void Relay::fail_all() noexcept {
+    waiters_.for_each([this](Waiter& waiter) {
+        Awaited& inquiry = *waiter.inquiry;
+        // Not make_up(): that this worker ends is no failure for the others to know.
+        give_up(waiter, inquiry.sealed.empty() ? cache_.stand_in(inquiry.question) : std::nullopt,
+                dns::ExtendedError::of(dns::ExtendedError::not_ready, "shutting down"));
+        if (inquiry.waiters == nullptr) {
+            end(inquiry);
+        }
+    });
+}
+
+void Relay::give(const Client& client, const dns::Question& question, const dns::Asker& asker,
+                 const dns::Answer& answer) noexcept {
+    if (client.front == nullptr) {
+        return;
+    }
+    dns::Channel channel = client.front->channel(asker);
+    const dns::MutableOctets room = client.front->begin_answer(
+        client, std::min(channel.limit, dns::answer_room(answer, question)));
+    if (!room.empty()) {
+        channel.limit = std::min(channel.limit, room.size());
+        const std::size_t size = dns::write_answer(answer, question, asker, channel, room);
+        count_truncated(room.first(size));
+        client.front->end_answer(client, size);
+    }
+}
+
+/// What the cache had in place of a failure: expired, unless another worker was luckier.
+void Relay::give_instead(const Client& client, const dns::Question& question,
+                         const dns::Asker& asker, const dns::Answer& answer) noexcept {
+    if (client.front != nullptr && says_stale(answer)) {
+        turn_.counters.add(Counter::cache_stale);
+    }
+    give(client, question, asker, answer);
+}
+
+void Relay::give_sealed(const Waiter& waiter, dns::Octets message) noexcept {
+    Front& front = *waiter.client.front;
+    dns::Channel channel = front.channel(waiter.asker);
+    const dns::MutableOctets room = front.begin_answer(
+        waiter.client, std::min(channel.limit, message.size() + dns::answer_overhead));
+    if (!room.empty()) {
+        channel.limit = std::min(channel.limit, room.size());
+        const std::size_t size =
+            dns::write_sealed(message, waiter.inquiry->question, waiter.asker, channel, room);
+        count_truncated(room.first(size));
+        front.end_answer(waiter.client, size);
+    }
+}
+
+void Relay::give_failure(const Client& client, const dns::Question* question,
+                         const dns::Asker& asker, dns::Rcode rcode,
+                         const std::optional<dns::ExtendedError>& error) noexcept {
+    const dns::MutableOctets room =
+        client.front->begin_answer(client, dns::max_query_size + dns::answer_overhead);
+    if (!room.empty()) {
+        dns::Channel channel = client.front->channel(asker);
+        channel.limit = std::min(channel.limit, room.size());
+        client.front->end_answer(client,
+                                 dns::write_failure(rcode, error, question, asker, channel, room));
+    }
+}
+
+/// Ends a wait in vain: with what there is `instead`, or SERVFAIL.
+void Relay::give_up(Waiter& waiter, const std::optional<dns::Answer>& instead,
+                    const dns::ExtendedError& error) noexcept {
+    if (instead) {
+        give_instead(waiter.client, waiter.inquiry->question, waiter.asker, *instead);
+    } else if (waiter.client.front != nullptr) {
+        turn_.counters.add(Counter::failures);
+        give_failure(waiter.client, &waiter.inquiry->question, waiter.asker, dns::Rcode::servfail,
+                     error);
+    }
+    end_waiter(waiter);
+}
+
+void Relay::end_waiter(Waiter& waiter) noexcept {
+    if (waiter.client.front == nullptr) {
+        --refreshing_;
+    }
+    waiter.inquiry->remove(waiter);
+    waiters_.destroy(&waiter);
+    turn_.counters.set(Counter::queries_waiting, waiters_.size());
+}
+
+void Relay::end(Awaited& inquiry) noexcept {
+    upstreams_.abandon(inquiry);
+    inquiries_.destroy(inquiry);
+}
+
+void Relay::count_truncated(dns::Octets answer) noexcept {
+    if ((dns::flags(answer) & dns::flag::truncated) != 0) {
+        turn_.counters.add(Counter::truncated);
+    }
+}
+
+} // namespace dotproxy

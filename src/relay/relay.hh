@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Relay: decides what becomes of each query and owns it until it is answered. A query is answered
+// here or from the cache, joins the same question in flight, or goes to the upstreams; then exactly
+// one answer goes to its client, whatever happens (L46). It does no I/O.
+
+#pragma once
+
+#include "base/deadline.hh"
+#include "base/slab.hh"
+#include "dns/response.hh"
+#include "relay/answer_cache.hh"
+#include "relay/client.hh"
+#include "relay/inquiries.hh"
+#include "upstream/inquiry.hh"
+#include "upstream/turn.hh"
+
+namespace dotproxy {
+
+class Upstreams;
+
+// NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor): final, and never held by its base
+class Relay final : public Inquirer {
+  public:
+    /// `upstreams` outlives it, and need not be made yet. `memory`: of the cache, nullptr for none.
+    Relay(Turn& turn, Upstreams& upstreams, const CacheMemory* memory);
+
+    /// Takes a message from a client. false: it gets no answer (counted). true: it has been
+    /// answered or will be, exactly once.
+    [[nodiscard]] bool ask(const Client& client, dns::Octets message) noexcept;
+
+    /// An upstream answered: passes it to everybody who waits and ends the inquiry. What may not be
+    /// passed on (L82) becomes SERVFAIL.
+    void answered(Inquiry& inquiry, dns::Octets message, dns::ResponseVerdict verdict,
+                  const dns::Response& response) noexcept override;
+
+    /// There is no answer to be had: SERVFAIL to everybody who waits; ends the inquiry.
+    void failed(Inquiry& inquiry, const dns::ExtendedError& error) noexcept override;
+
+    /// Fails what has waited too long.
+    void expire() noexcept;
+
+    void soonest(TimePoint& earliest) const noexcept {
+        patience_.soonest(earliest);
+        stale_after_.soonest(earliest);
+        rest_of_patience_.soonest(earliest);
+    }
+
+    /// Fails everything that waits; for the end of a drain.
+    void fail_all() noexcept;
+
+    /// Whether nobody waits but the cache.
+    [[nodiscard]] bool idle() const noexcept { return waiters_.size() == refreshing_; }
+
+  private:
+    [[nodiscard]] bool answer_locally(const Client& client) noexcept;
+    [[nodiscard]] bool answer_from_cache(const Client& client) noexcept;
+    [[nodiscard]] bool under_way(const dns::Question& question) noexcept;
+    void forward(const Client& client, dns::Octets sealed) noexcept;
+    void refresh(const dns::Question& question, std::uint64_t until) noexcept;
+    [[nodiscard]] Waiter* enlist(const dns::Question& question, dns::Octets sealed) noexcept;
+
+    void give(const Client& client, const dns::Question& question, const dns::Asker& asker,
+              const dns::Answer& answer) noexcept;
+    void give_instead(const Client& client, const dns::Question& question, const dns::Asker& asker,
+                      const dns::Answer& answer) noexcept;
+    void give_sealed(const Waiter& waiter, dns::Octets message) noexcept;
+    void give_failure(const Client& client, const dns::Question* question, const dns::Asker& asker,
+                      dns::Rcode rcode, const std::optional<dns::ExtendedError>& error) noexcept;
+    void refuse(const Client& client, dns::Rcode rcode) noexcept;
+    [[nodiscard]] std::optional<dns::Answer> make_up(const Awaited& inquiry,
+                                                     const dns::ExtendedError& error) noexcept;
+    void go_stale(Waiter& waiter) noexcept;
+    void time_out(Waiter& waiter) noexcept;
+    void give_up(Waiter& waiter, const std::optional<dns::Answer>& instead,
+                 const dns::ExtendedError& error) noexcept;
+    void end_waiter(Waiter& waiter) noexcept;
+    void end(Awaited& inquiry) noexcept;
+    void count_truncated(dns::Octets answer) noexcept;
+
+    Turn& turn_;
+    Upstreams& upstreams_;
+    AnswerCache cache_;
+    DeadlineQueue<Waiter> patience_;         // before what stands in it
+    DeadlineQueue<Waiter> stale_after_;      // of those for whom there is an expired answer
+    DeadlineQueue<Waiter> rest_of_patience_; // of those for whom stale_after_ is over
+    Slab<Waiter> waiters_;
+    std::uint32_t refreshing_{0}; // waiters without a client
+    Inquiries inquiries_;
+    dns::ParsedQuery query_; // of the message at hand
+    bool expired_{false};    // of the question at hand there is an expired answer
+};
+
+} // namespace dotproxy

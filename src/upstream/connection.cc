@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "upstream/connection.hh"
+
+#include "upstream/upstreams.hh"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <system_error>
+
+namespace dotproxy {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+// More than this waiting for the peer to read: no new queries on this connection (L30).
+constexpr std::size_t output_limit = 262144;
+// With so many IDs lost to questions that were never answered, a new connection is due.
+constexpr std::size_t most_forgotten = Slots::capacity / 4;
+// So many octets hold a message, whatever else; a peer that sends more without one sends empty
+// records, tickets or key updates without end (L51). The largest handshake message is 128 KiB.
+constexpr std::size_t most_fruitless = 262144;
+// A connection that has carried nothing yet is kept at least this long, whatever is configured.
+constexpr Clock::duration first_use_time = 1s;
+// A connection for questions that broke one is not kept (see Upstreams).
+constexpr Clock::duration side_lane_idle = 1s;
+
+std::string system_reason(const char* what, int error) {
+    return std::string{what} + ": " + std::system_category().message(error);
+}
+
+void set_option(int fd, int level, int name, unsigned value) noexcept {
+    // Each is an improvement, none a condition.
+    static_cast<void>(::setsockopt(fd, level, name, &value, sizeof value));
+}
+
+} // namespace
+
+Connection::Connection(Turn& turn, Upstreams& upstreams, Endpoint& endpoint,
+                       const tls::ClientContext& context, unsigned lane,
+                       std::uint16_t id_mask) noexcept
+    : turn_{turn}, upstreams_{upstreams}, endpoint_{endpoint},
+      stream_{context, endpoint.identity(), endpoint.tickets()}, wire_{id_mask},
+      idle_limit_{lane == 0 ? Clock::duration{turn.config.timeouts.upstream_idle}
+                            : std::min(Clock::duration{turn.config.timeouts.upstream_idle},
+                                       side_lane_idle)},
+      lane_{lane} {}
+
+Connection::~Connection() {
+    if (socket_) {
+        turn_.loop.remove(socket_.get());
+    }
+}
+
+void Connection::start() noexcept {
+    turn_.counters.add(Counter::upstream_connects);
+    const Address& address = endpoint_.address();
+    deadline_ = turn_.now + turn_.config.timeouts.connect;
+    socket_.reset(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!socket_) {
+        end(Trouble::unreachable, system_reason("socket", errno));
+        return;
+    }
+    const int fd = socket_.get();
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_option(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1); // set here, not by GnuTLS (G16)
+    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+               static_cast<unsigned>(turn_.config.timeouts.query.count()));
+    const bool connected = ::connect(fd, address.data(), address.size()) == 0;
+    if (!connected && errno != EINPROGRESS) {
+        end(Trouble::unreachable, system_reason("connect", errno));
+        return;
+    }
+    events_ = connected ? EPOLLIN : EPOLLOUT;
+    if (!turn_.loop.add(fd, events_, *this)) {
+        end(Trouble::unreachable, system_reason("epoll", errno));
+        return;
+    }
+    if (connected) {
+        on_connected(); // with TCP Fast Open the handshake's first octets travel in the SYN
+    }
+}
+
+void Connection::on_ready(std::uint32_t events) noexcept {
+    if (state_ == State::closed) {
+        return;
+    }
+    if (state_ == State::connecting) {
+        on_connected();
+        return;
+    }
+    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) {
+        on_readable();
+    }
+    if ((events & EPOLLOUT) != 0 && state_ != State::closed) {
+        upstreams_.mark_dirty(*this);
+    }
+}
+
+void Connection::on_connected() noexcept {
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (::getsockopt(socket_.get(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) {
+        error = errno;
+    }
+    if (error != 0) {
+        end(Trouble::unreachable, system_reason("connect", error));
+        return;
+    }
+    state_ = State::handshaking;
+    watch(EPOLLIN);
+    take_in();
+}
+
+void Connection::on_readable() noexcept {
+    const ssize_t count = ::recv(socket_.get(), turn_.scratch->data(), turn_.scratch->size(), 0);
+    if (count < 0) {
+        if (errno != EAGAIN && errno != EINTR) {
+            end(Trouble::unreachable, system_reason("connection", errno));
+        }
+        return;
+    }
+    if (count == 0) {
+        stream_.feed_end();
+    } else {
+        upstreams_.mark_dirty(*this);
+        stream_.feed(std::span{*turn_.scratch}.first(static_cast<std::size_t>(count)));
+    }
+    fruitless_ += static_cast<std::size_t>(count);
+    take_in();
+}
+
+void Connection::take_in() noexcept {
+    // All ciphertext at hand is used up before this returns: epoll does not know of octets that are
+    // inside the session already (G1).
+    if (state_ == State::handshaking) {
+        const tls::Io progress = stream_.handshake();
+        upstreams_.mark_dirty(*this);
+        if (progress == tls::Io::again) {
+            return;
+        }
+        if (progress != tls::Io::done) {
+            end(stream_.failure() == tls::Failure::untrusted ? Trouble::untrusted
+                                                             : Trouble::unreachable,
+                stream_.reason());
+            return;
+        }
+        on_verified();
+    }
+    for (;;) {
+        std::size_t size = 0;
+        switch (stream_.receive(*turn_.plain, size)) {
+        case tls::Io::done:
+            read(std::span{*turn_.plain}.first(size));
+            if (state_ == State::closed) {
+                return;
+            }
+            continue;
+        case tls::Io::again:
+            if (fruitless_ > most_fruitless) {
+                turn_.counters.add(Counter::upstream_broken);
+                end(Trouble::unreachable, "sends much and no answers");
+            }
+            set_deadline();
+            return;
+        case tls::Io::closed:
+            end(Trouble::unreachable, "closed by the upstream");
+            return;
+        case tls::Io::failed:
+            end(Trouble::unreachable, stream_.reason());
+            return;
+        }
+    }
+}
+
+void Connection::on_verified() noexcept {
+    turn_.counters.add(Counter::upstream_handshakes);
+    if (stream_.resumed()) {
+        turn_.counters.add(Counter::upstream_resumed);
+    }
+    if (endpoint_.trouble() == Trouble::silent) {
+        state_ = State::proving;
+        wire_.send_probe();
+        upstreams_.mark_dirty(*this);
+    } else {
+        become_ready();
+    }
+}
+
+void Connection::become_ready() noexcept {
+    state_ = State::ready;
+    idle_since_ = turn_.now;
+    set_deadline();
+    upstreams_.on_ready(*this);
+}
+
+bool Connection::has_room() const noexcept {
+    return state_ == State::ready && wire_.has_room() &&
+           wire_.queued().size() + stream_.output().size() < output_limit;
+}
+
+void Connection::send(Inquiry& inquiry) noexcept {
+    inquiry.add_place(*this, wire_.send(inquiry));
+    inquiry.sent_at = turn_.now;
+    used_ = true;
+    set_deadline();
+    upstreams_.mark_dirty(*this);
+}
+
+void Connection::forget(std::uint16_t slot) noexcept {
+    wire_.forget(slot);
+    on_slot_free();
+    // In a side lane the question that was never answered may still be at work there.
+    if (state_ == State::ready && (lane_ > 0 || wire_.forgotten() >= most_forgotten)) {
+        retire();
+    }
+}
+
+void Connection::on_slot_free() noexcept {
+    if (in_flight() > 0) {
+        return;
+    }
+    idle_since_ = turn_.now;
+    if (state_ == State::retiring) {
+        deadline_ = turn_.now; // closed in this turn or the next, not under the caller's hands
+    } else {
+        set_deadline();
+    }
+}
+
+void Connection::read(dns::Octets plain) noexcept {
+    heard_at_ = turn_.now;
+    wire_.feed(plain);
+    while (state_ != State::closed) {
+        const FrameWire::Arrival arrival = wire_.next();
+        if (arrival.kind == FrameWire::Arrival::Kind::nothing) {
+            wire_.keep_rest(turn_.now);
+            return;
+        }
+        fruitless_ = 0;
+        on_arrival(arrival);
+    }
+}
+
+void Connection::on_arrival(const FrameWire::Arrival& arrival) noexcept {
+    switch (arrival.kind) {
+    case FrameWire::Arrival::Kind::answer:
+        on_answer(*arrival.inquiry, arrival.slot, arrival.message);
+        break;
+    case FrameWire::Arrival::Kind::probe:
+        on_probe_answered();
+        break;
+    case FrameWire::Arrival::Kind::late:
+        turn_.counters.add(Counter::upstream_late);
+        if (arrival.slot != Slots::none) {
+            on_slot_free();
+        }
+        break;
+    case FrameWire::Arrival::Kind::broken:
+        turn_.counters.add(Counter::upstream_broken);
+        end(Trouble::unreachable, arrival.reason);
+        break;
+    case FrameWire::Arrival::Kind::nothing:
+        break;
+    }
+}
+
+void Connection::on_probe_answered() noexcept {
+    ++answers_;
+    upstreams_.on_answer(*this);
+    become_ready();
+}
+
+void Connection::on_answer(Inquiry& inquiry, std::uint16_t slot, dns::Octets message) noexcept {
+    dns::Response response;
+    const dns::ResponseVerdict verdict =
+        inquiry.sealed.empty() ? dns::parse_response(message, inquiry.question, response)
+                               : dns::parse_sealed_response(message, inquiry.question);
+    if (verdict == dns::ResponseVerdict::ignored) {
+        turn_.counters.add(Counter::upstream_refused);
+        return;
+    }
+    if (verdict == dns::ResponseVerdict::foreign) {
+        turn_.counters.add(Counter::upstream_broken);
+        end(Trouble::unreachable, "answered another question than was asked");
+        return;
+    }
+    turn_.counters.add(Counter::upstream_answers);
+    ++answers_;
+    upstreams_.on_answer(*this);
+    inquiry.remove_place(*this);
+    if (verdict == dns::ResponseVerdict::accepted) {
+        note_keepalive(response);
+    }
+    upstreams_.inquirer().answered(inquiry, message, verdict, response);
+    wire_.free(slot);
+    on_slot_free();
+}
+
+void Connection::note_keepalive(const dns::Response& response) noexcept {
+    if (!response.keepalive) {
+        return;
+    }
+    if (*response.keepalive == 0) {
+        retire();
+        return;
+    }
+    // Left a little before the time the peer named, so that its close and our query do not cross
+    // (C53, L34).
+    const Clock::duration offered = *response.keepalive * 100ms * 9 / 10;
+    idle_limit_ = std::min(idle_limit_, offered);
+}
+
+void Connection::flush() noexcept {
+    if (state_ == State::closed || state_ == State::connecting) {
+        return;
+    }
+    if (const dns::Octets queued = wire_.queued(); !queued.empty()) {
+        if (stream_.send(queued) != tls::Io::done) {
+            end(Trouble::unreachable, stream_.reason());
+            return;
+        }
+        turn_.counters.add(Counter::upstream_records, (queued.size() + 16383) / 16384);
+        turn_.counters.add(Counter::upstream_queries, wire_.on_sent());
+    } else if (in_flight() > 0) {
+        // Nothing to send that would carry the acknowledgement, and more answers due: a peer that
+        // holds them back until it is acknowledged (Nagle) must not wait for the delayed one, 40
+        // ms.
+        set_option(socket_.get(), IPPROTO_TCP, TCP_QUICKACK, 1);
+    }
+    write_out();
+}
+
+void Connection::write_out() noexcept {
+    Buffer& output = stream_.output();
+    if (!output.empty()) {
+        const auto octets = output.view();
+        const ssize_t count = ::send(socket_.get(), octets.data(), octets.size(), MSG_NOSIGNAL);
+        if (count > 0) {
+            output.consume(static_cast<std::size_t>(count));
+        } else if (errno == EPIPE) {
+            // The peer has closed; what it had answered before is still to be read (G4).
+            output.clear();
+        } else if (errno != EAGAIN && errno != EINTR && errno != EINPROGRESS && errno != ENOBUFS) {
+            end(Trouble::unreachable, system_reason("connection", errno));
+            return;
+        }
+    }
+    watch(output.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT);
+}
+
+void Connection::watch(std::uint32_t events) noexcept {
+    if (events != events_) {
+        events_ = events;
+        turn_.loop.modify(socket_.get(), events, *this);
+    }
+}
+
+void Connection::set_deadline() noexcept {
+    if (state_ != State::ready) {
+        return; // the others keep the deadline of the step they are in
+    }
+    if (wire_.partial_since() != TimePoint::max()) {
+        // Whatever else goes on, a frame that was begun must come to its end (L84).
+        deadline_ = wire_.partial_since() + Patience::upstream(turn_.config);
+    } else if (in_flight() == 0) {
+        deadline_ = idle_since_ + (used_ ? idle_limit_ : std::max(idle_limit_, first_use_time));
+    } else {
+        deadline_ = TimePoint::max();
+    }
+}
+
+void Connection::on_deadline() noexcept {
+    switch (state_) {
+    case State::connecting:
+        end(Trouble::unreachable, "no connection in time");
+        break;
+    case State::handshaking:
+        end(Trouble::unreachable, "no TLS handshake in time");
+        break;
+    case State::proving:
+        end(Trouble::silent, "no answer to a probe");
+        break;
+    case State::ready:
+        if (wire_.partial_since() == TimePoint::max()) {
+            close();
+        } else {
+            turn_.counters.add(Counter::upstream_broken);
+            end(Trouble::silent, "began an answer and did not end it");
+        }
+        break;
+    case State::retiring:
+        close();
+        break;
+    case State::closed:
+        break;
+    }
+}
+
+void Connection::retire() noexcept {
+    if (state_ != State::ready) {
+        return;
+    }
+    state_ = State::retiring;
+    deadline_ = in_flight() == 0 ? turn_.now : turn_.now + turn_.config.timeouts.query;
+}
+
+void Connection::end(Trouble trouble, std::string reason) noexcept {
+    if (state_ == State::closed) {
+        return;
+    }
+    const State was = std::exchange(state_, State::closed);
+    deadline_ = TimePoint::max();
+    if (socket_) {
+        // What the session has to say at its end, an alert or close_notify, if it goes out at once.
+        const auto octets = stream_.output().view();
+        if (!octets.empty()) {
+            static_cast<void>(::send(socket_.get(), octets.data(), octets.size(), MSG_NOSIGNAL));
+        }
+        turn_.loop.remove(socket_.get());
+        socket_.reset();
+    }
+    upstreams_.on_closed(*this, was, trouble, std::move(reason));
+}
+
+} // namespace dotproxy

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Connection: the life of one TLS connection to an endpoint. What it carries is FrameWire's:
+// queries of a turn leave in one record, answers come in any order.
+//
+//   connecting -> handshaking -> (proving ->) ready -> retiring -> closed
+//
+// proving: the endpoint had fallen silent before, so a query of our own must be answered first.
+// retiring: takes no new queries, and ends when nothing is in flight. Every state can go to closed;
+// the object lives until the end of the turn.
+
+#pragma once
+
+#include "base/fd.hh"
+#include "tls/stream.hh"
+#include "upstream/endpoint.hh"
+#include "upstream/frame_wire.hh"
+#include "upstream/inquiry.hh"
+#include "upstream/turn.hh"
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+
+namespace dotproxy {
+
+class Upstreams;
+
+class Connection final : public Watch {
+  public:
+    enum class State : std::uint8_t { connecting, handshaking, proving, ready, retiring, closed };
+
+    /// `id_mask`: random, so that IDs on the wire do not count up (C97).
+    Connection(Turn& turn, Upstreams& upstreams, Endpoint& endpoint,
+               const tls::ClientContext& context, unsigned lane, std::uint16_t id_mask) noexcept;
+    ~Connection();
+    Connection(const Connection&) = delete;
+    Connection& operator=(const Connection&) = delete;
+
+    /// Begins to connect. A failure is reported through Upstreams like any other, at once.
+    void start() noexcept;
+
+    void on_ready(std::uint32_t events) noexcept override;
+
+    /// Whether send() may be called.
+    [[nodiscard]] bool has_room() const noexcept;
+    /// Queues the query of an inquiry for the flush.
+    void send(Inquiry& inquiry) noexcept;
+
+    /// The inquiry in `slot` is over: its ID stays taken until the answer comes (C98).
+    void forget(std::uint16_t slot) noexcept;
+
+    /// Encrypts and writes what is queued.
+    void flush() noexcept;
+
+    /// When on_deadline() is due; TimePoint::max() for never.
+    [[nodiscard]] TimePoint deadline() const noexcept { return deadline_; }
+
+    void on_deadline() noexcept;
+    /// Takes no new queries; closes when nothing is in flight any more.
+    void retire() noexcept;
+
+    /// Ends it in order, with close_notify where there is a session.
+    void close() noexcept {
+        stream_.close();
+        end(Trouble::none, {});
+    }
+
+    [[nodiscard]] State state() const noexcept { return state_; }
+
+    [[nodiscard]] Endpoint& endpoint() const noexcept { return endpoint_; }
+
+    [[nodiscard]] unsigned lane() const noexcept { return lane_; }
+
+    /// Those that somebody waits for.
+    [[nodiscard]] std::size_t in_flight() const noexcept { return wire_.in_flight(); }
+
+    [[nodiscard]] std::uint64_t answers() const noexcept { return answers_; }
+
+    /// When octets last came from the peer.
+    [[nodiscard]] TimePoint heard_at() const noexcept { return heard_at_; }
+
+    /// Until when the stream made sense: what was asked later cannot have upset it.
+    [[nodiscard]] TimePoint sound_until() const noexcept {
+        return std::min(heard_at_, wire_.partial_since());
+    }
+
+    /// Visits every inquiry in flight.
+    template <class Visit>
+    void for_each_inquiry(Visit visit) noexcept {
+        wire_.for_each_inquiry(visit);
+    }
+
+    /// Takes every inquiry off a closed connection. `visit(Inquiry&, bool sent)`: `sent` is false
+    /// when it never left this host.
+    template <class Visit>
+    void release_inquiries(Visit visit) noexcept {
+        wire_.release_inquiries([&](Inquiry& inquiry, bool sent) {
+            inquiry.remove_place(*this);
+            visit(inquiry, sent);
+        });
+    }
+
+  private:
+    void on_slot_free() noexcept;
+
+    void on_connected() noexcept;
+    void on_readable() noexcept;
+    void take_in() noexcept;
+    void on_verified() noexcept;
+    void become_ready() noexcept;
+    void read(dns::Octets plain) noexcept;
+    void on_arrival(const FrameWire::Arrival& arrival) noexcept;
+    void on_probe_answered() noexcept;
+    void on_answer(Inquiry& inquiry, std::uint16_t slot, dns::Octets message) noexcept;
+    void note_keepalive(const dns::Response& response) noexcept;
+    void write_out() noexcept;
+    void watch(std::uint32_t events) noexcept;
+    void set_deadline() noexcept;
+    void end(Trouble trouble, std::string reason) noexcept;
+
+    Turn& turn_;
+    Upstreams& upstreams_;
+    Endpoint& endpoint_;
+    tls::Stream stream_;
+    Fd socket_;
+    FrameWire wire_;
+    TimePoint deadline_{TimePoint::max()};
+    TimePoint idle_since_{};
+    TimePoint heard_at_{};
+    std::uint64_t answers_{0};
+    std::size_t fruitless_{0}; // octets since the last message
+    Clock::duration idle_limit_;
+    std::uint32_t events_{0};
+    unsigned lane_;
+    State state_{State::connecting};
+    bool used_{false}; // it has carried a query
+};
+
+} // namespace dotproxy

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Connections: all connections of a worker to its upstreams, and which of them is for what.
+
+#pragma once
+
+#include "base/clock.hh"
+#include "upstream/connection.hh"
+#include "upstream/endpoint.hh"
+#include "upstream/inquiry.hh"
+
+#include <cstddef>
+#include <limits>
+#include <memory>
+#include <vector>
+
+namespace dotproxy {
+
+/// Whether a connection is still in the race for who serves a lane.
+[[nodiscard]] constexpr bool is_attempt(Connection::State state) noexcept {
+    return state == Connection::State::connecting || state == Connection::State::handshaking ||
+           state == Connection::State::proving;
+}
+
+class Connections {
+  public:
+    /// Of no endpoint: behind all ranks.
+    static constexpr unsigned no_rank = std::numeric_limits<unsigned>::max();
+
+    /// Takes one over, which lives until it is closed and buried.
+    Connection& add(std::unique_ptr<Connection> connection) {
+        return *all_.emplace_back(std::move(connection));
+    }
+
+    /// The connection that takes this inquiry now: of the most preferred upstream, nullptr if none.
+    [[nodiscard]] Connection* pick(const Inquiry& inquiry, TimePoint now) const noexcept;
+    /// When one can take it; max() where only an event can tell.
+    [[nodiscard]] TimePoint free_from(const Inquiry& inquiry) const noexcept;
+
+    /// The most preferred rank of those that serve a lane, or will do so when they are idle;
+    /// no_rank if there are none. `next`: who is to be served next there, if anybody.
+    [[nodiscard]] unsigned best_rank(unsigned lane, const Inquiry* next) const noexcept;
+
+    /// Whether there is a race in a lane; with `endpoint`, whether that one takes part.
+    [[nodiscard]] bool attempting(unsigned lane, const Endpoint* endpoint = nullptr) const noexcept;
+
+    /// How many inquiries are in flight in a lane.
+    [[nodiscard]] std::size_t in_flight(unsigned lane) const noexcept;
+
+    /// Frees those that are closed.
+    void bury() noexcept;
+
+    [[nodiscard]] std::size_t size() const noexcept { return all_.size(); }
+
+    [[nodiscard]] auto begin() const noexcept { return all_.begin(); }
+
+    [[nodiscard]] auto end() const noexcept { return all_.end(); }
+
+  private:
+    std::vector<std::unique_ptr<Connection>> all_;
+};
+
+} // namespace dotproxy

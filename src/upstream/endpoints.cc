@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "upstream/endpoints.hh"
+
+#include <algorithm>
+
+namespace dotproxy {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+// An outage that has lasted this many client time-outs is not about to end.
+constexpr int hopeless_after = 3;
+
+} // namespace
+
+Endpoints::Endpoints(Turn& turn)
+    : turn_{turn}, random_{std::random_device{}()}, failure_log_{10, 10s} {
+    const auto& upstreams = turn.config.upstreams;
+    identities_.reserve(upstreams.size());
+    for (unsigned rank = 0; rank < upstreams.size(); ++rank) {
+        const UpstreamConfig& upstream = upstreams[rank];
+        auto identity = tls::Identity::make(upstream.name, upstream.pins);
+        if (!identity) {
+            throw ConfigError{"upstream " + std::to_string(rank) + ": nothing to verify"};
+        }
+        identities_.push_back(std::move(*identity));
+        for (const Address& address : in_turns(upstream.addresses)) {
+            all_.push_back(
+                std::make_unique<Endpoint>(rank, address, identities_.back(), upstream.name));
+        }
+    }
+}
+
+bool Endpoints::precedes(const Endpoint& a, const Endpoint& b) noexcept {
+    const bool a_well = a.trouble() == Trouble::none;
+    const bool b_well = b.trouble() == Trouble::none;
+    if (a_well != b_well) {
+        return a_well;
+    }
+    return a.rank() != b.rank() ? a.rank() < b.rank() : a.good_at() > b.good_at();
+}
+
+bool Endpoints::failing() const noexcept {
+    return std::all_of(all_.begin(), all_.end(),
+                       [](const auto& endpoint) { return endpoint->trouble() != Trouble::none; });
+}
+
+bool Endpoints::hopeless() const noexcept {
+    const TimePoint long_ago = turn_.now - hopeless_after * turn_.config.timeouts.query;
+    return std::all_of(all_.begin(), all_.end(), [long_ago](const auto& endpoint) {
+        return endpoint->trouble() == Trouble::untrusted ||
+               (endpoint->trouble() != Trouble::none && endpoint->down_since() <= long_ago);
+    });
+}
+
+dns::ExtendedError Endpoints::excuse() noexcept {
+    // The preferred endpoint's trouble tells most.
+    const auto troubled = std::find_if(all_.begin(), all_.end(), [](const auto& endpoint) {
+        return endpoint->trouble() != Trouble::none;
+    });
+    if (troubled == all_.end()) {
+        return dns::ExtendedError::of(dns::ExtendedError::no_reachable_authority,
+                                      "no answer from the upstream in time");
+    }
+    excuse_ = (*troubled)->text() + ": " + (*troubled)->reason();
+    return dns::ExtendedError::of((*troubled)->trouble() == Trouble::untrusted
+                                      ? dns::ExtendedError::no_reachable_authority
+                                      : dns::ExtendedError::network_error,
+                                  excuse_);
+}
+
+void Endpoints::failed(Endpoint& endpoint, Trouble trouble, std::string reason) noexcept {
+    turn_.counters.add(Counter::upstream_failed);
+    const bool news = endpoint.trouble() != trouble;
+    endpoint.fail(trouble, std::move(reason), turn_.now, static_cast<std::uint32_t>(random_()));
+    log::write_limited(failure_log_, turn_.now, news ? log::Level::warning : log::Level::debug,
+                       "upstream %s: %s", endpoint.text().c_str(), endpoint.reason().c_str());
+}
+
+void Endpoints::answered(Endpoint& endpoint) noexcept {
+    endpoint.note_answer();
+    if (endpoint.trouble() != Trouble::none) {
+        endpoint.recover();
+        log::write_limited(failure_log_, turn_.now, log::Level::notice, "upstream %s: works again",
+                           endpoint.text().c_str());
+    }
+}
+
+} // namespace dotproxy

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Endpoints: all addresses of all upstreams, in the order of the configuration: which of them is to
+// be tried next, and how they fare together.
+
+#pragma once
+
+#include "base/log.hh"
+#include "dns/response.hh"
+#include "tls/identity.hh"
+#include "upstream/endpoint.hh"
+#include "upstream/turn.hh"
+
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace dotproxy {
+
+class Endpoints {
+  public:
+    /// Throws ConfigError where nothing is given that an upstream could be verified by.
+    explicit Endpoints(Turn& turn);
+
+    /// The endpoint to be tried next, or nullptr: of a better rank than `below`, where the pause
+    /// after its last failure is over and `taken(endpoint)` does not hold. Untroubled ones go
+    /// first, then the better rank, then the one that last was of use.
+    template <class Taken>
+    [[nodiscard]] Endpoint* next(unsigned below, Taken taken) const noexcept {
+        Endpoint* best = nullptr;
+        for (const auto& endpoint : all_) {
+            if (endpoint->rank() < below && endpoint->retry_at() <= turn_.now &&
+                !taken(*endpoint) && (best == nullptr || precedes(*endpoint, *best))) {
+                best = endpoint.get();
+            }
+        }
+        return best;
+    }
+
+    /// Whether no upstream works now.
+    [[nodiscard]] bool failing() const noexcept;
+
+    /// Whether nothing is to be hoped for within a client's patience: every endpoint cannot be
+    /// trusted, or has been out of use for so long that a restart or a change of networks would be
+    /// over.
+    [[nodiscard]] bool hopeless() const noexcept;
+
+    /// Why there is no answer, for those who waited in vain. The text lives until the next call.
+    [[nodiscard]] dns::ExtendedError excuse() noexcept;
+
+    /// An endpoint failed: counts and logs it.
+    void failed(Endpoint& endpoint, Trouble trouble, std::string reason) noexcept;
+    /// An endpoint answered: whatever was wrong with it is over.
+    void answered(Endpoint& endpoint) noexcept;
+
+    [[nodiscard]] auto begin() const noexcept { return all_.begin(); }
+
+    [[nodiscard]] auto end() const noexcept { return all_.end(); }
+
+  private:
+    [[nodiscard]] static bool precedes(const Endpoint& a, const Endpoint& b) noexcept;
+
+    Turn& turn_;
+    std::vector<tls::Identity> identities_; // one an upstream; never changes once made
+    std::vector<std::unique_ptr<Endpoint>> all_;
+    std::minstd_rand random_;
+    std::string excuse_;
+    log::Limiter failure_log_;
+};
+
+} // namespace dotproxy

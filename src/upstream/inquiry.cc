@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "upstream/inquiry.hh"
+
+#include <algorithm>
+
+namespace dotproxy {
+
+bool Inquiry::in_flight() const noexcept {
+    return std::any_of(places.begin(), places.end(),
+                       [](const Place& place) { return place.connection != nullptr; });
+}
+
+void Inquiry::add_place(Connection& connection, std::uint16_t slot) noexcept {
+    for (Place& place : places) {
+        if (place.connection == nullptr) {
+            place = {.connection = &connection, .slot = slot};
+            return;
+        }
+    }
+}
+
+void Inquiry::remove_place(const Connection& connection) noexcept {
+    for (Place& place : places) {
+        if (place.connection == &connection) {
+            place = {};
+        }
+    }
+}
+
+} // namespace dotproxy

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Inquiry: one question on its way to an upstream: what is asked, how often it was sent, and where
+// it is. Who waits for the answer is no concern of this room.
+// Inquirer: who has questions asked, and what becomes of them.
+
+#pragma once
+
+#include "base/deadline.hh"
+#include "dns/query.hh"
+#include "dns/response.hh"
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+namespace dotproxy {
+
+class Connection;
+
+/// At most three sends for one question, all causes together (C74, L81).
+constexpr std::size_t max_sends = 3;
+
+/// Its deadline is the upstream's patience, armed at each send.
+struct Inquiry : Deadline {
+    dns::Question question;
+    std::vector<std::uint8_t> sealed; // the query itself where it is signed; else empty (C25)
+
+    /// Where it is in flight: connections that may still answer it.
+    struct Place {
+        Connection* connection{nullptr};
+        std::uint16_t slot{0};
+    };
+
+    std::array<Place, max_sends> places{};
+    std::uint8_t sends{0};
+    std::uint8_t lane{0}; // above 0: it may have broken a connection, see Upstreams
+    TimePoint sent_at{};
+
+    // The queue of those that wait for a connection; see Lane.
+    bool queued{false};
+    Inquiry* queue_previous{nullptr};
+    Inquiry* queue_next{nullptr};
+
+    [[nodiscard]] bool in_flight() const noexcept;
+
+    /// Whether no more than one send is left.
+    [[nodiscard]] bool has_one_send() const noexcept { return sends + 1U >= max_sends; }
+
+    void add_place(Connection& connection, std::uint16_t slot) noexcept;
+    void remove_place(const Connection& connection) noexcept;
+};
+
+/// What upstreams tell who has them ask. Of each inquiry that was submitted and not abandoned they
+/// tell one of these, once; it may be freed in the call.
+class Inquirer {
+  public:
+    /// An upstream answered. `verdict` is accepted, malformed, truncated or unrelated; `response`
+    /// is meaningful when it is accepted and the query was not sealed.
+    virtual void answered(Inquiry& inquiry, dns::Octets message, dns::ResponseVerdict verdict,
+                          const dns::Response& response) noexcept = 0;
+
+    /// There is no answer to be had; `error` says why.
+    virtual void failed(Inquiry& inquiry, const dns::ExtendedError& error) noexcept = 0;
+
+  protected:
+    ~Inquirer() = default;
+};
+
+} // namespace dotproxy

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Lanes: the inquiries that wait for a connection, in the order in which they are served. Lane 0 is
+// for all; the others are side lanes, for those that may have broken a connection (see Upstreams).
+
+#pragma once
+
+#include "base/clock.hh"
+#include "upstream/inquiry.hh"
+
+#include <array>
+#include <cstddef>
+
+namespace dotproxy {
+
+constexpr unsigned lane_count = 5;
+
+/// Those that wait in one lane, and when more is done for them.
+struct Lane {
+    Inquiry* first{nullptr};
+    Inquiry* last{nullptr};
+    std::size_t queued{0};
+    TimePoint next_attempt{TimePoint::min()}; // no attempt before, while another one is under way
+    bool spare_wanted{false};                 // a connection, though nothing waits for it
+
+    void push_back(Inquiry& inquiry) noexcept;
+    void push_front(Inquiry& inquiry) noexcept;
+    void remove(Inquiry& inquiry) noexcept;
+};
+
+/// One for each number from 0; an inquiry's lane is where it stands, or would.
+using Lanes = std::array<Lane, lane_count>;
+
+} // namespace dotproxy

@@ -1,0 +1,12 @@
+noinst_LIBRARIES += libupstream.a
+libupstream_a_SOURCES = \
+	src/upstream/connection.cc src/upstream/connection.hh \
+	src/upstream/connections.cc src/upstream/connections.hh \
+	src/upstream/endpoint.cc src/upstream/endpoint.hh \
+	src/upstream/endpoints.cc src/upstream/endpoints.hh \
+	src/upstream/frame_wire.cc src/upstream/frame_wire.hh \
+	src/upstream/inquiry.cc src/upstream/inquiry.hh \
+	src/upstream/lanes.cc src/upstream/lanes.hh \
+	src/upstream/slots.cc src/upstream/slots.hh \
+	src/upstream/turn.hh \
+	src/upstream/upstreams.cc src/upstream/upstreams.hh

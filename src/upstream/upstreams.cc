@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "upstream/upstreams.hh"
+
+#include <algorithm>
+#include <memory>
+
+namespace dotproxy {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+// How long one attempt has for itself before the next one joins the race (RFC 8305, section 5).
+constexpr Clock::duration stagger = 250ms;
+// Between attempts in the side lanes, whose connections may be broken again and again.
+constexpr Clock::duration side_lane_pause = 200ms;
+// A connection that was of this much use and is closed while idle is replaced at once, so that the
+// next question need not wait for a handshake. The spare itself is not: it was of no use yet.
+constexpr std::uint64_t worth_a_spare = 4;
+
+} // namespace
+
+Upstreams::Upstreams(Turn& turn, const tls::ClientContext& context, Inquirer& inquirer)
+    : turn_{turn}, context_{context}, inquirer_{inquirer}, endpoints_{turn},
+      attempts_{Patience::upstream(turn.config)}, random_{std::random_device{}()} {}
+
+void Upstreams::submit(Inquiry& inquiry) noexcept {
+    if (Connection* connection = connections_.pick(inquiry, turn_.now)) {
+        send(*connection, inquiry);
+    } else {
+        lanes_[inquiry.lane].push_back(inquiry);
+    }
+}
+
+void Upstreams::abandon(Inquiry& inquiry) noexcept {
+    if (inquiry.queued) {
+        lanes_[inquiry.lane].remove(inquiry);
+    }
+    inquiry.disarm();
+    for (Inquiry::Place& place : inquiry.places) {
+        if (place.connection != nullptr) {
+            place.connection->forget(place.slot);
+            place = {};
+        }
+    }
+}
+
+void Upstreams::send(Connection& connection, Inquiry& inquiry) noexcept {
+    ++inquiry.sends;
+    if (inquiry.sends > 1) {
+        turn_.counters.add(Counter::upstream_resent);
+    }
+    connection.send(inquiry);
+    attempts_.arm(inquiry, turn_.now);
+}
+
+void Upstreams::hand_out(unsigned lane) noexcept {
+    while (Inquiry* inquiry = lanes_[lane].first) {
+        Connection* connection = connections_.pick(*inquiry, turn_.now);
+        if (connection == nullptr) {
+            return;
+        }
+        lanes_[lane].remove(*inquiry);
+        send(*connection, *inquiry);
+    }
+}
+
+/// Of the connections for whoever is next in a lane.
+unsigned Upstreams::best_rank(unsigned lane) const noexcept {
+    return connections_.best_rank(lane, lanes_[lane].first);
+}
+
+/// Starts the next attempt in a lane if it is time for one. true: it did.
+bool Upstreams::seek(unsigned lane) noexcept {
+    if (turn_.now < lanes_[lane].next_attempt) {
+        return false;
+    }
+    Endpoint* endpoint = endpoints_.next(best_rank(lane), [&](const Endpoint& candidate) {
+        return connections_.attempting(lane, &candidate);
+    });
+    if (endpoint == nullptr) {
+        return false;
+    }
+    lanes_[lane].next_attempt = turn_.now + stagger;
+    connect(*endpoint, lane);
+    return true;
+}
+
+void Upstreams::connect(Endpoint& endpoint, unsigned lane) noexcept {
+    lanes_[lane].spare_wanted = false;
+    endpoint.note_connect(turn_.now);
+    Connection& connection = connections_.add(std::make_unique<Connection>(
+        turn_, *this, endpoint, context_, lane, static_cast<std::uint16_t>(random_())));
+    turn_.counters.set(Counter::upstream_connections, connections_.size());
+    connection.start();
+}
+
+/// Nothing is ready in this lane and nothing is being tried: fails what waits, if it would wait in
+/// vain; else it waits for the next attempt.
+void Upstreams::give_up(unsigned lane) noexcept {
+    if (!endpoints_.hopeless()) {
+        return;
+    }
+    Inquiry* inquiry = lanes_[lane].first;
+    while (inquiry != nullptr) {
+        Inquiry* next = inquiry->queue_next;
+        if (!inquiry->in_flight()) {
+            inquirer_.failed(*inquiry, excuse());
+        }
+        inquiry = next;
+    }
+}
+
+void Upstreams::expire() noexcept {
+    while (Inquiry* inquiry = attempts_.pop(turn_.now)) {
+        overdue(*inquiry);
+    }
+    for (const auto& connection : connections_) { // only the flush adds to them
+        if (connection->deadline() <= turn_.now) {
+            connection->on_deadline();
+        }
+    }
+}
+
+void Upstreams::overdue(Inquiry& inquiry) noexcept {
+    const TimePoint long_ago = turn_.now - Patience::upstream(turn_.config);
+    bool hoping = false;
+    for (const Inquiry::Place& place : inquiry.places) {
+        Connection* connection = place.connection;
+        if (connection == nullptr || connection->state() != Connection::State::ready) {
+            continue;
+        }
+        if (std::max(connection->heard_at(), inquiry.sent_at) <= long_ago) {
+            stalled(*connection);
+            return;
+        }
+        hoping = true;
+    }
+    if (hoping) {
+        // The connection lives, the upstream is slow with this name: asking again would not help,
+        // and the client's patience bounds it. But the connection may fall silent yet.
+        attempts_.arm(inquiry, turn_.now);
+    }
+}
+
+/// A connection has been silent for too long while questions were in flight (L31, L32): they are
+/// asked again elsewhere, and it takes no new ones, but its answers still count if they come.
+void Upstreams::stalled(Connection& connection) noexcept {
+    endpoints_.failed(connection.endpoint(), Trouble::silent, "answers nothing");
+    connection.retire();
+    connection.for_each_inquiry([&](Inquiry& inquiry) {
+        if (!inquiry.queued && inquiry.sends < max_sends) {
+            change_lane(inquiry, connection);
+            lanes_[inquiry.lane].push_back(inquiry);
+        }
+    });
+}
+
+void Upstreams::mark_dirty(Connection& connection) noexcept {
+    if (std::find(dirty_.begin(), dirty_.end(), &connection) == dirty_.end()) {
+        dirty_.push_back(&connection);
+    }
+}
+
+void Upstreams::on_ready(Connection& connection) noexcept {
+    // The race is over for all that are not preferred to this one.
+    connection.endpoint().set_good_at(turn_.now);
+    for (const auto& other : connections_) {
+        if (other.get() == &connection || other->lane() != connection.lane()) {
+            continue;
+        }
+        if (is_attempt(other->state())) {
+            if (other->endpoint().rank() >= connection.endpoint().rank()) {
+                other->close();
+            }
+        } else if (connection.lane() > 0 && other->in_flight() == 0) {
+            other->retire(); // a side lane has one connection
+        }
+    }
+    if (!connections_.attempting(connection.lane())) {
+        // Should this one take no more questions soon, the next attempt has nothing to wait for.
+        lanes_[connection.lane()].next_attempt = turn_.now;
+    }
+}
+
+void Upstreams::on_answer(Connection& connection) noexcept {
+    endpoints_.answered(connection.endpoint());
+}
+
+void Upstreams::on_closed(Connection& connection, Connection::State was, Trouble why,
+                          std::string reason) noexcept {
+    closed_any_ = true;
+    if (why != Trouble::none) {
+        judge(connection, was, why, std::move(reason));
+    }
+    if (!is_attempt(was)) {
+        const bool at_once = connection.lane() == 0 || connection.answers() > 0;
+        lanes_[connection.lane()].next_attempt = at_once ? turn_.now : turn_.now + side_lane_pause;
+    }
+    connection.release_inquiries(
+        [&](Inquiry& inquiry, bool sent) { send_again(inquiry, connection, sent); });
+}
+
+/// A connection has ended against our will: whether its endpoint is to blame, and what to do next.
+void Upstreams::judge(Connection& connection, Connection::State was, Trouble why,
+                      std::string reason) noexcept {
+    Lane& lane = lanes_[connection.lane()];
+    bool first_timers = false;
+    std::size_t lost = 0;
+    connection.for_each_inquiry([&](const Inquiry& inquiry) {
+        ++lost;
+        first_timers = first_timers || inquiry.sends == 1;
+    });
+    if (is_attempt(was)) {
+        endpoints_.failed(connection.endpoint(), why, std::move(reason));
+        lane.next_attempt = turn_.now;
+    } else if (connection.answers() == 0 && first_timers) {
+        // It let us in and then answered nothing. Questions that broke another connection before
+        // may be to blame themselves, and are not held against it (L80).
+        endpoints_.failed(connection.endpoint(), why, std::move(reason));
+    } else if (lost == 0 && connection.answers() >= worth_a_spare && connection.lane() == 0 &&
+               was == Connection::State::ready) {
+        lane.spare_wanted = true;
+    }
+}
+
+void Upstreams::send_again(Inquiry& inquiry, const Connection& lost, bool sent) noexcept {
+    if (!sent) {
+        --inquiry.sends; // it never left this host
+    }
+    if (inquiry.queued || inquiry.in_flight()) {
+        return; // it is on its way by another connection
+    }
+    inquiry.disarm();
+    if (inquiry.sends >= max_sends) {
+        inquirer_.failed(inquiry,
+                         dns::ExtendedError::of(dns::ExtendedError::network_error,
+                                                "the upstream closes instead of answering"));
+        return;
+    }
+    if (sent) {
+        change_lane(inquiry, lost);
+    }
+    lanes_[inquiry.lane].push_front(inquiry);
+}
+
+/// A connection was lost under an inquiry, which may be to blame.
+void Upstreams::change_lane(Inquiry& inquiry, const Connection& lost) noexcept {
+    // The end of a connection that was of use may have crossed with the question (L34), or had
+    // begun before it: nothing came since it was sent, and it is the first one that this question
+    // lost.
+    const bool crossed =
+        lost.answers() > 0 && lost.sound_until() < inquiry.sent_at && inquiry.sends == 1;
+    if (crossed) {
+        return;
+    }
+    inquiry.lane = 1;
+    for (std::uint8_t lane = 2; lane < lane_count; ++lane) {
+        if (load(lane) < load(inquiry.lane)) {
+            inquiry.lane = lane;
+        }
+    }
+}
+
+/// How many questions travel in a lane or wait for it.
+std::size_t Upstreams::load(unsigned lane) const noexcept {
+    return lanes_[lane].queued + connections_.in_flight(lane);
+}
+
+void Upstreams::soonest(TimePoint& earliest) noexcept {
+    attempts_.soonest(earliest);
+    for (const auto& connection : connections_) {
+        earliest = std::min(earliest, connection->deadline());
+    }
+    for (unsigned lane = 0; lane < lane_count; ++lane) {
+        if (lanes_[lane].first == nullptr) {
+            continue;
+        }
+        // At once if a connection came back after this turn's queues were handed out.
+        const TimePoint free_from = connections_.free_from(*lanes_[lane].first);
+        earliest = std::min(earliest, std::max(free_from, turn_.now));
+        const unsigned ready = best_rank(lane);
+        for (const auto& endpoint : endpoints_) {
+            if (endpoint->rank() < ready && !connections_.attempting(lane, endpoint.get())) {
+                earliest =
+                    std::min(earliest, std::max(endpoint->retry_at(), lanes_[lane].next_attempt));
+            }
+        }
+    }
+}
+
+void Upstreams::flush() noexcept {
+    for (unsigned lane = 0; lane < lane_count; ++lane) {
+        hand_out(lane);
+        const bool wanted = lanes_[lane].first != nullptr || lanes_[lane].spare_wanted;
+        const unsigned ready = best_rank(lane);
+        // With traffic on a connection that is not the preferred one, those are tried by and by.
+        const bool second_best = ready != Connections::no_rank && ready > 0 && !dirty_.empty();
+        if (wanted || second_best) {
+            while (seek(lane)) {
+            }
+        }
+        if (lanes_[lane].first != nullptr && ready == Connections::no_rank &&
+            !connections_.attempting(lane)) {
+            give_up(lane);
+        }
+    }
+    for (Connection* connection : dirty_) {
+        connection->flush();
+    }
+    dirty_.clear();
+}
+
+void Upstreams::close_all() noexcept {
+    for (const auto& connection : connections_) {
+        connection->close();
+    }
+}
+
+void Upstreams::bury() noexcept {
+    if (!closed_any_) {
+        return;
+    }
+    closed_any_ = false;
+    connections_.bury();
+    turn_.counters.set(Counter::upstream_connections, connections_.size());
+}
+
+} // namespace dotproxy

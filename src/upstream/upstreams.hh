@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Upstreams: has inquiries answered: which goes over which connection, when another connection is
+// made, and what becomes of inquiries whose connection fell silent or ended.
+//
+// Endpoints are tried in the order of the configuration. While a question waits and none is ready,
+// connection attempts race: one starts, a moment later or at the first one's failure the next; the
+// first that is verified serves, and one to a preferred upstream takes over when it comes up. An
+// endpoint that failed is tried again after a pause (Endpoint).
+//
+// Lanes. A connection that dies takes the queries on it along, and one of them may be the reason.
+// Those that may be travel on in a side lane, of which there are a few: each has a connection of
+// its own that carries one question at a time. So a question that breaks connections soon travels
+// alone, and all the others get their answers (L80, L83, L84).
+//
+// A peer may also close a connection because it has answered enough on it (RFC 7766,
+// section 6.2.3), and a question may be on several of those at their ends. So its last send goes
+// over a connection that has answered nothing yet: if that one ends too, the question is to blame,
+// or a peer that answers nobody (C13, L34).
+
+#pragma once
+
+#include "base/deadline.hh"
+#include "dns/response.hh"
+#include "tls/client_context.hh"
+#include "upstream/connection.hh"
+#include "upstream/connections.hh"
+#include "upstream/endpoints.hh"
+#include "upstream/inquiry.hh"
+#include "upstream/lanes.hh"
+#include "upstream/turn.hh"
+
+#include <random>
+#include <string>
+#include <vector>
+
+namespace dotproxy {
+
+class Upstreams {
+  public:
+    /// `context` and `inquirer` outlive it. Throws ConfigError, as Endpoints does.
+    Upstreams(Turn& turn, const tls::ClientContext& context, Inquirer& inquirer);
+
+    /// Sends an inquiry as soon as there is a connection for it.
+    void submit(Inquiry& inquiry) noexcept;
+    /// The inquiry is over: whatever answer still comes for it is late.
+    void abandon(Inquiry& inquiry) noexcept;
+
+    /// Whether no upstream works now.
+    [[nodiscard]] bool failing() const noexcept { return endpoints_.failing(); }
+
+    /// Why there is no answer, for those who waited in vain. The text lives until the next call.
+    [[nodiscard]] dns::ExtendedError excuse() noexcept { return endpoints_.excuse(); }
+
+    void expire() noexcept;
+    void soonest(TimePoint& earliest) noexcept;
+    /// Hands out what waits, makes connections for it, and writes.
+    void flush() noexcept;
+    void bury() noexcept;
+    /// Takes leave of every upstream, for the end of the process (C73).
+    void close_all() noexcept;
+
+    // What connections report.
+    [[nodiscard]] Inquirer& inquirer() noexcept { return inquirer_; }
+
+    void mark_dirty(Connection& connection) noexcept;
+    void on_ready(Connection& connection) noexcept;
+    void on_answer(Connection& connection) noexcept;
+    void on_closed(Connection& connection, Connection::State was, Trouble trouble,
+                   std::string reason) noexcept;
+
+  private:
+    void send(Connection& connection, Inquiry& inquiry) noexcept;
+    void hand_out(unsigned lane) noexcept;
+
+    [[nodiscard]] unsigned best_rank(unsigned lane) const noexcept;
+    [[nodiscard]] bool seek(unsigned lane) noexcept;
+    void connect(Endpoint& endpoint, unsigned lane) noexcept;
+    void give_up(unsigned lane) noexcept;
+
+    void overdue(Inquiry& inquiry) noexcept;
+    void stalled(Connection& connection) noexcept;
+    void judge(Connection& connection, Connection::State was, Trouble why,
+               std::string reason) noexcept;
+    void send_again(Inquiry& inquiry, const Connection& lost, bool sent) noexcept;
+    void change_lane(Inquiry& inquiry, const Connection& lost) noexcept;
+    [[nodiscard]] std::size_t load(unsigned lane) const noexcept;
+
+    Turn& turn_;
+    const tls::ClientContext& context_;
+    Inquirer& inquirer_;
+    Endpoints endpoints_;
+    Connections connections_;
+    std::vector<Connection*> dirty_;
+    Lanes lanes_{};
+    DeadlineQueue<Inquiry> attempts_; // in flight, by when their upstream should have answered
+    std::minstd_rand random_;         // for the IDs on the wire
+    bool closed_any_{false};
+};
+
+} // namespace dotproxy

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "worker/worker.hh"
+
+#include "base/log.hh"
+#include "front/courtesy.hh"
+#include "front/tcp_front.hh"
+#include "front/udp_front.hh"
+#include "relay/relay.hh"
+#include "upstream/turn.hh"
+#include "upstream/upstreams.hh"
+
+#include <algorithm>
+#include <cerrno>
+#include <exception>
+#include <sys/socket.h>
+
+namespace dotproxy {
+
+namespace {
+
+constexpr Milliseconds orphan_time{1000};
+
+// NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor): final, and never held by its base
+class Worker final : public Watch {
+  public:
+    explicit Worker(WorkerBrief& brief)
+        : turn_{brief.config, brief.counters.slot(brief.slot)}, control_{std::move(brief.control)},
+          relay_{turn_, upstreams_, brief.cache}, upstreams_{turn_, brief.tls, relay_},
+          courtesy_{turn_, brief.counters}, tcp_{turn_, relay_, courtesy_, brief.counters,
+                                                 brief.handover} {
+        for (const auto& listener : brief.listeners) {
+            if (listener->protocol == Protocol::udp) {
+                udp_.push_back(std::make_unique<UdpFront>(turn_, relay_, courtesy_, *listener));
+            }
+        }
+    }
+
+    /// Everything that can fail at the start; false: it did.
+    [[nodiscard]] bool open(const WorkerBrief& brief) {
+        bool good = turn_.loop.add(control_.get(), EPOLLIN, *this) && tcp_.open_handover();
+        for (const auto& listener : brief.listeners) {
+            good = good && (listener->protocol == Protocol::udp || tcp_.open(*listener));
+        }
+        for (const auto& front : udp_) {
+            good = good && front->open();
+        }
+        return good && report(Report::ready);
+    }
+
+    int run() noexcept {
+        while (!finished()) {
+            turn_.loop.wait_and_dispatch(nearest(), turn_.now);
+            tcp_.take_waiting();
+            relay_.expire();
+            upstreams_.expire();
+            tcp_.expire();
+            courtesy_.expire();
+            upstreams_.flush();
+            tcp_.flush();
+            upstreams_.bury();
+            tcp_.bury();
+            // Last: the client's next query may come before this returns, and should find this
+            // worker waiting rather than wake another one.
+            for (const auto& front : udp_) {
+                front->flush();
+            }
+        }
+        upstreams_.close_all();
+        return exit_finished;
+    }
+
+    void on_ready(std::uint32_t /*events*/) noexcept override {
+        std::uint8_t order = 0;
+        const ssize_t count = ::recv(control_.get(), &order, 1, MSG_DONTWAIT);
+        if (count < 0 && (errno == EAGAIN || errno == EINTR)) {
+            return;
+        }
+        if (count <= 0) {
+            on_orphaned();
+            return;
+        }
+        switch (Order{order}) {
+        case Order::ping:
+            static_cast<void>(report(Report::alive));
+            break;
+        case Order::hand_over:
+            drain(true);
+            break;
+        case Order::finish:
+            drain(false);
+            break;
+        }
+    }
+
+  private:
+    [[nodiscard]] TimePoint nearest() noexcept {
+        TimePoint earliest = draining_ ? drain_until_ : TimePoint::max();
+        relay_.soonest(earliest);
+        upstreams_.soonest(earliest);
+        tcp_.soonest(earliest);
+        courtesy_.soonest(earliest);
+        return earliest;
+    }
+
+    [[nodiscard]] bool finished() noexcept {
+        if (draining_ && turn_.now >= drain_until_) {
+            // Out of time: an answer that says so is better than none.
+            relay_.fail_all();
+            for (const auto& front : udp_) {
+                front->flush();
+            }
+            tcp_.flush();
+            return true;
+        }
+        return draining_ && relay_.idle() && tcp_.idle();
+    }
+
+    void drain(bool to_successor) noexcept {
+        if (!draining_) {
+            draining_ = true;
+            drain_until_ = turn_.now + turn_.config.timeouts.drain;
+            for (const auto& front : udp_) {
+                front->drain();
+            }
+        }
+        tcp_.drain(to_successor);
+    }
+
+    /// The master is gone. What was asked is answered, but whoever takes its place, and waits for
+    /// the last process of this service to end, shall not wait for long.
+    void on_orphaned() noexcept {
+        turn_.loop.remove(control_.get());
+        control_.reset();
+        drain(false);
+        drain_until_ = std::min(drain_until_, turn_.now + orphan_time);
+    }
+
+    [[nodiscard]] bool report(Report what) noexcept {
+        const auto octet = static_cast<std::uint8_t>(what);
+        return ::send(control_.get(), &octet, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
+    }
+
+    Turn turn_;
+    Fd control_;
+    Relay relay_;
+    Upstreams upstreams_;
+    Courtesy courtesy_;
+    std::vector<std::unique_ptr<UdpFront>> udp_;
+    TcpFront tcp_;
+    TimePoint drain_until_{};
+    bool draining_{false};
+};
+
+} // namespace
+
+int run_worker(WorkerBrief brief) noexcept {
+    try {
+        const auto worker = std::make_unique<Worker>(brief);
+        if (!worker->open(brief)) {
+            log::write(log::Level::error, "cannot watch its sockets: errno %d", errno);
+            return exit_failed;
+        }
+        return worker->run();
+    } catch (const std::exception& problem) {
+        log::write(log::Level::error, "cannot start: %s", problem.what());
+        return exit_failed;
+    }
+}
+
+} // namespace dotproxy

@@ -1,0 +1,33 @@
+front_tests = \
+	tests/front/test_courtesy \
+	tests/front/test_handover \
+	tests/front/test_tcp_front \
+	tests/front/test_tcp_front_limits \
+	tests/front/test_tcp_intake \
+	tests/front/test_tcp_readers \
+	tests/front/test_udp_front \
+	tests/front/test_udp_front_ipv6
+check_PROGRAMS += $(front_tests)
+TESTS += $(front_tests)
+
+tests_front_test_courtesy_SOURCES = tests/front/test_courtesy.cc tests/worker/clock.cc \
+	tests/worker/clock.hh tests/unit.hh
+tests_front_test_courtesy_LDADD = libfront.a libshared.a libbase.a $(CMOCKA_LIBS)
+tests_front_test_handover_SOURCES = tests/front/test_handover.cc tests/unit.hh
+tests_front_test_handover_LDADD = libfront.a $(CMOCKA_LIBS)
+tests_front_test_tcp_front_SOURCES = tests/front/test_tcp_front.cc tests/front/tcp_clients.hh \
+	tests/unit.hh
+tests_front_test_tcp_front_LDADD = $(rig)
+tests_front_test_tcp_front_limits_SOURCES = tests/front/test_tcp_front_limits.cc \
+	tests/front/tcp_clients.hh tests/unit.hh
+tests_front_test_tcp_front_limits_LDADD = $(rig)
+tests_front_test_tcp_intake_SOURCES = tests/front/test_tcp_intake.cc tests/unit.hh
+tests_front_test_tcp_intake_LDADD = $(rig)
+tests_front_test_tcp_readers_SOURCES = tests/front/test_tcp_readers.cc tests/unit.hh
+tests_front_test_tcp_readers_LDADD = $(rig)
+tests_front_test_udp_front_SOURCES = tests/front/test_udp_front.cc tests/front/wildcard.hh \
+	tests/unit.hh
+tests_front_test_udp_front_LDADD = $(rig)
+tests_front_test_udp_front_ipv6_SOURCES = tests/front/test_udp_front_ipv6.cc tests/ipv6.hh \
+	tests/front/wildcard.hh tests/unit.hh
+tests_front_test_udp_front_ipv6_LDADD = $(rig)

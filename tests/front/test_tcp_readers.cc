@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// TCP clients that read slowly or not at all: what they may cost, in time and memory (L26, L29).
+
+#include "front/tcp_front.hh"
+#include "unit.hh"
+#include "worker/rig.hh"
+#include "worker/rig_names.hh"
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+using namespace std::chrono_literals;
+using dotproxy::Clock;
+using dotproxy::hand_over;
+
+namespace {
+
+constexpr std::size_t large = 60000;
+constexpr int small_buffer = 4096;
+
+/// One upstream that leaves the answering to the test.
+Resolver& serve(Rig& rig) {
+    Resolver& resolver = rig.add_upstream();
+    resolver.answers = false;
+    rig.open();
+    return resolver;
+}
+
+Message question(std::size_t number) {
+    return query("n" + std::to_string(number) + ".example", static_cast<std::uint16_t>(number),
+                 dotproxy::dns::type::txt);
+}
+
+void ask(TcpClient& client, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) {
+        client.send(question(i));
+    }
+}
+
+std::unique_ptr<TcpClient> connect(Rig& rig) {
+    const std::uint64_t before = rig.count(Counter::tcp_accepted);
+    auto client = std::make_unique<TcpClient>(rig.tcp_address(), small_buffer);
+    assert_true(rig.until([&] { return rig.count(Counter::tcp_accepted) > before; }));
+    return client;
+}
+
+/// Answers with `large` octets each until the worker asks no more. Returns how many.
+std::size_t answer_all(Rig& rig, Resolver& resolver) {
+    std::size_t answered = 0;
+    for (int quiet = 0; quiet < 20; ++quiet) {
+        rig.step();
+        while (!resolver.asked.empty()) {
+            quiet = 0;
+            const Asked one = resolver.take();
+            dotproxy::dns::test::Message message = right_answer(one);
+            message.pointer(dotproxy::dns::header_size);
+            message.u16(dotproxy::dns::type::txt).u16(1).u32(300).u16(large);
+            message.fill(large, 0x20);
+            message.count(dotproxy::dns::test::Section::answer);
+            resolver.send(one.session, message.octets());
+            ++answered;
+        }
+    }
+    return answered;
+}
+
+/// A client with more to read than the kernel takes, that asked more than is taken from it.
+std::unique_ptr<TcpClient> stuffed(Rig& rig) {
+    rig.config.limits.queries_per_client = 2;
+    Resolver& resolver = serve(rig);
+    auto client = connect(rig);
+    ask(*client, 100);
+    assert_in_range(answer_all(rig, resolver), 2, 99);
+    return client;
+}
+
+/// Reads so many octets in all, as they come; what is asked thereupon is answered.
+void read(Rig& rig, const TcpClient& client, std::size_t octets) {
+    assert_true(rig.until([&] { return (octets -= client.discard(octets)) == 0; }));
+    answer_all(rig, *rig.resolvers[0]);
+}
+
+// A slow link is no fault: three thousand octets a second for as long as it takes.
+void test_client_when_it_reads_slowly_but_steadily_then_it_stays(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    const auto client = stuffed(rig);
+    for (int i = 0; i < 20; ++i) {
+        read(rig, *client, 10'000);
+        rig.pass(3s);
+    }
+    assert_int_equal(rig.count(Counter::tcp_clients), 1);
+    assert_int_equal(rig.count(Counter::tcp_timed_out), 0);
+}
+
+// L26: it does read, but not as one who wants the answers.
+void test_client_when_it_reads_octet_by_octet_then_closed_after_10_s(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    const auto client = stuffed(rig);
+    for (int i = 0; i < 3; ++i) {
+        rig.pass(3s);
+        read(rig, *client, 1);
+    }
+    rig.pass(999ms);
+    assert_int_equal(rig.count(Counter::tcp_clients), 1);
+    rig.pass(1ms);
+    assert_true(rig.until([&] { return rig.count(Counter::tcp_clients) == 0; }));
+    assert_int_equal(rig.count(Counter::tcp_timed_out), 1);
+}
+
+// Nor does what it read once buy it more than the time it was read in.
+void test_client_when_it_stops_to_read_then_closed_after_another_10_s(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    const auto client = stuffed(rig);
+    rig.pass(5s);
+    read(rig, *client, 40'000);
+    rig.pass(5s);
+    assert_int_equal(rig.count(Counter::tcp_clients), 1);
+    rig.pass(10s);
+    assert_true(rig.until([&] { return rig.count(Counter::tcp_clients) == 0; }));
+}
+
+// L29: what was asked before the first answer came is bounded as well.
+void test_answers_when_a_mebibyte_is_unread_then_the_client_is_closed(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.config.limits.queries_per_client = 128;
+    Resolver& resolver = serve(rig);
+    const auto greedy = connect(rig);
+    ask(*greedy, 100);
+    assert_true(rig.until([&] { return resolver.asked.size() == 100; }));
+    answer_all(rig, resolver);
+    assert_true(rig.until([&] { return rig.count(Counter::tcp_clients) == 0; }));
+    assert_int_equal(rig.count(Counter::tcp_timed_out), 1);
+    assert_in_range(rig.count(Counter::tcp_answers), 17, 99);
+    assert_true(rig.until([&] { return rig.relay().idle(); }));
+    assert_int_equal(rig.count(Counter::tcp_answers) + rig.count(Counter::clients_gone), 99);
+}
+
+// L29: many clients, none of which has more unread than it may.
+void test_answers_when_64_mebibytes_are_unread_then_some_clients_are_closed(void** state) {
+    constexpr std::size_t clients = 100;
+    constexpr std::size_t each = 17; // below a mebibyte, even if the kernel took none of them
+    static_assert(each * large < 1U << 20U);
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.config.limits.tcp_clients = 1000;
+    Resolver& resolver = serve(rig);
+    rig.counters.slot(1).set(Counter::tcp_clients, clients); // the other worker has its share
+    std::vector<std::unique_ptr<TcpClient>> deaf;
+    for (std::size_t i = 0; i < clients; ++i) {
+        deaf.push_back(connect(rig));
+        ask(*deaf.back(), each); // the same names: each is asked once for all (C95)
+    }
+    const auto modest = connect(rig);
+    assert_true(rig.until([&] { return rig.count(Counter::tcp_queries) == clients * each; }));
+    answer_all(rig, resolver);
+    assert_true(rig.until([&] { return rig.relay().idle(); }));
+    const std::uint64_t left = rig.count(Counter::tcp_clients) - 1;
+    assert_in_range(rig.count(Counter::tcp_timed_out), 1, clients - 1);
+    assert_int_equal(left + rig.count(Counter::tcp_timed_out), clients);
+    assert_true(left * each * large < (72U << 20U) + left * 200'000); // and what the kernel holds
+    deaf.clear();
+    resolver.answers = true;
+    modest->send(query("www.example", 7));
+    assert_true(rig.until([&] { return !modest->receive().empty(); }));
+    assert_int_equal(rig.count(Counter::tcp_clients), 1);
+}
+
+/// Fills the way to the next generation, where nobody takes anything.
+void fill_handover(Rig& rig, int connection) {
+    const std::vector<std::uint8_t> unread(16384);
+    while (hand_over(rig.handover, connection, unread)) {
+    }
+    while (hand_over(rig.handover, connection, {})) {
+    }
+}
+
+// L28: a drain that cannot hand over at once rests between its tries.
+void test_drain_when_the_handover_is_full_then_the_worker_rests(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    serve(rig);
+    std::vector<std::unique_ptr<TcpClient>> clients;
+    for (int i = 0; i < 30; ++i) {
+        clients.push_back(connect(rig));
+    }
+    std::array<int, 2> ends{-1, -1};
+    assert_int_equal(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+    const dotproxy::Fd near{ends[0]};
+    const dotproxy::Fd far{ends[1]};
+    rig.in_turn([&] {
+        rig.tcp().drain(true); // reads the handover for the last time
+        fill_handover(rig, near.get());
+    });
+    assert_int_equal(rig.count(Counter::tcp_handed_over), 0);
+    const auto end = rig.now() + 1s;
+    int turns = 0;
+    for (auto due = rig.nearest(); due <= end; due = rig.nearest()) {
+        assert_in_range(++turns, 1, 150); // one in 10 ms for all clients together
+        dotproxy::test::set_clock(due);
+        rig.step();
+    }
+    assert_in_range(turns, 50, 150);
+    assert_false(rig.tcp().idle());
+    std::vector<std::uint8_t> room(131072);
+    std::size_t size = 0;
+    while (dotproxy::take_over(rig.handover, room, size)) {
+    }
+    rig.pass(10ms);
+    assert_true(rig.until([&] { return rig.tcp().idle(); }));
+    assert_int_equal(rig.count(Counter::tcp_handed_over), 30);
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_client_when_it_reads_slowly_but_steadily_then_it_stays,
+                                        make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_client_when_it_reads_octet_by_octet_then_closed_after_10_s, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_client_when_it_stops_to_read_then_closed_after_another_10_s, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_answers_when_a_mebibyte_is_unread_then_the_client_is_closed, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_answers_when_64_mebibytes_are_unread_then_some_clients_are_closed, make_rig,
+            free_rig),
+        cmocka_unit_test_setup_teardown(test_drain_when_the_handover_is_full_then_the_worker_rests,
+                                        make_rig, free_rig),
+    };
+    return cmocka_run_group_tests_name("front/tcp_readers", tests, make_world, free_world);
+}

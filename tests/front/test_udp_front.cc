@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "front/udp_front.hh"
+
+#include "front/wildcard.hh"
+#include "unit.hh"
+
+#include <algorithm>
+#include <set>
+#include <string>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr unsigned noerror = 0;
+
+Resolver& serve(Rig& rig) {
+    Resolver& resolver = rig.add_upstream();
+    rig.open();
+    return resolver;
+}
+
+Message answer_to(Rig& rig, const UdpClient& client) {
+    Message answer;
+    assert_true(rig.until([&] { return !(answer = client.receive()).empty(); }));
+    return answer;
+}
+
+// More than a batch of either direction holds.
+void test_queries_when_many_at_once_then_each_client_gets_its_answer(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& resolver = serve(rig);
+    resolver.answers = false;
+    const UdpClient first{rig.udp_address()};
+    const UdpClient second{rig.udp_address()};
+    for (std::uint16_t id = 0; id < 200; ++id) {
+        const Message one = query("n" + std::to_string(id) + ".example", id);
+        (id % 2 == 0 ? first : second).send(one);
+    }
+    assert_true(rig.until([&] { return resolver.asked.size() == 200; }));
+    while (!resolver.asked.empty()) {
+        resolver.answer(resolver.take());
+    }
+    std::set<unsigned> even;
+    std::set<unsigned> odd;
+    for (int i = 0; i < 100; ++i) {
+        even.insert(dotproxy::dns::id(answer_to(rig, first)));
+        odd.insert(dotproxy::dns::id(answer_to(rig, second)));
+    }
+    assert_int_equal(even.size(), 100);
+    assert_int_equal(odd.size(), 100);
+    assert_true(std::ranges::all_of(even, [](unsigned id) { return id % 2 == 0; }));
+    assert_true(std::ranges::all_of(odd, [](unsigned id) { return id % 2 == 1; }));
+    assert_int_equal(rig.count(Counter::udp_queries), 200);
+    assert_int_equal(rig.count(Counter::udp_answers), 200);
+}
+
+// C24: what is larger than we take is cut by the kernel, and nothing can be said of it.
+void test_query_when_4096_octets_then_taken_and_when_more_then_dropped(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    serve(rig);
+    const UdpClient client{rig.udp_address()};
+    for (const std::size_t size : {std::size_t{4097}, std::size_t{4096}}) {
+        dotproxy::dns::test::Message large = dotproxy::dns::test::query("large.example");
+        const std::size_t option = size - large.size() - 11 - 4;
+        dotproxy::dns::test::Bytes rdata;
+        rdata.u16(12).u16(static_cast<unsigned>(option)).fill(option, 0); // padding
+        large.opt(rdata.octets());
+        assert_int_equal(large.size(), size);
+        client.send(large.octets());
+    }
+    assert_int_equal(rcode(answer_to(rig, client)), noerror);
+    assert_int_equal(rig.count(Counter::dropped), 1);
+    assert_int_equal(rig.count(Counter::udp_queries), 2);
+}
+
+// C33, C35: at most 1232 octets, whatever is offered.
+void test_answer_when_larger_than_we_send_then_truncated(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& resolver = serve(rig);
+    resolver.answers = false;
+    const UdpClient client{rig.udp_address()};
+    dotproxy::dns::test::Message asking =
+        dotproxy::dns::test::query("large.example", dotproxy::dns::type::txt);
+    asking.opt({}, 65535);
+    client.send(asking.octets());
+    assert_true(rig.until([&] { return resolver.asked.size() == 1; }));
+    dotproxy::dns::test::Message message = right_answer(resolver.asked[0]);
+    message.pointer(12).u16(dotproxy::dns::type::txt).u16(1).u32(300).u16(1250);
+    message.fill(1250, 0x20);
+    message.count(dotproxy::dns::test::Section::answer);
+    resolver.send(0, message.octets());
+    const Message answer = answer_to(rig, client);
+    assert_true(answer.size() <= 1232);
+    assert_true((dotproxy::dns::flags(answer) & dotproxy::dns::flag::truncated) != 0);
+    assert_int_equal(dotproxy::dns::ancount(answer), 0);
+    assert_int_equal(rig.count(Counter::truncated), 1);
+}
+
+// C37: all of 127.0.0.0/8 is this host; routing alone would answer from 127.0.0.1.
+void test_answer_when_wildcard_then_from_the_address_that_was_asked(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    serve(rig);
+    Wildcard wildcard{rig, "0.0.0.0"};
+    expect_answer_from(wildcard, "127.0.0.1");
+    expect_answer_from(wildcard, "127.0.0.53");
+    expect_answer_from(wildcard, "127.1.2.3");
+}
+
+// L43: the port unreachable that an answer meets must not stop the others behind it.
+void test_answer_when_the_client_has_gone_then_the_others_get_theirs(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& resolver = serve(rig);
+    resolver.answers = false;
+    const UdpClient client{rig.udp_address()};
+    for (std::uint16_t id = 0; id < 10; ++id) {
+        {
+            const UdpClient gone{rig.udp_address()};
+            gone.send(query("gone" + std::to_string(id) + ".example", id));
+        }
+        client.send(query("here" + std::to_string(id) + ".example", id));
+        assert_true(rig.until([&] { return resolver.asked.size() == 2; }));
+        resolver.answer(resolver.take());
+        resolver.answer(resolver.take());
+        assert_int_equal(dotproxy::dns::id(answer_to(rig, client)), id);
+    }
+}
+
+// What this worker was woken for is not left to others, which were not woken.
+void test_drain_then_what_waits_is_taken_and_nothing_after(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    serve(rig);
+    const UdpClient client{rig.udp_address()};
+    client.send(query("before.example", 1));
+    rig.in_turn([&] { rig.udp().drain(); });
+    assert_int_equal(rig.count(Counter::udp_queries), 1);
+    client.send(query("after.example", 2));
+    assert_int_equal(dotproxy::dns::id(answer_to(rig, client)), 1);
+    rig.pass(1s);
+    assert_int_equal(rig.count(Counter::udp_queries), 1); // it waits for the next generation
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            test_queries_when_many_at_once_then_each_client_gets_its_answer, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_query_when_4096_octets_then_taken_and_when_more_then_dropped, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(test_answer_when_larger_than_we_send_then_truncated,
+                                        make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_answer_when_wildcard_then_from_the_address_that_was_asked, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_answer_when_the_client_has_gone_then_the_others_get_theirs, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(test_drain_then_what_waits_is_taken_and_nothing_after,
+                                        make_rig, free_rig),
+    };
+    return cmocka_run_group_tests_name("front/udp_front", tests, make_world, free_world);
+}

@@ -1,0 +1,26 @@
+relay_tests = \
+	tests/relay/test_address_counts \
+	tests/relay/test_answer_cache \
+	tests/relay/test_answer_cache_refresh \
+	tests/relay/test_answer_cache_stale \
+	tests/relay/test_inquiries \
+	tests/relay/test_relay
+check_PROGRAMS += $(relay_tests)
+TESTS += $(relay_tests)
+
+tests_relay_test_address_counts_SOURCES = tests/relay/test_address_counts.cc tests/unit.hh
+tests_relay_test_address_counts_LDADD = librelay.a libbase.a $(CMOCKA_LIBS)
+tests_relay_test_answer_cache_SOURCES = tests/relay/test_answer_cache.cc \
+	tests/relay/allocations.cc tests/relay/allocations.hh tests/relay/cache_rig.hh tests/unit.hh
+tests_relay_test_answer_cache_LDADD = $(rig)
+tests_relay_test_answer_cache_refresh_SOURCES = tests/relay/test_answer_cache_refresh.cc \
+	tests/relay/cache_rig.hh tests/unit.hh
+tests_relay_test_answer_cache_refresh_LDADD = $(rig)
+tests_relay_test_answer_cache_stale_SOURCES = tests/relay/test_answer_cache_stale.cc \
+	tests/relay/cache_rig.hh tests/unit.hh
+tests_relay_test_answer_cache_stale_LDADD = $(rig)
+tests_relay_test_inquiries_SOURCES = tests/relay/test_inquiries.cc tests/dns/messages.hh \
+	tests/unit.hh
+tests_relay_test_inquiries_LDADD = librelay.a libupstream.a libdns.a libbase.a $(CMOCKA_LIBS)
+tests_relay_test_relay_SOURCES = tests/relay/test_relay.cc tests/unit.hh
+tests_relay_test_relay_LDADD = $(rig)

@@ -1,0 +1,29 @@
+upstream_tests = \
+	tests/upstream/test_connection \
+	tests/upstream/test_connects \
+	tests/upstream/test_endpoint \
+	tests/upstream/test_floods \
+	tests/upstream/test_frame_wire \
+	tests/upstream/test_inquiry \
+	tests/upstream/test_lanes \
+	tests/upstream/test_upstreams
+check_PROGRAMS += $(upstream_tests)
+TESTS += $(upstream_tests)
+
+tests_upstream_test_connection_SOURCES = tests/upstream/test_connection.cc tests/unit.hh
+tests_upstream_test_connection_LDADD = $(rig)
+tests_upstream_test_connects_SOURCES = tests/upstream/test_connects.cc tests/unit.hh
+tests_upstream_test_connects_LDADD = $(rig)
+tests_upstream_test_endpoint_SOURCES = tests/upstream/test_endpoint.cc tests/unit.hh
+tests_upstream_test_endpoint_LDADD = libupstream.a libtls.a libbase.a $(GNUTLS_LIBS) $(CMOCKA_LIBS)
+tests_upstream_test_floods_SOURCES = tests/upstream/test_floods.cc tests/unit.hh
+tests_upstream_test_floods_LDADD = $(rig)
+tests_upstream_test_frame_wire_SOURCES = tests/upstream/test_frame_wire.cc tests/dns/messages.hh \
+	tests/unit.hh
+tests_upstream_test_frame_wire_LDADD = libupstream.a libdns.a libbase.a $(CMOCKA_LIBS)
+tests_upstream_test_inquiry_SOURCES = tests/upstream/test_inquiry.cc tests/unit.hh
+tests_upstream_test_inquiry_LDADD = libupstream.a $(CMOCKA_LIBS)
+tests_upstream_test_lanes_SOURCES = tests/upstream/test_lanes.cc tests/unit.hh
+tests_upstream_test_lanes_LDADD = libupstream.a $(CMOCKA_LIBS)
+tests_upstream_test_upstreams_SOURCES = tests/upstream/test_upstreams.cc tests/unit.hh
+tests_upstream_test_upstreams_LDADD = $(rig)

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "upstream/lanes.hh"
+
+#include "unit.hh"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <deque>
+
+using dotproxy::Inquiry;
+using dotproxy::Lane;
+
+namespace {
+
+/// Whether the lane holds exactly those, in that order, with sound links both ways.
+bool holds(const Lane& lane, const std::deque<const Inquiry*>& wanted) {
+    const Inquiry* previous = nullptr;
+    const Inquiry* at = lane.first;
+    for (const Inquiry* one : wanted) {
+        if (at != one || !at->queued || at->queue_previous != previous) {
+            return false;
+        }
+        previous = at;
+        at = at->queue_next;
+    }
+    return at == nullptr && lane.last == previous && lane.queued == wanted.size();
+}
+
+void test_push_then_the_order_is_kept(void** /*state*/) {
+    Lane lane;
+    std::array<Inquiry, 3> inquiries;
+    lane.push_front(inquiries[1]);
+    lane.push_front(inquiries[0]);
+    lane.push_back(inquiries[2]);
+    assert_true(holds(lane, {&inquiries[0], &inquiries[1], &inquiries[2]}));
+}
+
+void test_remove_then_they_may_leave_in_any_order(void** /*state*/) {
+    std::array<std::size_t, 4> order{0, 1, 2, 3};
+    do {
+        Lane lane;
+        std::array<Inquiry, 4> inquiries;
+        std::deque<const Inquiry*> here;
+        for (Inquiry& inquiry : inquiries) {
+            lane.push_back(inquiry);
+            here.push_back(&inquiry);
+        }
+        for (const std::size_t leaving : order) {
+            lane.remove(inquiries.at(leaving));
+            assert_false(inquiries.at(leaving).queued);
+            std::erase(here, &inquiries.at(leaving));
+            assert_true(holds(lane, here));
+        }
+    } while (std::next_permutation(order.begin(), order.end()));
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test(test_push_then_the_order_is_kept),
+        cmocka_unit_test(test_remove_then_they_may_leave_in_any_order),
+    };
+    return cmocka_run_group_tests_name("upstream/lanes", tests, nullptr, nullptr);
+}

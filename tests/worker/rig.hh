@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// A worker whose turns a test takes by hand, between resolvers and clients of the test's own, all
+// in one process and over real sockets on 127.0.0.1. The clock is the test's (clock.hh): until()
+// lets octets go where they go while no time passes, pass() lets time pass.
+
+#pragma once
+
+#include "base/listener.hh"
+#include "front/courtesy.hh"
+#include "front/handover.hh"
+#include "front/tcp_front.hh"
+#include "front/udp_front.hh"
+#include "relay/relay.hh"
+#include "tls/client_context.hh"
+#include "tls/peer.hh"
+#include "unit.hh"
+#include "upstream/turn.hh"
+#include "upstream/upstreams.hh"
+#include "worker/clients.hh"
+#include "worker/clock.hh"
+#include "worker/resolver.hh"
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+namespace dotproxy::test {
+
+using namespace std::chrono_literals;
+
+/// Who is trusted, and a resolver that should be: made once for a program.
+struct World {
+    tls::test::Certificate authority{tls::test::issue({.authority = true})};
+    tls::test::Certificate leaf{tls::test::issue({.dns = {"dns.example"}}, &authority)};
+    tls::test::Certificate stranger{tls::test::issue({.dns = {"other.example"}}, &authority)};
+    tls::test::Service service{{&leaf}, leaf};
+    tls::test::Service untrusted{{&stranger}, stranger}; // its name is another one
+    tls::test::TemporaryFile ca{authority.pem()};
+    tls::ClientContext context{ca.path()};
+};
+
+class Rig {
+  public:
+    explicit Rig(World& world);
+
+    /// Adds an upstream of the next rank; before open().
+    Resolver& add_upstream(bool trusted = true);
+    /// Makes the worker from `config`, which may not be changed any more.
+    void open();
+
+    /// Lets what is ready happen: a turn of the worker, a step of each resolver.
+    void step();
+
+    /// A step in which an order of the master comes in: what it makes the worker do.
+    void in_turn(const std::function<void()>& what);
+
+    /// Takes steps until `holds()`, at most so many that a wait of 1 ms each is 10 s. false: it
+    /// never held.
+    template <class Holds>
+    [[nodiscard]] bool until(Holds holds) {
+        for (int steps = 0; steps < 10'000; ++steps) {
+            if (holds()) {
+                return true;
+            }
+            step();
+        }
+        return false;
+    }
+
+    /// Lets time pass. The worker wakes when it asked for it, as in its own loop: a deadline that
+    /// it does not report is missed. Fails the test when it asks to be woken again and again.
+    void pass(Clock::duration time);
+
+    /// Asks over UDP and waits for the answer; empty when none comes.
+    [[nodiscard]] Message resolve(std::string_view name);
+
+    [[nodiscard]] std::uint64_t count(Counter counter) const {
+        return counters.slot(0).get(counter);
+    }
+
+    [[nodiscard]] const Address& udp_address() const noexcept { return udp_address_; }
+
+    [[nodiscard]] const Address& tcp_address() const noexcept { return tcp_address_; }
+
+    [[nodiscard]] Relay& relay() noexcept { return worker_->relay; }
+
+    [[nodiscard]] TcpFront& tcp() noexcept { return worker_->tcp; }
+
+    [[nodiscard]] UdpFront& udp() noexcept { return worker_->udp; }
+
+    [[nodiscard]] TimePoint now() const noexcept { return worker_->turn.now; }
+
+    [[nodiscard]] TimePoint nearest() noexcept;
+
+    [[nodiscard]] World& world() noexcept { return world_; }
+
+    Config config{};
+    CounterRegion counters{2};
+    Handover handover{make_handover()};
+    /// None unless a test makes one, before open(); two workers may have the same.
+    std::shared_ptr<const CacheMemory> cache;
+    std::vector<std::unique_ptr<Resolver>> resolvers;
+
+  private:
+    struct Worker {
+        Worker(Rig& rig, const tls::ClientContext& context);
+
+        Turn turn;
+        Relay relay;
+        Upstreams upstreams;
+        Courtesy courtesy;
+        UdpFront udp;
+        TcpFront tcp;
+    };
+
+    World& world_;
+    Listener udp_listener_;
+    Listener tcp_listener_;
+    Address udp_address_;
+    Address tcp_address_;
+    std::unique_ptr<Worker> worker_;
+};
+
+/// For a group: makes and frees its World.
+int make_world(void** state);
+int free_world(void** state);
+/// For each test: makes and frees a Rig without upstreams.
+int make_rig(void** state);
+int free_rig(void** state);
+
+} // namespace dotproxy::test

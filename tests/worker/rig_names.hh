@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// The names that every test with a rig uses, for test programs alone.
+
+#pragma once
+
+#include "shared/counters.hh"
+#include "worker/rig.hh"
+
+using dotproxy::Counter;
+using dotproxy::test::Asked;
+using dotproxy::test::free_rig;
+using dotproxy::test::free_world;
+using dotproxy::test::make_rig;
+using dotproxy::test::make_world;
+using dotproxy::test::Message;
+using dotproxy::test::query;
+using dotproxy::test::rcode;
+using dotproxy::test::Resolver;
+using dotproxy::test::Rig;
+using dotproxy::test::right_answer;
+using dotproxy::test::TcpClient;
+using dotproxy::test::UdpClient;
