@@ -10,5 +10,6 @@ libbase_a_SOURCES = \
 	src/base/log.cc src/base/log.hh \
 	src/base/loop.cc src/base/loop.hh \
 	src/base/siphash.cc src/base/siphash.hh \
+	src/base/poison.hh \
 	src/base/slab.hh \
 	src/base/undumped.cc src/base/undumped.hh

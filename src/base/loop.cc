@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <limits>
+#include <new>
 #include <system_error>
 
 namespace dotproxy {
@@ -33,18 +34,41 @@ Loop::Loop() : epoll_{::epoll_create1(EPOLL_CLOEXEC)} {
     }
 }
 
-bool Loop::add(int fd, std::uint32_t events, Watch& watch) noexcept {
-    epoll_event event{.events = events, .data = {.ptr = &watch}};
-    return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
+bool Loop::control(int operation, int fd, std::uint32_t events) noexcept {
+    const std::uint64_t generation = seats_[static_cast<std::size_t>(fd)].generation;
+    epoll_event event{.events = events,
+                      .data = {.u64 = generation << 32U | static_cast<std::uint32_t>(fd)}};
+    return ::epoll_ctl(epoll_.get(), operation, fd, &event) == 0;
 }
 
-void Loop::modify(int fd, std::uint32_t events, Watch& watch) noexcept {
-    epoll_event event{.events = events, .data = {.ptr = &watch}};
-    ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
+Watching Loop::add(int fd, std::uint32_t events, Watch& watch) noexcept {
+    const auto number = static_cast<std::size_t>(fd);
+    if (fd < 0) {
+        return {};
+    }
+    try {
+        seats_.resize(std::max(seats_.size(), number + 1));
+    } catch (const std::bad_alloc&) {
+        return {};
+    }
+    Seat& seat = seats_[number];
+    ++seat.generation;
+    if (!control(EPOLL_CTL_ADD, fd, events)) {
+        return {};
+    }
+    seat.watch = &watch;
+    return {*this, fd};
 }
 
-void Loop::remove(int fd) noexcept {
-    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+void Watching::modify(std::uint32_t events) noexcept {
+    static_cast<void>(loop_->control(EPOLL_CTL_MOD, fd_, events));
+}
+
+void Watching::end() noexcept {
+    if (Loop* loop = std::exchange(loop_, nullptr)) {
+        static_cast<void>(loop->control(EPOLL_CTL_DEL, fd_, 0));
+        loop->seats_[static_cast<std::size_t>(fd_)].watch = nullptr;
+    }
 }
 
 void Loop::wait_and_dispatch(TimePoint until, TimePoint& now) noexcept {
@@ -54,7 +78,11 @@ void Loop::wait_and_dispatch(TimePoint until, TimePoint& now) noexcept {
     now = Clock::now();
     for (int i = 0; i < count; ++i) {
         const epoll_event& event = ready[static_cast<std::size_t>(i)];
-        static_cast<Watch*>(event.data.ptr)->on_ready(event.events);
+        // A copy: who is called may add descriptors.
+        const Seat seat = seats_[static_cast<std::uint32_t>(event.data.u64)];
+        if (seat.watch != nullptr && seat.generation == event.data.u64 >> 32U) {
+            seat.watch->on_ready(event.events);
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 //
 // Slab<T>: a fixed number of places for T, addressed by handles that outlive what they name.
 // The memory is reserved at once and touched only as far as it was ever used: free places are
-// handed out last in, first out. Objects never move. No core file gets a copy of them.
+// handed out last in, first out. Objects never move. No core file gets a copy of them. In builds
+// with AddressSanitizer a use of what was destroyed is reported.
 
 #pragma once
 
+#include "base/poison.hh"
 #include "base/undumped.hh"
 
 #include <algorithm>
@@ -44,6 +46,7 @@ class Slab {
                 object(i)->~T();
             }
         }
+        unpoison(places_, size_of(capacity_)); // the addresses may be used again
         unmap_undumped(places_, size_of(capacity_));
     }
 
@@ -62,6 +65,7 @@ class Slab {
         Place& place = places_[index];
         place.used = true;
         ++size_;
+        unpoison(place.storage, sizeof place.storage);
         return new (place.storage) T(std::forward<Args>(args)...);
     }
 
@@ -70,6 +74,7 @@ class Slab {
         const std::uint32_t index = index_of(item);
         Place& place = places_[index];
         item->~T();
+        poison(place.storage, sizeof place.storage);
         place.used = false;
         ++place.generation;
         place.next_free = free_head_;

@@ -24,17 +24,16 @@ Courtesy::Courtesy(Turn& turn, const CounterRegion& all) noexcept
     : turn_{turn}, all_{all}, pause_{moment} {}
 
 bool Courtesy::open(int socket, Watch& watch) {
-    doors_.push_back({.socket = socket, .watch = &watch, .open = false});
+    doors_.push_back({.socket = socket, .watch = &watch, .watching = {}});
     if (away_.armed()) {
         return true;
     }
-    doors_.back().open = turn_.loop.add(socket, events, watch);
-    return doors_.back().open;
+    doors_.back().watching = turn_.loop.add(socket, events, watch);
+    return static_cast<bool>(doors_.back().watching);
 }
 
 void Courtesy::close(int socket) noexcept {
     std::erase_if(doors_, [socket](const Door& door) { return door.socket == socket; });
-    turn_.loop.remove(socket);
 }
 
 bool Courtesy::step_back() noexcept {
@@ -45,8 +44,7 @@ bool Courtesy::step_back() noexcept {
         return false;
     }
     for (Door& door : doors_) {
-        turn_.loop.remove(door.socket);
-        door.open = false;
+        door.watching.end();
     }
     in_a_row_ = 0;
     pause_.arm(away_, turn_.now);
@@ -64,8 +62,10 @@ void Courtesy::expire() noexcept {
     }
     willing_ = in_a_row_ >= times;
     for (Door& door : doors_) {
-        door.open = door.open || turn_.loop.add(door.socket, events, *door.watch);
-        if (!door.open && !away_.armed()) {
+        if (!door.watching) {
+            door.watching = turn_.loop.add(door.socket, events, *door.watch);
+        }
+        if (!door.watching && !away_.armed()) {
             pause_.arm(away_, turn_.now); // out of memory: once more in a moment
         }
     }

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "base/deadline.hh"
+#include "base/loop.hh"
 #include "shared/counters.hh"
 #include "upstream/turn.hh"
 
@@ -41,7 +42,7 @@ class Courtesy {
     struct Door {
         int socket;
         Watch* watch;
-        bool open;
+        Watching watching; // while it is open
     };
 
     struct Pause : Deadline {};

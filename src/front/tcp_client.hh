@@ -30,6 +30,7 @@ struct TcpClient final : Watch, Deadline {
 
     TcpFront& front;
     Fd socket;
+    Watching watching;          // after the socket: it ends first
     AddressCounts::Place place; // among the connections of its address
     Buffer in;  // queries that were read and not yet taken, and the beginning of one
     Buffer out; // answers that are not written yet

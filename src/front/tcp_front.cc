@@ -88,7 +88,6 @@ TcpClient* TcpFront::admit(Fd socket, const std::optional<Address>& peer) noexce
             close(*idlest);
         }
     }
-    const int fd = socket.get();
     TcpClient* client =
         full() ? nullptr : clients_.create(*this, std::move(socket), std::move(place));
     if (client == nullptr) {
@@ -96,7 +95,8 @@ TcpClient* TcpFront::admit(Fd socket, const std::optional<Address>& peer) noexce
         return nullptr;
     }
     client->events = EPOLLIN | EPOLLRDHUP;
-    if (!turn_.loop.add(fd, client->events, *client)) {
+    client->watching = turn_.loop.add(client->socket.get(), client->events, *client);
+    if (!client->watching) {
         clients_.destroy(client);
         turn_.counters.add(Counter::tcp_refused);
         return nullptr;
@@ -342,7 +342,7 @@ void TcpFront::set_events(TcpClient& client) noexcept {
                                  (client.out.empty() ? 0U : std::uint32_t{EPOLLOUT});
     if (wanted != client.events) {
         client.events = wanted;
-        turn_.loop.modify(client.socket.get(), wanted, client);
+        client.watching.modify(wanted);
     }
 }
 
@@ -397,7 +397,6 @@ void TcpFront::leave(TcpClient& client) noexcept {
     handover_full_ = handover_full_ || !hand_over(handover_, client.socket.get(), client.in.view());
     if (!handover_full_) {
         turn_.counters.add(Counter::tcp_handed_over);
-        turn_.loop.remove(client.socket.get()); // another process has it open
         close(client);
     } else {
         leaving_.arm(client, turn_.now);
@@ -420,7 +419,6 @@ void TcpFront::close(TcpClient& client) noexcept {
     held_ -= client.held;
     client.held = 0;
     client.disarm();
-    // Its socket leaves the loop when it is closed, before this turn ends.
     closed_.push_back(&client);
     count_clients();
 }

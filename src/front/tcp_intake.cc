@@ -99,7 +99,7 @@ void TcpIntake::take_over_all() noexcept {
 }
 
 void TcpIntake::pause(DeadlineQueue<Pause>& length) noexcept {
-    if (!paused_.armed()) {
+    if (!paused_.armed() && !closed_) {
         for (const auto& source : sources_) {
             courtesy_.close(source->socket);
         }
@@ -120,19 +120,17 @@ void TcpIntake::close() noexcept {
     if (closed_) {
         return;
     }
+    closed_ = true;
+    const bool away = paused_.armed();
     for (const auto& source : sources_) {
-        if (!paused_.armed()) { // it may have been woken for this: no other worker was
-            come_in(*source);
-        }
-    }
-    if (paused_.armed()) {
-        paused_.disarm();
-    } else {
-        for (const auto& source : sources_) {
+        if (!away) {
             courtesy_.close(source->socket);
         }
+        // It may have been woken for what is there, also before it paused: no other worker was.
+        paused_.disarm();
+        come_in(*source);
     }
-    closed_ = true;
+    paused_.disarm();
 }
 
 void TcpIntake::expire() noexcept {

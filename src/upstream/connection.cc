@@ -51,12 +51,6 @@ Connection::Connection(Turn& turn, Upstreams& upstreams, Endpoint& endpoint,
                                        side_lane_idle)},
       lane_{lane} {}
 
-Connection::~Connection() {
-    if (socket_) {
-        turn_.loop.remove(socket_.get());
-    }
-}
-
 void Connection::start() noexcept {
     turn_.counters.add(Counter::upstream_connects);
     const Address& address = endpoint_.address();
@@ -77,7 +71,8 @@ void Connection::start() noexcept {
         return;
     }
     events_ = connected ? EPOLLIN : EPOLLOUT;
-    if (!turn_.loop.add(fd, events_, *this)) {
+    watching_ = turn_.loop.add(fd, events_, *this);
+    if (!watching_) {
         end(Trouble::unreachable, system_reason("epoll", errno));
         return;
     }
@@ -357,7 +352,7 @@ void Connection::write_out() noexcept {
 void Connection::watch(std::uint32_t events) noexcept {
     if (events != events_) {
         events_ = events;
-        turn_.loop.modify(socket_.get(), events, *this);
+        watching_.modify(events);
     }
 }
 
@@ -422,7 +417,7 @@ void Connection::end(Trouble trouble, std::string reason) noexcept {
         if (!octets.empty()) {
             static_cast<void>(::send(socket_.get(), octets.data(), octets.size(), MSG_NOSIGNAL));
         }
-        turn_.loop.remove(socket_.get());
+        watching_.end();
         socket_.reset();
     }
     upstreams_.on_closed(*this, was, trouble, std::move(reason));

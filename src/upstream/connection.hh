@@ -13,6 +13,7 @@
 #pragma once
 
 #include "base/fd.hh"
+#include "base/loop.hh"
 #include "tls/stream.hh"
 #include "upstream/endpoint.hh"
 #include "upstream/frame_wire.hh"
@@ -34,7 +35,6 @@ class Connection final : public Watch {
     /// `id_mask`: random, so that IDs on the wire do not count up (C97).
     Connection(Turn& turn, Upstreams& upstreams, Endpoint& endpoint,
                const tls::ClientContext& context, unsigned lane, std::uint16_t id_mask) noexcept;
-    ~Connection();
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
 
@@ -125,6 +125,7 @@ class Connection final : public Watch {
     Endpoint& endpoint_;
     tls::Stream stream_;
     Fd socket_;
+    Watching watching_; // after the socket: it ends first
     FrameWire wire_;
     TimePoint deadline_{TimePoint::max()};
     TimePoint idle_since_{};

@@ -39,7 +39,8 @@ class Worker final : public Watch {
 
     /// Everything that can fail at the start; false: it did.
     [[nodiscard]] bool open(const WorkerBrief& brief) {
-        bool good = turn_.loop.add(control_.get(), EPOLLIN, *this) && tcp_.open_handover();
+        control_watching_ = turn_.loop.add(control_.get(), EPOLLIN, *this);
+        bool good = control_watching_ && tcp_.open_handover();
         for (const auto& listener : brief.listeners) {
             good = good && (listener->protocol == Protocol::udp || tcp_.open(*listener));
         }
@@ -131,7 +132,7 @@ class Worker final : public Watch {
     /// The master is gone. What was asked is answered, but whoever takes its place, and waits for
     /// the last process of this service to end, shall not wait for long.
     void on_orphaned() noexcept {
-        turn_.loop.remove(control_.get());
+        control_watching_.end();
         control_.reset();
         drain(false);
         drain_until_ = std::min(drain_until_, turn_.now + orphan_time);
@@ -144,6 +145,7 @@ class Worker final : public Watch {
 
     Turn turn_;
     Fd control_;
+    Watching control_watching_;
     Relay relay_;
     Upstreams upstreams_;
     Courtesy courtesy_;

@@ -8,6 +8,8 @@
 #include <array>
 
 using dotproxy::Handle;
+using dotproxy::is_poisoned;
+using dotproxy::poisons;
 using dotproxy::Slab;
 
 namespace {
@@ -130,11 +132,24 @@ void test_create_when_type_is_aligned_then_objects_are(void** /*state*/) {
     }
 }
 
+// What is used after it was destroyed is found by AddressSanitizer, as with memory of the heap.
+void test_destroy_then_its_place_is_poisoned_until_it_is_used_again(void** /*state*/) {
+    int alive = 0;
+    Slab<Counted> slab{2};
+    Counted* item = slab.create(alive);
+    assert_false(is_poisoned(item));
+    slab.destroy(item);
+    assert_int_equal(is_poisoned(item), poisons);
+    assert_ptr_equal(slab.create(alive), item);
+    assert_false(is_poisoned(item));
+}
+
 } // namespace
 
 int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(test_create_when_full_then_null),
+        cmocka_unit_test(test_destroy_then_its_place_is_poisoned_until_it_is_used_again),
         cmocka_unit_test(test_create_after_destroy_then_place_is_used_again),
         cmocka_unit_test(test_find_when_alive_then_the_object),
         cmocka_unit_test(test_find_when_place_was_used_again_then_null),

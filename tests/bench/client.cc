@@ -76,12 +76,12 @@ bool Client::open() noexcept {
     }
     if (!fd ||
         (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&server), sizeof server) != 0 &&
-         errno != EINPROGRESS) ||
-        !shared_.loop.add(fd.get(), EPOLLIN, *this)) {
+         errno != EINPROGRESS)) {
         return false;
     }
     fd_ = std::move(fd);
-    return true;
+    watching_ = shared_.loop.add(fd_.get(), EPOLLIN, *this);
+    return static_cast<bool>(watching_);
 }
 
 void Client::close() noexcept {
@@ -95,7 +95,8 @@ void Client::close() noexcept {
     input_.clear();
     output_.clear();
     blocked_ = false;
-    fd_.reset(); // leaves the epoll set with its last reference
+    watching_.end();
+    fd_.reset();
 }
 
 dns::Octets Client::make_query(TimePoint now) noexcept {
@@ -158,7 +159,7 @@ void Client::flush() noexcept {
     }
     if (output_.empty() == blocked_) {
         blocked_ = !blocked_;
-        shared_.loop.modify(fd_.get(), blocked_ ? EPOLLIN | EPOLLOUT : EPOLLIN, *this);
+        watching_.modify(blocked_ ? EPOLLIN | EPOLLOUT : EPOLLIN);
     }
 }
 

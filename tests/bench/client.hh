@@ -116,6 +116,7 @@ class Client final : public Watch {
 
     Shared& shared_;
     Fd fd_;
+    Watching watching_;
     std::vector<Pending> pending_;
     std::uint32_t oldest_{0}; // [oldest_, newest_) are the sequence numbers that may still wait
     std::uint32_t newest_{0};

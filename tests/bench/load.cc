@@ -55,7 +55,8 @@ class Load final : public Owner {
     explicit Load(const Options& options)
         : options_{options}, names_{options.tag, options.names}, statistics_{options.bin},
           timer_{::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)} {
-        if (!timer_ || !loop_.add(timer_.get(), EPOLLIN, on_timer_)) {
+        timer_watching_ = loop_.add(timer_.get(), EPOLLIN, on_timer_);
+        if (!timer_watching_) {
             throw std::system_error{errno, std::generic_category(), "timerfd"};
         }
         clients_.reserve(options.clients);
@@ -209,6 +210,7 @@ class Load final : public Owner {
     std::vector<std::unique_ptr<Client>> clients_;
     Fd timer_;
     Handler<Load, &Load::ask_what_is_due> on_timer_{*this};
+    Watching timer_watching_;
     TimePoint start_;
     TimePoint swept_;
     std::uint64_t asked_{0};

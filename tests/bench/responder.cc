@@ -97,9 +97,10 @@ class Responder final : public Host {
     explicit Responder(const Options& options)
         : options_{options}, context_{options}, listener_{listen()}, signals_{open_signals()},
           timer_{::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)} {
-        if (!timer_ || !loop_.add(listener_.get(), EPOLLIN, on_connection_) ||
-            !loop_.add(signals_.get(), EPOLLIN, on_signal_) ||
-            !loop_.add(timer_.get(), EPOLLIN, on_timer_)) {
+        watching_[0] = loop_.add(listener_.get(), EPOLLIN, on_connection_);
+        watching_[1] = loop_.add(signals_.get(), EPOLLIN, on_signal_);
+        watching_[2] = loop_.add(timer_.get(), EPOLLIN, on_timer_);
+        if (!watching_[0] || !watching_[1] || !watching_[2]) {
             fail("setting up");
         }
     }
@@ -307,6 +308,7 @@ class Responder final : public Host {
     Handler<Responder, &Responder::accept_connections> on_connection_{*this};
     Handler<Responder, &Responder::take_signals> on_signal_{*this};
     Handler<Responder, &Responder::take_due> on_timer_{*this};
+    std::array<Watching, 3> watching_;
     std::unordered_map<Session::Id, std::unique_ptr<Session>> sessions_;
     std::vector<std::unique_ptr<Session>> buried_; // closed in this turn
     std::deque<Late> late_;                        // one delay for all: first in, first due

@@ -44,7 +44,8 @@ Session::Session(Id id, Fd fd, Host& host, Loop& loop, gnutls_certificate_creden
     gnutls_transport_set_ptr(tls, this);
     gnutls_transport_set_pull_function(tls, pull);
     gnutls_transport_set_push_function(tls, push);
-    if (!loop_.add(fd_.get(), events_, *this)) {
+    watching_ = loop_.add(fd_.get(), events_, *this);
+    if (!watching_) {
         throw std::runtime_error{"epoll_ctl"};
     }
     ++host_.counters.connections;
@@ -238,14 +239,14 @@ void Session::close() noexcept {
 void Session::want(std::uint32_t events) noexcept {
     if (events != events_) {
         events_ = events;
-        loop_.modify(fd_.get(), events, *this);
+        watching_.modify(events);
     }
 }
 
 void Session::end() noexcept {
     if (state_ != State::closed) {
         state_ = State::closed;
-        loop_.remove(fd_.get());
+        watching_.end();
         fd_.reset();
         host_.on_closed(*this);
     }

@@ -103,6 +103,7 @@ class Session final : public Watch {
 
     Id id_;
     Fd fd_;
+    Watching watching_;
     Host& host_;
     Loop& loop_;
     std::unique_ptr<std::remove_pointer_t<gnutls_session_t>, Deinit> tls_;

@@ -44,6 +44,7 @@ e2e_tests = \
 	tests/e2e/test_edns.py \
 	tests/e2e/test_failover.py \
 	tests/e2e/test_framing.py \
+	tests/e2e/test_handover.py \
 	tests/e2e/test_logging.py \
 	tests/e2e/test_messages.py \
 	tests/e2e/test_processes.py \

@@ -49,7 +49,7 @@ void exchange(Rig& rig, TcpClient& client) {
 
 /// A connection as a worker of the generation before has it, and its client.
 struct Older {
-    explicit Older(Rig& rig)
+    explicit Older(Rig& rig, bool keeps_open = false)
         : listener{open_listener(Protocol::tcp, *Address::parse("127.0.0.1", 0))} {
         Address address;
         socklen_t size = Address::capacity;
@@ -58,9 +58,13 @@ struct Older {
         Fd accepted{::accept4(listener.socket.get(), nullptr, nullptr, SOCK_NONBLOCK)};
         assert_true(bool{accepted});
         assert_true(hand_over(rig.handover, accepted.get(), {}));
+        if (keeps_open) {
+            kept = std::move(accepted);
+        }
     }
 
     Listener listener;
+    Fd kept;
     std::unique_ptr<TcpClient> client;
 };
 
@@ -211,6 +215,58 @@ void test_handover_when_one_is_lost_on_its_way_then_the_next_is_taken(void** sta
     exchange(rig, *older.client);
 }
 
+/// Makes the worker pause since it cannot make descriptors, with a client that waits meanwhile.
+void pause(Rig& rig, TcpClient& waiting) {
+    const NoDescriptors none;
+    waiting.send(query("www.example", 7));
+    assert_true(rig.until([&] { return rig.count(Counter::accept_paused) > 0; }));
+}
+
+// L65: it was woken for who waits, and no other worker was, so that it takes him before it leaves.
+void test_close_when_paused_then_who_waits_is_taken_all_the_same(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.add_upstream();
+    rig.open();
+    assert_false(rig.resolve("warm.example").empty());
+    TcpClient client{rig.tcp_address()};
+    pause(rig, client);
+    rig.in_turn([&] { rig.tcp().drain(true); });
+    assert_int_equal(rig.count(Counter::tcp_accepted), 1);
+    assert_true(rig.until([&] { return !client.receive().empty(); }));
+}
+
+void test_close_when_paused_then_who_was_handed_over_is_taken_all_the_same(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.add_upstream();
+    rig.open();
+    assert_false(rig.resolve("warm.example").empty());
+    TcpClient client{rig.tcp_address()};
+    pause(rig, client);
+    const Older older{rig};
+    rig.in_turn([&] { rig.tcp().drain(false); });
+    assert_true(closed(rig, *older.client)); // it was taken, and leaves with this worker
+}
+
+// The old worker still has the connection open when this one closes its copy: closing alone would
+// not take it out of the loop, and what is reported of it would meet whoever has its place then.
+void test_handover_when_the_old_worker_keeps_it_open_then_others_are_left_alone(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.add_upstream();
+    rig.open();
+    Older older{rig, true};
+    assert_true(rig.until([&] { return rig.count(Counter::tcp_clients) == 1; }));
+    exchange(rig, *older.client);
+    older.client->reset();
+    assert_true(rig.until([&] { return rig.count(Counter::tcp_clients) == 0; }));
+    Clients others;
+    connect(rig, others, 3);
+    for (const auto& other : others) {
+        exchange(rig, *other);
+        assert_false(other->is_closed());
+    }
+    assert_int_equal(rig.count(Counter::tcp_clients), 3);
+}
+
 } // namespace
 
 int main() {
@@ -232,6 +288,14 @@ int main() {
                                         free_rig),
         cmocka_unit_test_setup_teardown(
             test_handover_when_one_is_lost_on_its_way_then_the_next_is_taken, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(test_close_when_paused_then_who_waits_is_taken_all_the_same,
+                                        make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_close_when_paused_then_who_was_handed_over_is_taken_all_the_same, make_rig,
+            free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_handover_when_the_old_worker_keeps_it_open_then_others_are_left_alone, make_rig,
+            free_rig),
     };
     return cmocka_run_group_tests_name("front/tcp_intake", tests, make_world, free_world);
 }
