@@ -192,9 +192,7 @@ void TcpFront::take(TcpClient& client, dns::Octets octets) noexcept {
     }
     client.in.release();
     account(client);
-    if (held_ > held_cap && !client.in.empty()) {
-        turn_.counters.add(Counter::tcp_timed_out);
-        close(client);
+    if (!make_room(client)) {
         return;
     }
     if (used > 0 && !client.stuck) {
@@ -227,9 +225,12 @@ dns::MutableOctets TcpFront::begin_answer(const Client& client, std::size_t size
         turn_.counters.add(Counter::clients_gone);
         return {};
     }
-    if (connection->out.size() > client_output_cap || held_ > held_cap) {
+    if (connection->out.size() > client_output_cap) {
         turn_.counters.add(Counter::tcp_timed_out);
-        close(*connection); // it does not read, and there is no more memory for it (L29)
+        close(*connection); // it does not read (L29)
+        return {};
+    }
+    if (!make_room(*connection)) {
         return {};
     }
     room_ = connection->out.grow(dns::frame_prefix_size + std::min(size, dns::max_message_size));
@@ -409,6 +410,23 @@ void TcpFront::account(TcpClient& client) noexcept {
     const std::size_t now = client.in.size() + client.out.size();
     held_ += now - client.held;
     client.held = now;
+}
+
+/// Where all clients hold more than they may, closes those that hold most, not who comes next
+/// (L29). false: `client` was among them. Of the largest, all go that hold half as much or more,
+/// until an eighth is free: each look at all clients pays for many answers.
+bool TcpFront::make_room(TcpClient& client) noexcept {
+    while (held_ > held_cap) {
+        std::size_t most = 0;
+        clients_.for_each([&](const TcpClient& one) { most = std::max(most, one.held); });
+        clients_.for_each([&](TcpClient& one) {
+            if (held_ > held_cap - held_cap / 8 && one.held >= most / 2 && one.held > 0) {
+                turn_.counters.add(Counter::tcp_timed_out);
+                close(one);
+            }
+        });
+    }
+    return !client.closed;
 }
 
 void TcpFront::close(TcpClient& client) noexcept {

@@ -86,6 +86,7 @@ class TcpFront final : public Front {
     [[nodiscard]] static std::uint64_t read_by(const TcpClient& client) noexcept;
     void leave(TcpClient& client) noexcept;
     void account(TcpClient& client) noexcept;
+    [[nodiscard]] bool make_room(TcpClient& client) noexcept;
     void close(TcpClient& client) noexcept;
     void count_clients() noexcept;
 
