@@ -33,6 +33,7 @@ constexpr const char* usage = "usage: dotproxyctl [-c FILE | -s SOCKET] COMMAND\
                               "  flush                 forget all of it\n"
                               "  flush NAME [TYPE]     forget a name, or one type of it\n"
                               "  flush --below NAME    forget a name and those below it\n"
+                              "  help                  print this and exit\n"
                               "  -c FILE    read FILE instead of " SYSCONFDIR "/dotproxy.conf\n"
                               "  -s SOCKET  connect to SOCKET instead of control_socket\n"
                               "  -V         print the version and exit\n"
@@ -80,6 +81,10 @@ std::optional<Options> read_options(int argc, char** argv, int& status) {
         }
     }
     options.words.assign(argv + optind, argv + argc);
+    if (!options.words.empty() && options.words.front() == "help") {
+        std::fputs(usage, stdout);
+        return std::nullopt;
+    }
     return options;
 }
 

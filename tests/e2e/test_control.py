@@ -278,6 +278,13 @@ def test_what_makes_no_sense_is_refused_without_a_service(place, arguments):
     assert result.returncode == 2 and "usage:" in result.stderr
 
 
+@pytest.mark.parametrize("arguments", [["help"], ["help", "flush"], ["-h"], ["--help"]])
+def test_help_needs_no_service(place, arguments):
+    result = ctl(place / "none", *arguments)
+    assert result.returncode == 0 and result.stderr == ""
+    assert result.stdout.startswith("usage: dotproxyctl")
+
+
 def test_no_service_is_told_with_what_to_look_at(place):
     path = place / "none"
     result = ctl(path, "status")
