@@ -100,14 +100,21 @@ is_short() { [ "$(wc -l <"$1")" -le "$2" ] || { sort "$1" | uniq -c | sort -rn &
 
 files_are_as_before() { diff /tmp/files-before <(files_now); }
 
+# removes LOG: as an administrator does, who sees what is in LOG.
+removes() { apt_get remove dotproxy 2>&1 | tee "$1"; }
+
 check_removal() {
-    local settings
+    local settings resolved=/etc/systemd/resolved.conf.d/dotproxy.conf
     settings=$(sha256sum </etc/dotproxy.conf)
+    install -D -m 644 /usr/share/doc/dotproxy/examples/systemd-resolved.conf $resolved
     # Who asks there would start what was stopped.
     enable_socket_unit && load_begins udp 53
     check "port 53 is dotproxy's by dotproxy.socket" listens 53
-    check "the package is removed, while port 53 is asked" apt_get remove dotproxy
+    check "the package is removed, while port 53 is asked" removes /tmp/removal
     kill "$asking" "$load"
+    check "the file that has it asked in vain from now on is named" \
+        grep "^    $resolved" /tmp/removal
+    rm -r "${resolved%/*}"
     check "nobody listens there" fails listens 53
     check "dpkg knows that its settings stay" is_removed config-files
     check "no process is left" fails pgrep -u _dotproxy
@@ -116,6 +123,11 @@ check_removal() {
     check "it is installed again" apt_get install "$(package)"
     check "the settings are used" answers
     check "the service is enabled" is_enabled
+    check "the socket unit, too" is_enabled dotproxy.socket
+    check "and port 53 answers" answers -p 53
+    check "it is removed once more" removes /tmp/removal
+    check "and has nobody to name" fails grep -A 1 'have questions sent' /tmp/removal
+    check "it is installed again" apt_get install "$(package)"
 
     check "the package is purged" apt_get purge dotproxy
     check "no process is left" fails pgrep -u _dotproxy
