@@ -4,6 +4,8 @@
 # Sourced in guests with systemd: questions about the service, and load for it.
 # shellcheck shell=bash disable=SC2154 # guest/upstream.sh has what is not assigned here
 
+systemd_version() { systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p'; }
+
 property() { systemctl show -P "$1" "${2:-dotproxy.service}"; }
 
 master() { property MainPID; }

@@ -110,8 +110,13 @@ check_quick_failures() {
     restarts=$(property NRestarts)
     kill -KILL "$old_master"
     check "a start fails, and eight more, and it is tried on" \
-        within 60 has_restarted $((restarts + 9))
+        within 120 has_restarted $((restarts + 9))
     check "the unit has not given up" equal "$(property ActiveState)" activating
+    if [ "$(systemd_version)" -ge 254 ]; then
+        check "the pauses have grown to ten seconds" equal "$(property RestartUSecNext)" 10s
+    else
+        check "the pauses cannot grow" equal "$(property RestartUSec)" 1s
+    fi
     mv /tmp/ca.pem "$upstream_ca"
     check "once the file is there, the service comes up by itself" within 30 is_active
     check "and answers" answers_new

@@ -15,8 +15,7 @@ for part in tap.sh guest/upstream.sh guest/service.sh guest/systemd-install.sh \
 done
 
 is_systemd() { [ "$(cat /proc/1/comm)" = systemd ]; }
-check "systemd $(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p') is process 1" \
-    is_systemd
+check "systemd $(systemd_version) is process 1" is_systemd
 files_now >/tmp/files-before
 check_installation
 check_sandbox
