@@ -10,14 +10,17 @@ set -euo pipefail
 # Sent to for a first try. Who they are is verified by name.
 public_name=cloudflare-dns.com
 public_addresses=(1.1.1.1 1.0.0.1 2606:4700:4700::1111 2606:4700:4700::1001)
-port=5300
+port=${PORT:-5300}
+
+# What it takes to build the program, of debian/control; without what makes a package of it.
+build_packages=(autoconf autoconf-archive automake g++ libconfig-dev libgnutls28-dev libseccomp-dev
+    make pkgconf)
 
 top=$(cd "$(dirname "$0")" && pwd)
 jobs=$(nproc)
 work=           # temporary directory of this run
 children=()     # programs to end with this run; each in a session of its own, which keeps the
                 # terminal's Ctrl-C from them: we end them, once, and in order
-policy_file=    # of invoke-rc.d, while ours is in place
 failed_steps=0
 passed_steps=0
 
@@ -29,8 +32,8 @@ usage: ./build.sh          build dotproxy and run it in the foreground on port $
        ./build.sh deb      build the Debian package, in build/deb/
        ./build.sh help     say this
 
-Packages that are missing are installed through apt, as root or with sudo. Everything that is built
-is below build/; remove it to start afresh.
+PORT=5301 ./build.sh runs it on another port. Packages that are missing are installed through apt, as
+root or with sudo. Everything that is built is below build/; remove it to start afresh.
 END
 }
 
@@ -49,7 +52,6 @@ clean_up() {
             wait "${children[i]}" || true
         fi
     done
-    allow_services
     [ -z "$work" ] || rm -rf "$work"
 }
 
@@ -76,11 +78,7 @@ step() {
 
 ## Packages
 
-# Before a step, which would keep to itself why it ends the script.
-require_root() {
-    [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null ||
-        die "packages have to be installed: run this as root, or install sudo"
-}
+may_install() { [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null; }
 
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
@@ -90,34 +88,52 @@ as_root() {
     fi
 }
 
+# without_services COMMAND...: as root, runs it while nothing that it installs may start. invoke-rc.d
+# is told so by a file that holds as long as somebody has it locked: this process, or the command when
+# this process was killed. After that it says nothing any more, and goes when it is asked.
+without_services() {
+    local policy=/usr/sbin/policy-rc.d mark="made by dotproxy's build.sh" new
+    while grep -qs "$mark" $policy; do
+        flock $policy rm -f $policy # when it is free: another run of this may be at work
+    done
+    if [ ! -e $policy ]; then # or it is the administrator's
+        new=$(mktemp $policy.XXXXXX)
+        # shellcheck disable=SC2064 # that one
+        trap "rm -f $new $policy" EXIT
+        trap 'exit 129' HUP
+        trap 'exit 130' INT
+        trap 'exit 143' TERM
+        # shellcheck disable=SC2016 # the file's own name
+        printf '%s\n' '#!/bin/sh' "# $mark" 'flock -n "$0" rm -f "$0" || exit 101' >"$new"
+        chmod 755 "$new"
+        exec 9<"$new"
+        flock 9
+        mv "$new" $policy
+    fi
+    "$@"
+}
+
 # apt_get ARGUMENT...: brings the package lists up to date if it cannot do without.
 apt_get() {
-    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o DPkg::Lock::Timeout=600)
+    local apt=(bash -euc "$(declare -f without_services); without_services \"\$@\"" bash
+        env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o DPkg::Lock::Timeout=600)
     as_root "${apt[@]}" --no-install-recommends "$@" || {
         as_root "${apt[@]}" update && as_root "${apt[@]}" --no-install-recommends "$@"
     }
 }
 
+# For the package, and for the tests.
 install_build_dependencies() {
-    ! dpkg-checkbuilddeps debian/control >/dev/null 2>&1 || return 0
-    require_root
-    step "Installing the build dependencies" apt_get build-dep ./
+    local missing
+    ! missing=$(dpkg-checkbuilddeps debian/control 2>&1) || return 0
+    { may_install && step "Installing the build dependencies" apt_get build-dep ./; } ||
+        die "build dependencies are missing: ${missing##*: }
+Have root install them: apt-get build-dep $top"
 }
 
 # These packages start a service when installed and at boot, which would take port 53 from whoever
 # has it. Who had one of them before keeps it as it is.
 servers=' dnsdist knot-resolver smartdns stubby unbound '
-
-forbid_services() {
-    [ ! -e /usr/sbin/policy-rc.d ] || return 0
-    policy_file=/usr/sbin/policy-rc.d
-    as_root sh -c "printf '#!/bin/sh\\nexit 101\\n' >$policy_file && chmod 755 $policy_file"
-}
-
-allow_services() {
-    [ -z "$policy_file" ] || as_root rm -f $policy_file
-    policy_file=
-}
 
 # disable_services PACKAGE: keeps what came with it from starting at boot.
 disable_services() {
@@ -139,10 +155,9 @@ install_packages() {
             missing+=("$package")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
-    require_root
-    forbid_services
-    step "Installing ${missing[*]}" apt_get install "${missing[@]}"
-    allow_services
+    { may_install && step "Installing ${missing[*]}" apt_get install "${missing[@]}"; } ||
+        die "packages are missing: ${missing[*]}
+Have root install them: apt-get install --no-install-recommends ${missing[*]}"
     for package in "${missing[@]}"; do
         [[ $servers != *" $package "* ]] ||
             step "Disabling the service of $package" disable_services "$package"
@@ -164,16 +179,65 @@ configure_in() {
     fi
 }
 
+# make_visibly ARGUMENT...: make, in a step, which says to the outside each time that another tenth is
+# done: of the lines by which its quiet rules tell what they make, such as "  CXX      src/main.o".
+make_visibly() {
+    local line total made=0 tenths=0
+    total=$(make -n "$@" | grep -cE 'echo "  [A-Z]+ ') || true
+    make "$@" 2>&1 | while IFS= read -r line; do
+        printf '%s\n' "$line"
+        [[ $line =~ ^\ \ [A-Z]+\  ]] || continue
+        made=$((made + 1))
+        if [ $((made * 10)) -ge $(((tenths + 1) * total)) ]; then
+            tenths=$((made * 10 / total))
+            echo "    $made of $total" >&3
+        fi
+    done
+}
+
 # build DIRECTORY CONFIGURE-ARGUMENT...: configures and makes it, tests included when it is not
 # build/ itself.
 build() {
     local directory=$1 what=all
     configure_in "$@" || return
     [ "$directory" = build ] || what=check
-    step "Building $directory" make -C "$directory" -j "$jobs" $what TESTS=
+    step "Building $directory" make_visibly -C "$directory" -j "$jobs" $what TESTS=
 }
 
 ## Running
+
+# sockets_at PORT: the inodes of the sockets that take questions there, at the addresses that dotproxy
+# is to have or at all. Of the states in /proc/net, 0A is a TCP socket that listens, and 07 a UDP
+# socket without a peer.
+sockets_at() {
+    cat /proc/net/{tcp,tcp6,udp,udp6} 2>/dev/null | awk -v port="$(printf '%04X' "$1")" '
+        $4 == "0A" || $4 == "07" {
+            split($2, at, ":")
+            if (at[2] == port && (at[1] ~ /^0+$/ || at[1] == "0100007F" ||
+                at[1] == "00000000000000000000000001000000"))
+                print $10
+        }'
+}
+
+# holder_of INODE: which process has that socket. None where only root may see that.
+holder_of() {
+    local found pid
+    found=$(find /proc/[0-9]*/fd -lname "socket:\[$1\]" -print -quit 2>/dev/null) || true
+    pid=$(cut -d / -f 3 <<<"$found")
+    [ -z "$pid" ] || echo " by $(cat "/proc/$pid/comm") (process $pid)"
+}
+
+# Before it has taken minutes to build what could not run.
+require_port() {
+    local inodes
+    [[ $port =~ ^[1-9][0-9]{0,4}$ && $port -le 65535 ]] ||
+        die "PORT is \"$port\"; give a number from 1 to 65535"
+    [ "$(id -u)" -eq 0 ] || [ "$port" -ge "$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start)" ] ||
+        die "port $port is for root alone; choose another one: PORT=5300 ./build.sh"
+    inodes=$(sockets_at "$port")
+    [ -z "$inodes" ] || die "port $port is in use$(holder_of "${inodes%%$'\n'*}");" \
+        "choose another one: PORT=$((port < 65535 ? port + 1 : 5300)) ./build.sh"
+}
 
 # listens ADDRESS PORT: whether a TCP connection can be made.
 listens() { timeout 3 bash -c "exec 3<>/dev/tcp/$1/$2" 2>/dev/null; }
@@ -254,7 +318,7 @@ server:
 remote-control:
     control-enable: no
 END
-        setsid "$work/unbound" -d -c "$work/unbound.conf" >"$work/unbound.log" 2>&1 </dev/null &
+        setsid "$work/unbound" -d -c "$work/unbound.conf" >"$work/unbound.log" 2>&1 3>&- </dev/null &
         pid=$!
         children+=("$pid")
         ! wait_for_port 127.0.0.1 "$upstream_port" "$pid" || return 0
@@ -296,12 +360,9 @@ END
 
 run() {
     local name=www.debian.org upstream_port=853 pid
-    install_build_dependencies
-    install_packages bind9-dnsutils ca-certificates openssl
+    require_port
+    install_packages "${build_packages[@]}" bind9-dnsutils ca-certificates openssl
     build build
-    if listens 127.0.0.1 $port; then
-        die "port $port is in use already"
-    fi
     chmod 755 "$work" # dotproxy gives up root, and reads files again on SIGHUP
     say "Looking for a public resolver"
     if public_resolver_proves_itself; then
@@ -326,10 +387,10 @@ END
     fi
 
     [ "$(id -u)" -eq 0 ] || mkdir "$work/run" # root has the program make it for its user
-    setsid build/dotproxy -f -c "$work/dotproxy.conf" </dev/null &
+    setsid build/dotproxy -f -c "$work/dotproxy.conf" 3>&- </dev/null &
     pid=$!
     children+=("$pid")
-    wait_for_port 127.0.0.1 $port "$pid" || die "dotproxy does not start"
+    wait_for_port 127.0.0.1 "$port" "$pid" || die "dotproxy does not start"
     cat <<END
 
 dotproxy runs. Try, in another terminal:
@@ -473,7 +534,7 @@ check() {
 
 bench() {
     local package packages=()
-    install_build_dependencies # by then there are package lists to look into
+    install_packages "${build_packages[@]}" # by then there are package lists to look into
     while read -r package; do
         if apt-cache show "$package" >/dev/null 2>&1; then
             packages+=("$package")
@@ -527,5 +588,6 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 work=$(mktemp -d)
+exec 3>&1 # what a step says while it runs
 command -v apt-get >/dev/null || die "this needs Debian's apt-get; see README.md for other systems"
 $command
