@@ -219,6 +219,27 @@ auth-zone:
 END
 }
 
+# The machines of the network ask at the address that the text has for this one.
+network() {
+    local text="Let the service have that port"
+    cp /etc/dotproxy.conf /etc/dotproxy.conf.before
+    ip address add 198.51.100.2/24 dev lan0
+    ip address add 192.0.2.2/24 dev lan0 && ip -n lan address add 192.0.2.7/24 dev lan1
+    edit_configuration -e '/^listen = (/,/);$/d' \
+        -e "\$a $(readme | sed -n '/^    listen = /,/^$/p' | tr -d '\n')"
+    check "network: it can be served" follow "$text"
+    check "network: others are answered" from_network 192.0.2.2
+    check "network: nobody at another address" fails from_network 198.51.100.2
+    check "network: this machine is, as before" answers
+    check "network: ufw, and its profile, know what is said of them" \
+        bash -c "$(commands "Let in only the network" | sed 's/^ufw /ufw --dry-run /')"
+    counts_as_followed "Let in only the network"
+    cp /etc/dotproxy.conf.before /etc/dotproxy.conf
+    ip address flush dev lan0
+    check "network: it can be undone" undo "Or dotproxy binds it"
+}
+from_network() { ip netns exec lan dig "@$1" +time=2 +tries=2 dotproxy.example A | grep '192\.0\.2\.1$'; }
+
 allow_list() {
     local text="The kernel can hold"
     check "allow list: there is one" follow "$text"
@@ -241,6 +262,7 @@ port_5300_again
 privileged_port
 with_dnsmasq
 with_unbound
+network
 allow_list
 check "every command of README.Debian was followed" everything_was_followed
 finish
