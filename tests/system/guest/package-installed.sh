@@ -37,6 +37,15 @@ verified() {
         ! grep dotproxy <<<"$output"
 }
 
+# In a loop of restarts; what systemd does not know is not in the unit either.
+pauses_grow_if_they_can() {
+    local version unit expected=0
+    version=$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
+    [ "$version" -lt 254 ] || expected=2
+    unit=$(dpkg -L dotproxy | grep '/dotproxy\.service$')
+    [ "$(grep -cE '^(RestartSteps|RestartMaxDelaySec)=' "$unit")" -eq $expected ]
+}
+
 # Compiled for the features of that version, since this kernel need not have any.
 profile_is_good() {
     apparmor_parser --skip-kernel-load --skip-cache --Werror \
@@ -69,6 +78,7 @@ check 'its user is there, without a home or a shell' grep -E \
     '^_dotproxy:[^:]*:[0-9]+:[0-9]+:[^:]*:/nonexistent:/usr/sbin/nologin$' /etc/passwd
 check 'the configuration is good' dotproxy -t
 check 'the units are good' verified
+check 'pauses between restarts grow where systemd can' pauses_grow_if_they_can
 for name in privileged-port.conf upstream-allow-list.conf; do
     check "the unit with $name is good" with $name verified
 done
