@@ -3,18 +3,59 @@
 #
 # Sourced by build.sh, whose functions it uses: `./build.sh check`, and with CI=true all of
 # continuous integration.
+#
+# What has clocks in it and what only computes are kept apart. Suites of tests run one after another;
+# they wait more than they work, so that each runs twice as many tests at a time as there are
+# processors. What they leave of the processors is for what can take any time, at a low priority:
+# the builds with sanitizers, reading the code, fuzzing.
 # shellcheck shell=bash disable=SC2154
 
-failed_steps=0
-passed_steps=0
+# An end-to-end test takes a range of ports, of which there are 20 (tests/e2e/harness/waiting.py).
+test_jobs=$((jobs < 8 ? jobs * 2 : 16))
+verdicts=build/verdicts.trs # of what is no test but counts as one, as automake's driver writes them
+aside=                      # the process group that runs at a low priority, while it does
+
+# verdict PASS|FAIL
+verdict() { echo ":test-result: $1" >>$verdicts; }
 
 # attempt COMMAND...: for what is no test but must work.
-attempt() { "$@" || failed_steps=$((failed_steps + 1)); }
+attempt() { "$@" || verdict FAIL; }
 
-# show_failures DIRECTORY: what the tests that failed wrote.
+# begin_aside COMMAND...: runs it at a low priority until end_aside.
+begin_aside() {
+    set -m # a process group of its own, which can be ended as a whole
+    {
+        set +m
+        renice -n 10 -p "$BASHPID" >/dev/null
+        "$@"
+    } &
+    aside=$!
+    set +m
+}
+
+# Waits for what was begun; fails when that did.
+end_aside() {
+    local status=0
+    wait "$aside" || status=$?
+    aside=
+    return $status
+}
+
+stop_aside() {
+    [ -z "$aside" ] || ! kill -- "-$aside" 2>/dev/null || wait "$aside" || true
+    aside=
+}
+
+# failures DIRECTORY MARK: the results below it, newer than a file, with a test case that failed.
+failures() {
+    find "$1" -name '*.trs' -newer "$2" \
+        -exec grep -lE '^:test-result: (FAIL|XPASS|ERROR)' {} + 2>/dev/null || true
+}
+
+# show_failures DIRECTORY MARK: what those tests wrote.
 show_failures() {
     local result
-    grep -rlE --include='*.trs' '^:test-result: (FAIL|XPASS|ERROR)' "$1" | while read -r result; do
+    failures "$1" "$2" | while read -r result; do
         say "${result%.trs}.log"
         show_end "${result%.trs}.log"
     done
@@ -22,28 +63,77 @@ show_failures() {
 
 # run_tests TEXT DIRECTORY MAKE-ARGUMENT...
 run_tests() {
-    local text=$1 directory=$2
+    local text=$1 directory=$2 mark
     shift 2
-    step "$text" make -C "$directory" -j "$jobs" check "$@" && return
-    show_failures "$directory"
+    mark=$(mktemp "$work/mark.XXXXXX")
+    step "$text" make -C "$directory" "$@" && return
+    show_failures "$directory" "$mark"
     # A make that fails though no test did is a failure of its own.
-    [ "$(count "$directory" 'FAIL|XPASS|ERROR')" -gt 0 ]
+    [ -n "$(failures "$directory" "$mark")" ]
 }
 
-# count DIRECTORY RESULTS: how many test cases below it ended so. Those of distcheck are the same
-# once more.
+# count RESULTS: how many test cases ended so. Those of distcheck are in its list, whatever it leaves
+# behind when it fails.
 count() {
-    find "$1" -name '*.trs' ! -path '*/_build/*' -exec cat {} + |
-        grep -cE "^:test-result: ($2)" || true
+    find build -name '*.trs' ! -path '*/_build/*' -exec cat {} + |
+        grep -cE "^:test-result: ($1)" || true
 }
 
 # Why test cases were skipped, and how many for each reason.
 show_skips() {
     find build -name '*.trs' ! -path '*/_build/*' | sed 's/trs$/log/' |
-        { xargs -r grep -hE '^(ok [0-9]+ .*|1\.\.0 )# SKIP' || true; } | sed 's/.*# SKIP *//' |
+        { xargs -r grep -shE '^(ok [0-9]+ .*|1\.\.0 )# SKIP' || true; } | sed 's/.*# SKIP *//' |
         sort | uniq -c | while read -r number reason; do
         say "Skipped $number: $reason"
     done
+}
+
+## What has clocks in it
+
+make_distcheck() {
+    # Each test's lines stay together.
+    make -C build/check -j "$test_jobs" --output-sync distcheck 2>&1 | tee build/check/distcheck.out
+}
+
+# Builds what a release would be, and runs all tests there. It removes what they leave, so what it
+# printed of each case is put where those of the other suites are.
+distcheck() {
+    local status=0 mark list=build/check/distcheck
+    mark=$(mktemp "$work/mark.XXXXXX")
+    step "make distcheck, with all tests" make_distcheck || status=$?
+    sed -nE 's/^(PASS|FAIL|SKIP|XFAIL|XPASS|ERROR): .*/:test-result: \1/p' $list.out >$list.trs
+    sed -nE -e 's/^SKIP: (.* # SKIP)/ok 0 \1/p' -e t \
+        -e 's/^SKIP: [^ ]+ -/1..0 # SKIP/p' $list.out >$list.log
+    [ $status -ne 0 ] || return 0
+    show_failures build/check/dotproxy-*/_build "$mark"
+    grep -qE ' (FAIL|XPASS|ERROR)$' $list.trs
+}
+
+# The package, on whole systems: see tests/system. It starts no service on this machine. Machines
+# that boot wait; one more at a time than there are processors.
+system_tests() {
+    run_tests "Running the package on whole systems" build/check -j $((jobs + 1)) check-system
+}
+
+## What can take any time
+
+# -Og, since with -O1 the compiler takes four times as long for a test with a sanitizer.
+build_sanitized() {
+    build build/asan --enable-werror --enable-asan CXXFLAGS='-g -Og'
+}
+
+# What several processes do to the memory they share, as threads, and nothing else of the program.
+thread_sanitizer() {
+    local only=tests/shared/test_threads
+    configure_in build/tsan --enable-werror --enable-tsan CXXFLAGS='-g -O1' &&
+        run_tests "Running the cache under ThreadSanitizer" build/tsan -j "$jobs" check \
+            TESTS=$only check_PROGRAMS=$only check_LIBRARIES= noinst_LIBRARIES= sbin_PROGRAMS=
+}
+
+# It needs nothing built.
+lint() {
+    run_tests "Reading the code (clang-format, clang-tidy, shellcheck, mandoc)" build/check \
+        check-TESTS TESTS=tests/lint.sh TEST_SUITE_LOG=lint-suite.log
 }
 
 # fuzz_target TARGET: for a minute, with what libFuzzer makes of the corpus.
@@ -57,16 +147,18 @@ fuzz_target() {
 # Waits for one of the targets that run, and counts it.
 finish_fuzzing() {
     if wait -n; then
-        passed_steps=$((passed_steps + 1))
+        verdict PASS
     else
-        failed_steps=$((failed_steps + 1))
+        verdict FAIL
     fi
 }
 
-# All targets, as many at a time as there are processors.
+# All targets, as many at a time as there are processors. Nothing is built but them.
 fuzz() {
     local target targets running=0
-    build build/fuzz CXX=clang++ --enable-fuzzing --enable-asan || return
+    configure_in build/fuzz CXX=clang++ --enable-fuzzing --enable-asan || return
+    step "Building build/fuzz" make -C build/fuzz -j "$jobs" sbin_PROGRAMS= noinst_LIBRARIES= ||
+        return
     mapfile -t targets < <(find build/fuzz/tests/fuzz -name 'fuzz_*' -type f -executable | sort)
     [ ${#targets[@]} -gt 0 ] || { say "There is nothing to fuzz" && return 1; }
     for target in "${targets[@]}"; do
@@ -82,53 +174,55 @@ fuzz() {
     done
 }
 
-# What several processes do to the memory they share, as threads, and nothing else of the program.
-thread_sanitizer() {
-    local only=tests/shared/test_threads
-    configure_in build/tsan --enable-werror --enable-tsan CXXFLAGS='-g -O1' &&
-        run_tests "Running the cache under ThreadSanitizer" build/tsan TESTS=$only \
-            check_PROGRAMS=$only check_LIBRARIES= noinst_LIBRARIES= sbin_PROGRAMS=
+read_and_fuzz() {
+    attempt thread_sanitizer
+    attempt lint
+    [ "${CI:-}" != true ] || attempt fuzz
 }
 
-# The package, on whole systems: see tests/system. It starts no service on this machine.
-system_tests() {
-    local packages
-    mapfile -t packages < <(grep -v '^#' tests/system/packages)
+## All
+
+install_what_checks_need() {
+    local packages files=(tests/packages)
+    [ "${CI:-}" != true ] || files+=(tests/system/packages)
+    mapfile -t packages < <(grep -hv '^#' "${files[@]}")
+    install_build_dependencies
     install_packages "${packages[@]}"
-    # shellcheck disable=SC2016 # make's
-    run_tests "Running the package on whole systems" build/check 'TESTS=$(SYSTEM_TESTS)'
 }
 
 run_checks() {
-    local packages passed failed skipped
-    mapfile -t packages < <(grep -v '^#' tests/packages)
-    install_build_dependencies
-    install_packages "${packages[@]}"
+    local passed failed skipped
+    install_what_checks_need
     mkdir -p build
     find build -name '*.trs' ! -path '*/_build/*' -delete
+    : >$verdicts
+    trap 'stop_aside; clean_up' EXIT
 
-    if build build/check --enable-werror; then
-        attempt run_tests "Running the tests" build/check
-        attempt run_tests "Reading the code (clang-format, clang-tidy, mandoc)" build/check \
-            TESTS=tests/lint.sh
-    else
-        failed_steps=$((failed_steps + 1))
-    fi
-    if build build/asan --enable-werror --enable-asan CXXFLAGS='-g -O1'; then
-        attempt run_tests "Running the tests under AddressSanitizer" build/asan
-    else
-        failed_steps=$((failed_steps + 1))
-    fi
-    attempt thread_sanitizer
     if [ "${CI:-}" = true ]; then
-        attempt fuzz
-        attempt step "make distcheck" make -C build/check -j "$jobs" VERBOSE=1 distcheck
-        attempt system_tests
+        # distcheck builds what it tests; build/check makes tarballs, and holds results.
+        attempt configure_in build/check --enable-werror
+        begin_aside build_sanitized
+        attempt distcheck
+    elif build build/check --enable-werror; then
+        begin_aside build_sanitized
+        attempt run_tests "Running the tests" build/check -j "$test_jobs" check
+    else
+        verdict FAIL
+        begin_aside build_sanitized
     fi
+    if end_aside; then
+        begin_aside read_and_fuzz
+        attempt run_tests "Running the tests under AddressSanitizer" build/asan -j "$test_jobs" check
+    else
+        verdict FAIL
+        begin_aside read_and_fuzz
+    fi
+    [ "${CI:-}" != true ] || attempt system_tests
+    attempt end_aside
 
-    passed=$(($(count build 'PASS|XFAIL') + passed_steps))
-    failed=$(($(count build 'FAIL|XPASS|ERROR') + failed_steps))
-    skipped=$(count build SKIP)
+    passed=$(count 'PASS|XFAIL')
+    failed=$(count 'FAIL|XPASS|ERROR')
+    skipped=$(count SKIP)
     show_skips
     echo "$passed passed, $failed failed, $skipped skipped"
     [ "$failed" -eq 0 ]

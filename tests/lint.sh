@@ -15,7 +15,7 @@ set -euo pipefail
 top=$(cd "${srcdir:-$(dirname "$0")/..}" && pwd)
 notes=$PWD/lint
 [ "${1:-}" != --tidy ] || notes=$2 # how this script calls itself, once for each file
-limit=300 # seconds for one file
+limit=1200 # seconds for one file, since it may run at a low priority
 number=0
 
 # result TEXT OFFENCES: passes when there is none.
