@@ -10,8 +10,7 @@
 # the builds with sanitizers, reading the code, fuzzing.
 # shellcheck shell=bash disable=SC2154
 
-# An end-to-end test takes a range of ports, of which there are 20 (tests/e2e/harness/waiting.py).
-test_jobs=$((jobs < 8 ? jobs * 2 : 16))
+test_jobs=$((jobs * 2))
 verdicts=build/verdicts.trs # of what is no test but counts as one, as automake's driver writes them
 aside=                      # the process group that runs at a low priority, while it does
 
@@ -117,7 +116,7 @@ system_tests() {
 
 ## What can take any time
 
-# -Og, since with -O1 the compiler takes four times as long for a test with a sanitizer.
+# -Og, since with -O1 and a sanitizer the compiler takes two to four times as long for a test.
 build_sanitized() {
     build build/asan --enable-werror --enable-asan CXXFLAGS='-g -Og'
 }

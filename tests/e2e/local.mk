@@ -34,27 +34,28 @@ unsanitized_e2e_tests = \
 	tests/e2e/test_clock.py \
 	tests/e2e/test_sandbox.py
 
+# The longest come first, so that make -j has none left for the end.
 e2e_tests = \
-	tests/e2e/test_cache.py \
+	tests/e2e/test_failover.py \
+	tests/e2e/test_processes.py \
 	tests/e2e/test_cache_faults.py \
+	tests/e2e/test_upstream_faults.py \
+	tests/e2e/test_service.py \
+	tests/e2e/test_cache.py \
 	tests/e2e/test_clients.py \
 	tests/e2e/test_command_line.py \
 	tests/e2e/test_config_errors.py \
 	tests/e2e/test_control.py \
 	tests/e2e/test_edns.py \
-	tests/e2e/test_failover.py \
 	tests/e2e/test_framing.py \
 	tests/e2e/test_handover.py \
 	tests/e2e/test_logging.py \
 	tests/e2e/test_messages.py \
-	tests/e2e/test_processes.py \
 	tests/e2e/test_real_programs.py \
 	tests/e2e/test_reload.py \
 	tests/e2e/test_restart.py \
 	tests/e2e/test_rfc8906.py \
-	tests/e2e/test_service.py \
 	tests/e2e/test_surroundings.py \
 	tests/e2e/test_trust.py \
 	tests/e2e/test_udp_sizes.py \
-	tests/e2e/test_upstream.py \
-	tests/e2e/test_upstream_faults.py
+	tests/e2e/test_upstream.py
