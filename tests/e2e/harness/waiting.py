@@ -43,7 +43,7 @@ class _Ports:
     """The ports that this process gives out: no other run of tests beside it does, and none is
     given out again before all of them were."""
 
-    SHARE = 1000
+    SHARE = 500
 
     def __init__(self):
         shares = list(range(12000, 32000, self.SHARE))
