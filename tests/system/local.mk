@@ -1,15 +1,17 @@
 # What is run on whole systems: it needs root, and packages of its own (tests/system/packages). Not
-# part of `make check`; `make check-system` runs it, in this order. What it builds lies in system/.
+# part of `make check`; `make check-system` runs it, in this order: the two packages are built beside
+# each other, and what needs that for Debian 13, which runs all tests as it is built, comes late.
+# What it builds lies in system/.
 SYSTEM_TESTS = \
 	tests/system/package.sh \
-	tests/system/systemd-12.sh \
 	tests/system/systemd-13.sh \
+	tests/system/systemd-12.sh \
+	tests/system/machine.sh \
 	tests/system/sysv.sh \
-	tests/system/snippets.sh \
-	tests/system/autopkgtest.sh \
 	tests/system/piuparts.sh \
 	tests/system/reproducible.sh \
-	tests/system/machine.sh
+	tests/system/snippets.sh \
+	tests/system/autopkgtest.sh
 
 EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/boot-machine.sh \
