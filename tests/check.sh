@@ -11,6 +11,7 @@
 # shellcheck shell=bash disable=SC2154
 
 test_jobs=$((jobs * 2))
+no_programs=(check_PROGRAMS= check_LIBRARIES=) # for make, where no test needs them all
 verdicts=build/verdicts.trs # of what is no test but counts as one, as automake's driver writes them
 aside=                      # the process group that runs at a low priority, while it does
 
@@ -111,7 +112,8 @@ distcheck() {
 # The package, on whole systems: see tests/system. It starts no service on this machine. Machines
 # that boot wait; one more at a time than there are processors.
 system_tests() {
-    run_tests "Running the package on whole systems" build/check -j $((jobs + 1)) check-system
+    run_tests "Running the package on whole systems" build/check -j $((jobs + 1)) \
+        check-system "${no_programs[@]}"
 }
 
 ## What can take any time
@@ -132,7 +134,7 @@ thread_sanitizer() {
 # It needs nothing built.
 lint() {
     run_tests "Reading the code (clang-format, clang-tidy, shellcheck, mandoc)" build/check \
-        check-TESTS TESTS=tests/lint.sh TEST_SUITE_LOG=lint-suite.log
+        check-TESTS TESTS=tests/lint.sh TEST_SUITE_LOG=lint-suite.log "${no_programs[@]}"
 }
 
 # fuzz_target TARGET: for a minute, with what libFuzzer makes of the corpus.
