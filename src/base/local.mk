@@ -2,6 +2,7 @@ noinst_LIBRARIES += libbase.a
 libbase_a_SOURCES = \
 	src/base/address.cc src/base/address.hh \
 	src/base/buffer.hh \
+	src/base/cgroup.cc src/base/cgroup.hh \
 	src/base/chains.hh \
 	src/base/clock.hh \
 	src/base/deadline.hh \

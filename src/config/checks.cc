@@ -3,6 +3,7 @@
 
 #include "config/checks.hh"
 
+#include "base/cgroup.hh"
 #include "base/fd.hh"
 #include "config/identity_text.hh"
 
@@ -77,7 +78,9 @@ unsigned usable_cpus() {
         const std::unique_ptr<cpu_set_t, decltype(free_mask)> mask{CPU_ALLOC(cpus)};
         const std::size_t size = CPU_ALLOC_SIZE(cpus);
         if (mask && ::sched_getaffinity(0, size, mask.get()) == 0) {
-            return std::clamp(static_cast<unsigned>(CPU_COUNT_S(size, mask.get())), 1U,
+            const auto runs_on = static_cast<unsigned>(CPU_COUNT_S(size, mask.get()));
+            // More workers than a quota is for would use it up together, and stand still together.
+            return std::clamp(std::min(runs_on, cgroup::cpu_limit().value_or(runs_on)), 1U,
                               max_workers);
         }
     }

@@ -17,7 +17,8 @@ namespace dotproxy {
 /// More workers than this have more contention than use.
 constexpr unsigned max_workers = 256;
 
-/// How many CPUs this process may run on, at most max_workers.
+/// How many CPUs this process may use, by its affinity and by the quota of its control groups, one
+/// begun counting as a whole one; at most max_workers.
 [[nodiscard]] unsigned usable_cpus();
 
 /// An address literal of a host, which may stand for all of its own addresses.

@@ -1,6 +1,7 @@
 check_PROGRAMS += \
 	tests/base/test_address \
 	tests/base/test_buffer \
+	tests/base/test_cgroup \
 	tests/base/test_chains \
 	tests/base/test_deadline \
 	tests/base/test_listener \
@@ -13,6 +14,7 @@ check_PROGRAMS += \
 TESTS += \
 	tests/base/test_address \
 	tests/base/test_buffer \
+	tests/base/test_cgroup \
 	tests/base/test_chains \
 	tests/base/test_deadline \
 	tests/base/test_listener \
@@ -27,6 +29,8 @@ tests_base_test_address_SOURCES = tests/base/test_address.cc tests/unit.hh
 tests_base_test_address_LDADD = libbase.a $(CMOCKA_LIBS)
 tests_base_test_buffer_SOURCES = tests/base/test_buffer.cc tests/unit.hh
 tests_base_test_buffer_LDADD = $(CMOCKA_LIBS)
+tests_base_test_cgroup_SOURCES = tests/base/test_cgroup.cc tests/config/scratch.hh tests/unit.hh
+tests_base_test_cgroup_LDADD = libbase.a $(CMOCKA_LIBS)
 tests_base_test_chains_SOURCES = tests/base/test_chains.cc tests/unit.hh
 tests_base_test_chains_LDADD = $(CMOCKA_LIBS)
 tests_base_test_deadline_SOURCES = tests/base/test_deadline.cc tests/unit.hh
