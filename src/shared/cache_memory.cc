@@ -119,6 +119,15 @@ std::span<std::atomic<std::uint64_t>> CacheMemory::claims() const noexcept {
     return {static_cast<std::atomic<std::uint64_t>*>(first), claim_count};
 }
 
+bool CacheMemory::give_back() const noexcept {
+    EntryBuffer buffer; // NOLINT(*-member-init): not read
+    bool done = true;
+    for (std::uint32_t i = 0; i < shards_; ++i) {
+        done = shard(i, buffer).give_back() && done;
+    }
+    return done;
+}
+
 void CacheMemory::prepare_shards() const {
     EntryBuffer buffer; // NOLINT(*-member-init): not read
     for (std::uint32_t i = 0; i < shards_; ++i) {

@@ -53,6 +53,9 @@ class CacheMemory {
 
     [[nodiscard]] int fd() const noexcept { return region_.fd(); }
 
+    /// Forgets everything and gives the memory of entries back to the system; see Shard.
+    bool give_back() const noexcept;
+
   private:
     void prepare_shards() const;
 

@@ -11,6 +11,8 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <sys/mman.h>
+#include <unistd.h>
 
 namespace dotproxy {
 
@@ -243,6 +245,22 @@ bool Shard::remove_if(Slot& slot, const std::function<bool(const Entry&)>& unwan
         }
     }
     return false;
+}
+
+// Pages that are given back read as zeros, which to whoever is in the middle of something are what
+// a scribbler might have left: an empty slot, or an entry that is not the one looked for.
+bool Shard::give_back() noexcept {
+    const Lock lock{head_->mutex};
+    if (lock) {
+        // Zeros at the tail would cost what is stored from now on, when the ring has turned.
+        repair();
+        head_->tail.store(head_->head.load(std::memory_order_relaxed), std::memory_order_release);
+    }
+    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+    const auto first = (reinterpret_cast<std::uintptr_t>(buckets_) + page - 1) / page * page;
+    const auto end = reinterpret_cast<std::uintptr_t>(ring_ + layout_.ring_words) / page * page;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): of a place in the mapping
+    return first >= end || ::madvise(reinterpret_cast<void*>(first), end - first, MADV_REMOVE) == 0;
 }
 
 std::uint64_t Shard::insertions() const noexcept {

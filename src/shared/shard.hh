@@ -113,6 +113,11 @@ class Shard {
     /// What a writer is moving at that moment may be forgotten as well.
     std::size_t remove_if(const std::function<bool(const Entry&)>& unwanted) noexcept;
 
+    /// Forgets everything and gives the pages of index and ring back to the system, while others
+    /// read and write. The head stays, and a page at either end that is not the shard's alone.
+    /// false: the system keeps them, as memory that is no file's.
+    bool give_back() noexcept;
+
     [[nodiscard]] std::uint64_t insertions() const noexcept;
     [[nodiscard]] std::uint64_t evictions() const noexcept;
     /// Entries that can be found.

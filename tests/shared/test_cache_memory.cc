@@ -10,6 +10,7 @@
 #include <array>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 
@@ -200,6 +201,62 @@ void test_adopt_when_everything_but_the_header_is_rubbish_then_usable(void** /*s
     }
 }
 
+/// Octets that the system has set aside for it.
+std::size_t resident(const CacheMemory& memory) {
+    struct stat status {};
+
+    assert_int_equal(::fstat(memory.fd(), &status), 0);
+    return static_cast<std::size_t>(status.st_blocks) * 512;
+}
+
+// Twice around each ring.
+void fill(const CacheMemory& memory) {
+    Sample sample{1, 1, 60'000};
+    for (std::uint32_t i = 0; i < memory.shards(); ++i) {
+        for (std::size_t filled = 0; filled < 2 * memory.capacity() / memory.shards();
+             filled += 60'000) {
+            assert_true(put(memory, i, sample));
+        }
+    }
+}
+
+void test_give_back_then_nothing_is_left_but_heads(void** /*state*/) {
+    const CacheMemory memory{32 * size, format};
+    const std::size_t empty = resident(memory);
+    fill(memory);
+    assert_true(resident(memory) > memory.capacity() * 3 / 4);
+    assert_true(memory.give_back());
+    // What lies in a page with a head was never touched, and may be now.
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    assert_true(resident(memory) <= empty + 2 * page * memory.shards());
+    EntryBuffer buffer;
+    for (std::uint32_t i = 0; i < memory.shards(); ++i) {
+        assert_int_equal(memory.shard(i, buffer).octets(), 0);
+        assert_false(has(memory, i, Sample{1, 1, 60'000}));
+    }
+}
+
+// What is stored afterwards stays: once the ring has turned, not even what the zeros of before
+// stand between is lost.
+void test_give_back_then_what_is_stored_later_stays(void** /*state*/) {
+    const CacheMemory memory{size, format};
+    fill(memory);
+    assert_true(memory.give_back());
+    EntryBuffer buffer;
+    Shard shard = memory.shard(0, buffer);
+    const std::uint64_t before = shard.evictions();
+    std::uint64_t count = 0;
+    while (shard.evictions() == before) {
+        Sample sample{++count, 1, 5'000};
+        assert_true(put(memory, 0, sample));
+    }
+    const std::size_t ring = memory.capacity() / memory.shards();
+    assert_true(shard.octets() > ring - 3 * 5'100);
+    for (std::uint64_t i = 3; i <= count; ++i) { // the first had to make room
+        assert_true(has(memory, 0, Sample{i, 1, 5'000}));
+    }
+}
+
 } // namespace
 
 int main() {
@@ -216,6 +273,8 @@ int main() {
         cmocka_unit_test(test_adopt_when_header_and_memory_differ_then_refused),
         cmocka_unit_test(test_adopt_when_not_sealed_or_no_memory_then_refused),
         cmocka_unit_test(test_adopt_when_everything_but_the_header_is_rubbish_then_usable),
+        cmocka_unit_test(test_give_back_then_nothing_is_left_but_heads),
+        cmocka_unit_test(test_give_back_then_what_is_stored_later_stays),
     };
     return cmocka_run_group_tests_name("shared/cache_memory", tests, nullptr, nullptr);
 }

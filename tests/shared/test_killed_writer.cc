@@ -130,6 +130,13 @@ std::vector<Scene> scenes() {
                    146,
                    0,
                    {1}});
+    all.push_back({"given back",
+                   8,
+                   filled(9),
+                   [](ShardRig& rig) { (void)rig.shard.give_back(); },
+                   182,
+                   0,
+                   {}});
     all.push_back({"a look-up",
                    8,
                    filled(3),
@@ -251,6 +258,29 @@ void test_remove_if_when_a_writer_is_moving_an_entry_then_it_is_gone(void** /*st
     }
 }
 
+// Of a shard of several pages, some are given back while the writer stands still anywhere.
+void test_give_back_when_a_writer_is_anywhere_then_nobody_is_hurt(void** /*state*/) {
+    const double until = seconds() + most_seconds / 5;
+    constexpr std::uint64_t keys = 200; // more than the ring holds
+    ShardRig rig{{.buckets = 128, .ring_words = 1024}};
+    fill(rig, 0, keys);
+    use(rig, keys - 160, keys - 150);
+    const std::vector<std::byte> begin{rig.memory().begin(), rig.memory().end()};
+    const Stepper stepper{[&rig, act = put(keys, 2, medium)] { act(rig); }};
+    assert_true(stepper.size() > 0);
+    for (std::size_t i = 0; i < stepper.size() && (i == 0 || seconds() < until); ++i) {
+        const std::size_t count = i * 389 % stepper.size();
+        std::ranges::copy(begin, rig.memory().begin());
+        assert_true(stepper.interrupt_after(count, [&rig] { (void)rig.shard.give_back(); }));
+        for (std::uint64_t next = keys; next < 2 * keys; ++next) { // the ring turns
+            if (!rig.is_whole(next) || rig.put(next, 3, small) != Stored::yes ||
+                rig.get(next) != 3) {
+                fail_msg("given back after %zu of %zu instructions", count, stepper.size());
+            }
+        }
+    }
+}
+
 } // namespace
 
 int main() {
@@ -261,6 +291,7 @@ int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(test_writer_when_killed_in_any_instruction_then_nobody_is_hurt),
         cmocka_unit_test(test_remove_if_when_a_writer_is_moving_an_entry_then_it_is_gone),
+        cmocka_unit_test(test_give_back_when_a_writer_is_anywhere_then_nobody_is_hurt),
     };
     return cmocka_run_group_tests_name("shared/killed_writer", tests, nullptr, nullptr);
 }

@@ -59,6 +59,9 @@ void work(const CacheMemory& memory, std::uint64_t seed, Tally& tally) {
             ++tally.found;
             tally.torn += version_of(*entry, key) < 0 ? 1U : 0U;
         }
+        if (dice % 4001 == 0) {
+            (void)memory.give_back();
+        }
         if (dice % 2003 == 0) {
             cache.flush([&](const Entry& entry) {
                 tally.torn += version_of(entry, entry.key) < 0 ? 1U : 0U;
