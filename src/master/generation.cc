@@ -195,8 +195,8 @@ void Generation::tell_all(Order order) const noexcept {
     }
 }
 
-void Generation::kill_all(int signal) const noexcept {
-    for (const WorkerSlot& worker : workers) {
+void Generation::kill_all(int signal) noexcept {
+    for (WorkerSlot& worker : workers) {
         worker.kill(signal);
     }
 }

@@ -37,7 +37,7 @@ struct Generation {
     /// Whether anybody is there to answer questions, as far as signs of life show.
     [[nodiscard]] bool responds() const noexcept;
     void tell_all(Order order) const noexcept;
-    void kill_all(int signal) const noexcept;
+    void kill_all(int signal) noexcept;
     [[nodiscard]] WorkerSlot* find(pid_t pid) noexcept;
 
     unsigned number;

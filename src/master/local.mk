@@ -9,6 +9,7 @@ libmaster_a_SOURCES = \
 	src/master/master.cc src/master/master.hh \
 	src/master/master_control.cc \
 	src/master/master_workers.cc \
+	src/master/memory.cc src/master/memory.hh \
 	src/master/notify.cc src/master/notify.hh \
 	src/master/privileges.cc src/master/privileges.hh \
 	src/master/request.cc src/master/request.hh \

@@ -88,6 +88,7 @@ Master::~Master() = default;
 Master::GenerationPtr Master::make_first(Config config) {
     Inheritance inheritance = take_inheritance(passed_descriptors());
     passed_ = std::move(inheritance.bound);
+    config = within_memory(std::move(config), available_memory());
     CachePtr cache = inherited_cache(std::move(inheritance.cache), config);
     return std::make_unique<Generation>(++generations_, std::move(config), passed_,
                                         inheritance.kept, std::move(cache));
@@ -218,7 +219,7 @@ void Master::reload() {
     }
     notify_.reloading();
     try {
-        Config config = load_config(config_path_);
+        Config config = within_memory(load_config(config_path_), available_memory());
         if (account_) {
             // Nothing changes who this process is, but the next start would fail.
             static_cast<void>(find_account(config));
@@ -319,7 +320,7 @@ void Master::bury_drained() {
 void Master::stop() {
     if (stopping_) {
         log::write(log::Level::notice, "asked again: ending at once");
-        for_each_generation([](const Generation& generation) { generation.kill_all(SIGKILL); });
+        for_each_generation([](Generation& generation) { generation.kill_all(SIGKILL); });
         return;
     }
     stopping_ = true;

@@ -15,6 +15,7 @@
 #include "master/daemon.hh"
 #include "master/generation.hh"
 #include "master/inheritance.hh"
+#include "master/memory.hh"
 #include "master/notify.hh"
 #include "master/privileges.hh"
 #include "master/request.hh"
@@ -65,6 +66,7 @@ class Master {
     void reap();
     void on_end(Generation& generation, WorkerSlot& worker, int status);
     void suspect_cache();
+    void give_memory_back();
 
     void reload();
     void end_reload(std::string_view problem);
@@ -115,6 +117,7 @@ class Master {
     TimePoint next_ping_{};
     Clock::duration ping_interval_;
     TimePoint next_alive_{TimePoint::max()};
+    OomWatch oom_watch_{cgroup::oom_kills()};
     TimePoint next_suspicion_{TimePoint::min()}; // of the cache: not before
     GenerationPtr current_;                      // serves
     GenerationPtr next_;                         // is being started

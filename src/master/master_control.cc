@@ -151,10 +151,12 @@ void Master::flush_some() {
     }
     Flush& flush = flushes_.front();
     const auto buffer = std::make_unique_for_overwrite<EntryBuffer>();
+    Shard shard = flush.cache->shard(flush.next_shard++, *buffer);
     flush.flushed +=
-        flush.cache->shard(flush.next_shard++, *buffer).remove_if([&flush](const Entry& entry) {
-            return takes(flush.request, entry.key);
-        });
+        shard.remove_if([&flush](const Entry& entry) { return takes(flush.request, entry.key); });
+    if (takes_all(flush.request)) {
+        shard.give_back(); // where the system keeps the pages, they are used again
+    }
     if (flush.next_shard == flush.cache->shards()) {
         Lines lines;
         lines.add("flushed", flush.flushed);

@@ -4,6 +4,7 @@
 // Master, the part that looks after workers: their birth, their signs of life, and their end.
 
 #include "base/log.hh"
+#include "config/units.hh"
 #include "master/confinement.hh"
 #include "master/master.hh"
 
@@ -184,6 +185,27 @@ void Master::on_end(Generation& generation, WorkerSlot& worker, int status) {
     left.forbidden_call() = 0;
     left.clear_gauges();
     worker.died(status, now_);
+    if (worker.killed_by_others() && oom_watch_.killed(cgroup::oom_kills())) {
+        give_memory_back();
+    }
+}
+
+/// Most of the memory is the cache's, and no death gives that back: whoever takes the place of a
+/// worker that the kernel killed for it would meet the same want. So this comes before the next
+/// fork.
+void Master::give_memory_back() {
+    bool done = true;
+    for_each_generation([&done](Generation& generation) {
+        if (generation.cache != nullptr) {
+            done = generation.cache->give_back() && done;
+        }
+    });
+    const cgroup::MemoryLimit available = available_memory();
+    log::write(log::Level::error,
+               "memory has run out (%s: %s), and workers are killed for it: what was cached is "
+               "forgotten%s; give cache.size less, or the service more",
+               available.file.c_str(), units::size_text(available.octets).c_str(),
+               done ? ", its memory given back" : "");
 }
 
 } // namespace dotproxy

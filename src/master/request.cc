@@ -139,6 +139,11 @@ bool takes(const Request& request, std::span<const std::uint8_t> key) noexcept {
     return at == start;
 }
 
+bool takes_all(const Request& request) noexcept {
+    // Every name is below that of no label.
+    return request.name.empty() || (request.verb == Verb::flush_below && request.name.size() == 1);
+}
+
 std::string error_line(std::string_view problem) {
     std::string line = "error ";
     for (const char c : problem) {

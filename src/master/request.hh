@@ -40,6 +40,9 @@ struct Request {
 /// anything at all.
 [[nodiscard]] bool takes(const Request& request, std::span<const std::uint8_t> key) noexcept;
 
+/// Whether it takes whatever a cache holds.
+[[nodiscard]] bool takes_all(const Request& request) noexcept;
+
 /// The last line of an answer that says no. Control characters of `problem` become spaces.
 [[nodiscard]] std::string error_line(std::string_view problem);
 

@@ -29,6 +29,7 @@ void WorkerSlot::born(pid_t pid, Fd control, TimePoint now) noexcept {
     born_at_ = now;
     ++births_;
     unanswered_ = 0;
+    killed_ = killed_by_others_ = false;
     state_ = State::starting;
 }
 
@@ -43,6 +44,7 @@ void WorkerSlot::died(int status, TimePoint now) noexcept {
     const bool was_ready = state_ == State::ready;
     pid_ = 0;
     control_.reset();
+    killed_by_others_ = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !killed_;
     if (WIFEXITED(status) && WEXITSTATUS(status) == exit_hopeless) {
         state_ = State::hopeless;
         return;
@@ -85,8 +87,9 @@ void WorkerSlot::ping() noexcept {
     tell(Order::ping);
 }
 
-void WorkerSlot::kill(int signal) const noexcept {
+void WorkerSlot::kill(int signal) noexcept {
     if (alive()) {
+        killed_ = killed_ || signal == SIGKILL;
         ::kill(pid_, signal);
     }
 }

@@ -41,7 +41,7 @@ class WorkerSlot {
     void tell(Order order) const noexcept;
     /// Asks for a sign of life.
     void ping() noexcept;
-    void kill(int signal) const noexcept;
+    void kill(int signal) noexcept;
 
     /// For a process that was just forked: closes what belongs to the master.
     void close() noexcept { control_.reset(); }
@@ -77,6 +77,9 @@ class WorkerSlot {
     /// minute takes the count back. What somebody else killed does not count.
     [[nodiscard]] unsigned crashes() const noexcept { return crashes_; }
 
+    /// Whether its last process was ended by a SIGKILL that kill() did not send.
+    [[nodiscard]] bool killed_by_others() const noexcept { return killed_by_others_; }
+
   private:
     static constexpr unsigned missed_pings = 3;
 
@@ -92,6 +95,8 @@ class WorkerSlot {
     unsigned crashes_{0};
     unsigned unanswered_{0};
     State state_{State::empty};
+    bool killed_{false}; // by us
+    bool killed_by_others_{false};
 };
 
 /// "exited with status 1", "was killed by signal 9 (Killed)", "called execve, which its sandbox

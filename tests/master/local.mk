@@ -4,6 +4,7 @@ master_tests = \
 	tests/master/test_daemon \
 	tests/master/test_generation \
 	tests/master/test_inheritance \
+	tests/master/test_memory \
 	tests/master/test_notify \
 	tests/master/test_privileges \
 	tests/master/test_privileges_as_root \
@@ -29,6 +30,8 @@ tests_master_test_generation_LDADD = tests/tls/libpeer.a libmaster.a libsandbox.
 	libbase.a $(SECCOMP_LIBS) $(GNUTLS_LIBS) $(CMOCKA_LIBS)
 tests_master_test_inheritance_SOURCES = tests/master/test_inheritance.cc tests/unit.hh
 tests_master_test_inheritance_LDADD = $(master_test_libraries)
+tests_master_test_memory_SOURCES = tests/master/test_memory.cc tests/unit.hh
+tests_master_test_memory_LDADD = libmaster.a libshared.a libconfig.a libbase.a $(CMOCKA_LIBS)
 tests_master_test_notify_SOURCES = tests/master/test_notify.cc tests/master/child.hh tests/unit.hh
 tests_master_test_notify_LDADD = $(master_test_libraries)
 tests_master_test_privileges_SOURCES = tests/master/test_privileges.cc tests/master/child.hh \

@@ -129,6 +129,14 @@ void test_takes_when_everything_then_whatever_it_is(void** /*state*/) {
     assert_true(takes(parsed("flush"), {}));
 }
 
+void test_takes_all_when_every_name_and_type_then_and_only_then(void** /*state*/) {
+    assert_true(takes_all(parsed("flush")));
+    assert_true(takes_all(parsed("flush-below 00")));
+    assert_false(takes_all(parsed("flush 00")));
+    assert_false(takes_all(parsed("flush 00 1")));
+    assert_false(takes_all(parsed("flush-below 02637300")));
+}
+
 // L66: what stands in shared memory is not believed.
 void test_takes_when_the_key_is_none_then_not(void** /*state*/) {
     const std::vector<std::uint8_t> octets(600, 0xff);
@@ -159,6 +167,7 @@ int main() {
         cmocka_unit_test(test_takes_when_a_name_then_it_alone_or_one_type_of_it),
         cmocka_unit_test(test_takes_when_below_then_whole_labels_count),
         cmocka_unit_test(test_takes_when_everything_then_whatever_it_is),
+        cmocka_unit_test(test_takes_all_when_every_name_and_type_then_and_only_then),
         cmocka_unit_test(test_takes_when_the_key_is_none_then_not),
         cmocka_unit_test(test_error_line_then_one_line),
     };

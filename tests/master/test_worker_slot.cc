@@ -15,6 +15,7 @@
 #include <linux/audit.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 using namespace std::chrono_literals;
 using dotproxy::Clock;
@@ -118,6 +119,38 @@ void test_died_when_it_lived_long_but_never_ready_then_nothing_is_forgotten(void
     TimePoint now = live(slot, start, 1s, false);
     now = live(slot, now, 120s, false);
     assert_true(slot.respawn_at() == now + 400ms);
+}
+
+// What the kernel does to whoever takes its memory, an administrator can do as well, and so can we.
+void test_died_when_killed_then_whether_by_somebody_else(void** /*state*/) {
+    struct Row {
+        int status;
+        int sent; // 0: nothing
+        bool by_others;
+    };
+
+    for (const Row& row :
+         {Row{SIGKILL, 0, true}, Row{SIGKILL, SIGTERM, true}, Row{SIGKILL, SIGKILL, false},
+          Row{SIGSEGV, 0, false}, Row{exited(0), 0, false}, Row{exited(exit_hopeless), 0, false}}) {
+        const pid_t child = ::fork();
+        if (child == 0) {
+            ::signal(SIGTERM, SIG_IGN);
+            ::pause();
+            ::_exit(0);
+        }
+        WorkerSlot slot{0};
+        slot.born(child, Fd{}, start);
+        assert_false(slot.killed_by_others());
+        slot.kill(row.sent);
+        slot.died(row.status, start + 1s);
+        assert_int_equal(slot.killed_by_others(), row.by_others);
+        slot.born(child, Fd{}, start + 2s);
+        assert_false(slot.killed_by_others());
+        slot.died(SIGKILL, start + 3s); // what was sent, was to the one before
+        assert_true(slot.killed_by_others());
+        ::kill(child, SIGKILL);
+        assert_int_equal(::waitpid(child, nullptr, 0), child);
+    }
 }
 
 // Three pings; READY first, since who has not said it takes nothing.
@@ -264,6 +297,7 @@ int main() {
         cmocka_unit_test(test_died_when_it_was_never_ready_then_it_counts_double),
         cmocka_unit_test(test_died_when_it_had_served_a_minute_then_its_past_is_forgotten),
         cmocka_unit_test(test_died_when_it_lived_long_but_never_ready_then_nothing_is_forgotten),
+        cmocka_unit_test(test_died_when_killed_then_whether_by_somebody_else),
         cmocka_unit_test(test_responds_when_ready_and_pings_are_answered_then_so),
         cmocka_unit_test(test_crashes_when_it_died_by_itself_or_hung_then_counted),
         cmocka_unit_test(test_not_born_then_later_and_later),
