@@ -16,6 +16,7 @@ EXTRA_DIST += $(e2e_tests) $(unsanitized_e2e_tests) \
 	tests/e2e/harness/__init__.py \
 	tests/e2e/harness/blackhole.py \
 	tests/e2e/harness/certificates.py \
+	tests/e2e/harness/cgroup.py \
 	tests/e2e/harness/client.py \
 	tests/e2e/harness/client_hello.py \
 	tests/e2e/harness/configuration.py \
@@ -50,6 +51,7 @@ e2e_tests = \
 	tests/e2e/test_framing.py \
 	tests/e2e/test_handover.py \
 	tests/e2e/test_logging.py \
+	tests/e2e/test_memory.py \
 	tests/e2e/test_messages.py \
 	tests/e2e/test_real_programs.py \
 	tests/e2e/test_reload.py \
