@@ -8,6 +8,7 @@
 #include "master/daemon.hh"
 #include "master/generation.hh"
 #include "master/master.hh"
+#include "master/notify.hh"
 #include "master/privileges.hh"
 #include "master/version.hh"
 
@@ -20,6 +21,8 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 namespace {
 
@@ -98,7 +101,7 @@ int test(const Options& options, const Config& config) {
     return EXIT_SUCCESS;
 }
 
-int serve(const Options& options, Config config) {
+int serve(const Options& options, Config config, std::vector<PassedDescriptor> passed) {
     look_ahead(config);
     Background background;
     if (!options.foreground) {
@@ -108,7 +111,8 @@ int serve(const Options& options, Config config) {
     log::open(options.foreground ? config.log.target : log::Target::standard_error,
               config.log.level, true);
     try {
-        Master master{options.config_path, std::move(config), std::move(background)};
+        Master master{options.config_path, std::move(config), std::move(background),
+                      std::move(passed)};
         return master.run();
     } catch (const std::exception& problem) {
         log::write(log::Level::error, "%s", problem.what());
@@ -126,6 +130,8 @@ int main(int argc, char** argv) {
         return status;
     }
     try {
+        // First, while nothing is open that could be taken for one of them.
+        std::vector<PassedDescriptor> passed = passed_descriptors();
         // Absolute: they are looked for again from another directory.
         options->config_path = std::filesystem::absolute(options->config_path);
         if (options->pid_file && !options->pid_file->empty()) {
@@ -136,7 +142,8 @@ int main(int argc, char** argv) {
         if (options->pid_file) {
             config.pid_file = *options->pid_file;
         }
-        return options->test ? test(*options, config) : serve(*options, std::move(config));
+        return options->test ? test(*options, config)
+                             : serve(*options, std::move(config), std::move(passed));
     } catch (const ConfigError& problem) {
         log::complain(problem.what());
         return exit_misconfigured;

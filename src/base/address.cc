@@ -95,6 +95,11 @@ bool Address::is_wildcard() const noexcept {
     return is_v6() ? IN6_IS_ADDR_UNSPECIFIED(&v6_.sin6_addr) : v4_.sin_addr.s_addr == INADDR_ANY;
 }
 
+bool Address::covers(const Address& other) const noexcept {
+    return *this == other ||
+           (is_wildcard() && family() == other.family() && port() == other.port());
+}
+
 std::string Address::host() const {
     std::array<char, INET6_ADDRSTRLEN> text{};
     if (!is_v6()) {

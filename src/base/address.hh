@@ -35,6 +35,9 @@ class Address {
     [[nodiscard]] std::uint16_t port() const noexcept;
     /// 0.0.0.0 or ::
     [[nodiscard]] bool is_wildcard() const noexcept;
+    /// Whether what is sent to `other` reaches a socket that is bound to this one: equal, or the
+    /// wildcard of its family with its port.
+    [[nodiscard]] bool covers(const Address& other) const noexcept;
 
     [[nodiscard]] const sockaddr* data() const noexcept { return &any_; }
 

@@ -28,6 +28,13 @@ bool set(int fd, int level, int name, int value) noexcept {
     return ::setsockopt(fd, level, name, &value, sizeof value) == 0;
 }
 
+/// The value of an option; 0 where it cannot be had.
+int option(int fd, int level, int name) noexcept {
+    int value = 0;
+    socklen_t size = sizeof value;
+    return ::getsockopt(fd, level, name, &value, &size) == 0 ? value : 0;
+}
+
 void grow_buffer(int fd, int forced, int asked, int size) noexcept {
     // The forced form passes the system's limit and needs a privilege; the other does what it can.
     if (!set(fd, SOL_SOCKET, forced, size)) {
@@ -75,7 +82,52 @@ std::string Listener::text() const {
     return (protocol == Protocol::udp ? "udp " : "tcp ") + address.text();
 }
 
-Listener open_listener(Protocol protocol, const Address& address) {
+bool Listener::covers(Protocol its_protocol, const Address& other) const noexcept {
+    return protocol == its_protocol &&
+           (address.covers(other) ||
+            (dual_stack && address.is_wildcard() && address.port() == other.port()));
+}
+
+bool Listener::overlaps(Protocol its_protocol, const Address& other) const noexcept {
+    return covers(its_protocol, other) || (protocol == its_protocol && other.covers(address));
+}
+
+void Listener::suspend() const noexcept {
+    if (protocol == Protocol::tcp) {
+        ::shutdown(socket.get(), SHUT_RD);
+        return;
+    }
+    // With itself as its only peer there is nobody to take a datagram from. Where the address is on
+    // no interface this fails, and nothing comes in either.
+    static_cast<void>(::connect(socket.get(), address.data(), address.size()));
+}
+
+bool Listener::resume() const noexcept {
+    if (!is_suspended()) {
+        return true;
+    }
+    if (protocol == Protocol::tcp) {
+        return ::listen(socket.get(), backlog) == 0;
+    }
+    sockaddr nobody{};
+    nobody.sa_family = AF_UNSPEC;
+    return ::connect(socket.get(), &nobody, sizeof nobody) == 0;
+}
+
+bool Listener::is_suspended() const noexcept {
+    if (protocol == Protocol::tcp) {
+        return option(socket.get(), SOL_SOCKET, SO_ACCEPTCONN) == 0;
+    }
+    sockaddr_storage peer{};
+    socklen_t size = sizeof peer;
+    return ::getpeername(socket.get(), reinterpret_cast<sockaddr*>(&peer), &size) == 0;
+}
+
+void Listener::share_port(bool shared) const noexcept {
+    set(socket.get(), SOL_SOCKET, SO_REUSEPORT, shared ? 1 : 0);
+}
+
+Listener open_listener(Protocol protocol, const Address& address, Beside beside) {
     Listener listener{.protocol = protocol, .address = address, .socket = {}};
     const int type = protocol == Protocol::udp ? SOCK_DGRAM : SOCK_STREAM;
     listener.socket.reset(::socket(address.family(), type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -93,6 +145,7 @@ Listener open_listener(Protocol protocol, const Address& address) {
         set(fd, SOL_SOCKET, SO_REUSEADDR,
             1); // connections of a previous run may still be in TIME_WAIT
     }
+    listener.share_port(beside == Beside::sharers);
     if (::bind(fd, address.data(), address.size()) != 0) {
         fail(listener.text());
     }
@@ -100,6 +153,7 @@ Listener open_listener(Protocol protocol, const Address& address) {
     if (protocol == Protocol::tcp && ::listen(fd, backlog) != 0) {
         fail(listener.text());
     }
+    listener.share_port(false);
     return listener;
 }
 
@@ -113,10 +167,8 @@ Listener adopt_listener(Fd socket) {
         fail("passed socket");
     }
     const auto address = Address::from(name);
-    int listening = 0;
-    socklen_t listening_size = sizeof listening;
-    ::getsockopt(socket.get(), SOL_SOCKET, SO_ACCEPTCONN, &listening, &listening_size);
-    if (!address || (type != SOCK_DGRAM && (type != SOCK_STREAM || listening == 0))) {
+    const bool listening = option(socket.get(), SOL_SOCKET, SO_ACCEPTCONN) != 0;
+    if (!address || (type != SOCK_DGRAM && (type != SOCK_STREAM || !listening))) {
         errno = EPROTONOSUPPORT;
         fail("passed socket");
     }
@@ -125,9 +177,12 @@ Listener adopt_listener(Fd socket) {
         ::fcntl(socket.get(), F_SETFD, FD_CLOEXEC) != 0) {
         fail("passed socket");
     }
+    const bool dual_stack =
+        address->is_v6() && option(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY) == 0;
     Listener listener{.protocol = type == SOCK_DGRAM ? Protocol::udp : Protocol::tcp,
                       .address = *address,
-                      .socket = std::move(socket)};
+                      .socket = std::move(socket),
+                      .dual_stack = dual_stack};
     set_up(listener);
     return listener;
 }

@@ -21,59 +21,6 @@ constexpr std::uint64_t spare_descriptors = 64;
 constexpr std::uint64_t descriptors_per_address = 6;
 constexpr std::uint32_t fewest_clients = 4;
 
-const std::shared_ptr<const Listener>* find(const Listeners& listeners, Protocol protocol,
-                                            const Address& address) {
-    const auto found = std::find_if(listeners.begin(), listeners.end(), [&](const auto& listener) {
-        return listener->protocol == protocol && listener->address == address;
-    });
-    return found == listeners.end() ? nullptr : &*found;
-}
-
-/// nullptr where the kernel does not have the address family at all: who boots without IPv6 does so
-/// on purpose, and need not be told what the usual configuration names.
-std::shared_ptr<const Listener> open_or_leave_out(Protocol protocol, const Address& address) {
-    try {
-        return std::make_shared<const Listener>(open_listener(protocol, address));
-    } catch (const std::system_error& problem) {
-        if (problem.code() == std::errc::address_family_not_supported) {
-            log::write(log::Level::warning, "%s; this address is left out", problem.what());
-            return nullptr;
-        }
-        if (problem.code() == std::errc::permission_denied) {
-            throw std::runtime_error{
-                std::string{problem.what()} +
-                "; a port below 1024 takes root or CAP_NET_BIND_SERVICE when "
-                "dotproxy starts, or a service manager that passes the socket"};
-        }
-        throw;
-    }
-}
-
-Listeners open_listeners(const Config& config, const Listeners& passed, const Listeners& existing) {
-    Listeners listeners = passed;
-    const auto need = [&](Protocol protocol, const Address& address) {
-        if (find(listeners, protocol, address) != nullptr) {
-            return;
-        }
-        const auto* kept = find(existing, protocol, address);
-        if (auto listener = kept != nullptr ? *kept : open_or_leave_out(protocol, address)) {
-            listeners.push_back(std::move(listener));
-        }
-    };
-    for (const ListenConfig& listen : config.listen) {
-        if (listen.udp) {
-            need(Protocol::udp, listen.address);
-        }
-        if (listen.tcp) {
-            need(Protocol::tcp, listen.address);
-        }
-    }
-    if (listeners.empty() && !config.listen.empty()) {
-        throw std::runtime_error{"no address that is to be listened on can be had"};
-    }
-    return listeners;
-}
-
 /// Fits the number of TCP clients to the descriptors that can be had (L47).
 Config within_limits(Config config) {
     std::uint64_t addresses = 0;
@@ -161,7 +108,7 @@ tls::ClientContext load_trust(const Config& config) {
 Generation::Generation(unsigned its_number, Config its_config, const Listeners& passed,
                        const Listeners& existing, CachePtr known)
     : number{its_number}, config{within_limits(std::move(its_config))},
-      listeners{open_listeners(config, passed, existing)}, tls{load_trust(config)},
+      listeners{open_listeners(config.listen, passed, existing)}, tls{load_trust(config)},
       counters{config.workers}, cache{open_cache(config, std::move(known))}, workers{make_slots(
                                                                                  config.workers)} {}
 

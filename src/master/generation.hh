@@ -7,8 +7,8 @@
 
 #pragma once
 
-#include "base/listener.hh"
 #include "config/config.hh"
+#include "master/listeners.hh"
 #include "master/worker_slot.hh"
 #include "shared/cache_memory.hh"
 #include "shared/counters.hh"
@@ -19,15 +19,14 @@
 
 namespace dotproxy {
 
-using Listeners = std::vector<std::shared_ptr<const Listener>>;
 using CachePtr = std::shared_ptr<const CacheMemory>; // nullptr: none
 
 struct Generation {
     /// Makes everything but the workers' processes. Sockets that `existing` has are shared with it:
-    /// two generations serve on the same socket during a reload, and its queue outlives both.
-    /// `passed` are sockets that the service manager bound; they are always served. `known` is the
-    /// cache so far, which is kept if its size is. Throws ConfigError or std::exception with a text
-    /// for the administrator.
+    /// two generations serve on the same socket during a reload, and its queue outlives both. See
+    /// open_listeners() for the others. `passed` are sockets that the service manager bound; they
+    /// are always served. `known` is the cache so far, which is kept if its size is. Throws
+    /// ConfigError or std::exception with a text for the administrator.
     Generation(unsigned its_number, Config its_config, const Listeners& passed,
                const Listeners& existing, CachePtr known = nullptr);
 

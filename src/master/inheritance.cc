@@ -39,6 +39,7 @@ Inheritance take_inheritance(std::vector<PassedDescriptor> passed) {
             log::write(log::Level::warning,
                        "what was passed as \"%s\" is no use, and is closed: %s", name.c_str(),
                        problem.what());
+            inheritance.kept_useless |= name == kept_listeners;
         }
     }
     return inheritance;

@@ -24,6 +24,7 @@ struct Inheritance {
     Listeners bound; // by the service manager: always served
     Listeners kept;  // by a master before: served where the configuration names their address
     Fd cache;        // the memory of its cache; empty: none
+    bool kept_useless{false}; // among what was kept as `kept` was something that is none of it
 };
 
 /// Sorts what was passed. What is none of these is closed with a warning.

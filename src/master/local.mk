@@ -6,11 +6,13 @@ libmaster_a_SOURCES = \
 	src/master/daemon.cc src/master/daemon.hh \
 	src/master/generation.cc src/master/generation.hh \
 	src/master/inheritance.cc src/master/inheritance.hh \
+	src/master/listeners.cc src/master/listeners.hh \
 	src/master/master.cc src/master/master.hh \
 	src/master/master_control.cc \
 	src/master/master_workers.cc \
 	src/master/memory.cc src/master/memory.hh \
 	src/master/notify.cc src/master/notify.hh \
+	src/master/port_holder.cc src/master/port_holder.hh \
 	src/master/privileges.cc src/master/privileges.hh \
 	src/master/request.cc src/master/request.hh \
 	src/master/version.cc src/master/version.hh \

@@ -32,6 +32,15 @@ constexpr Clock::duration longest_ping = 5s;
 // A worker that hangs is killed after four pings at the latest. That is when two thirds of the time
 // have passed after which a watchdog takes the whole service for hung: the rest is its successor's.
 constexpr int pings_per_alive = 3;
+constexpr Milliseconds manager_patience = 2s; // with a service manager that is to close something
+
+std::vector<int> descriptors_of(const Listeners& listeners) {
+    std::vector<int> descriptors;
+    for (const auto& listener : listeners) {
+        descriptors.push_back(listener->socket.get());
+    }
+    return descriptors;
+}
 
 void settle_dispositions() noexcept {
     // Where a parent ignored it, so would we, and never be told of a worker's end.
@@ -60,7 +69,8 @@ Fd open_signals() {
 
 } // namespace
 
-Master::Master(std::string config_path, Config config, Background background)
+Master::Master(std::string config_path, Config config, Background background,
+               std::vector<PassedDescriptor> passed)
     : config_path_{std::move(config_path)},
       background_{std::move(background)}, account_{account_in_place_of_root(config)},
       signals_{open_signals()}, pid_file_{config.pid_file}, handover_{make_handover()},
@@ -68,8 +78,9 @@ Master::Master(std::string config_path, Config config, Background background)
           std::min(longest_ping,
                    notify_.watchdog().value_or(longest_ping * pings_per_alive) / pings_per_alive)} {
     ::umask(S_IRWXG | S_IRWXO);
-    auto first = make_first(std::move(config));
+    auto first = make_first(std::move(config), std::move(passed));
     if (account_) {
+        give_to(*account_, first->listeners);
         make_control_directory(control_path(first->config), *account_);
     }
     drop_privileges(account_);
@@ -85,13 +96,27 @@ Master::Master(std::string config_path, Config config, Background background)
 Master::~Master() = default;
 
 /// What was inherited and is of no use any more is closed when this returns, before the first fork.
-Master::GenerationPtr Master::make_first(Config config) {
-    Inheritance inheritance = take_inheritance(passed_descriptors());
+Master::GenerationPtr Master::make_first(Config config, std::vector<PassedDescriptor> passed) {
+    Inheritance inheritance = take_inheritance(std::move(passed));
     passed_ = std::move(inheritance.bound);
     config = within_memory(std::move(config), available_memory());
+    return_unwanted(inheritance, config);
     CachePtr cache = inherited_cache(std::move(inheritance.cache), config);
     return std::make_unique<Generation>(++generations_, std::move(config), passed_,
                                         inheritance.kept, std::move(cache));
+}
+
+/// Closes what a master before us gave to keep and `config` does not name, here and in the service
+/// manager's store: it may have the port of what is to be bound next, and would have it at every
+/// restart to come.
+void Master::return_unwanted(Inheritance& inheritance, const Config& config) const {
+    Listeners unwanted = take_unwanted(inheritance.kept, config.listen);
+    if (unwanted.empty() && !inheritance.kept_useless) {
+        return;
+    }
+    notify_.keep(kept_listeners, descriptors_of(inheritance.kept));
+    notify_.settle(manager_patience);
+    close_and_wait(std::move(unwanted), manager_patience); // which may close in its own time
 }
 
 int Master::run() {
@@ -225,8 +250,11 @@ void Master::reload() {
             static_cast<void>(find_account(config));
         }
         start(std::make_unique<Generation>(++generations_, std::move(config), passed_,
-                                           current_->listeners, current_->cache));
+                                           open_sockets(), current_->cache));
     } catch (const std::exception& problem) {
+        for (const GenerationPtr& generation : retired_) {
+            silence(generation->listeners); // some may have been about to serve again
+        }
         log::write(log::Level::error, "reload failed, the old configuration goes on: %s",
                    problem.what());
         notify_.ready("reload failed, the old configuration goes on");
@@ -259,34 +287,64 @@ void Master::commit() {
     std::string status = "serving with " + std::to_string(current_->workers.size()) + " workers on";
     for (const auto& listener : current_->listeners) {
         status += " " + listener->text();
+        if (!listener->resume()) {
+            log::write(log::Level::error, "%s cannot be served", listener->text().c_str());
+        }
     }
+    give_to_keep();
     if (old) {
         log::write(log::Level::notice, "reloaded: %s", status.c_str());
+        silence(old->listeners); // before its workers leave them: what is in the queues is read
         retire(std::move(old), Order::hand_over);
     } else {
         log::write(log::Level::notice, "%s", status.c_str());
     }
     open_control();
-    give_to_keep();
     background_.ready(); // dotproxyctl works from here on
     notify_.ready(status);
     end_reload({});
 }
 
-/// What the process after this one shall find, should the service be started anew.
+/// What the process after this one shall find, should the service be started anew. Sockets come
+/// last: of many, some find no room in the store and are bound anew, while there is but one cache.
 void Master::give_to_keep() const {
-    std::vector<int> sockets;
-    for (const auto& listener : current_->listeners) {
-        if (std::find(passed_.begin(), passed_.end(), listener) == passed_.end()) {
-            sockets.push_back(listener->socket.get());
-        }
-    }
-    notify_.keep(kept_listeners, sockets);
     std::vector<int> memory;
     if (current_->cache != nullptr) {
         memory.push_back(current_->cache->fd());
     }
     notify_.keep(kept_cache, memory);
+    Listeners bound_here = current_->listeners;
+    std::erase_if(bound_here, [this](const auto& one) { return contains(passed_, one); });
+    notify_.keep(kept_listeners, descriptors_of(bound_here));
+}
+
+/// Those that serve, and those that generations have which drain: until the last of their workers
+/// has gone, a port cannot be had otherwise.
+Listeners Master::open_sockets() const {
+    Listeners sockets = current_->listeners;
+    for (const GenerationPtr& generation : retired_) {
+        std::copy_if(generation->listeners.begin(), generation->listeners.end(),
+                     std::back_inserter(sockets),
+                     [&sockets](const auto& one) { return !contains(sockets, one); });
+    }
+    return sockets;
+}
+
+/// Ends the taking of questions on those of `listeners` that the serving generation does not have,
+/// whoever holds them. Connections that wait there go to its workers.
+void Master::silence(const Listeners& listeners) const noexcept {
+    for (const auto& listener : listeners) {
+        if (contains(current_->listeners, listener) || listener->is_suspended()) {
+            continue;
+        }
+        bool more = listener->protocol == Protocol::tcp;
+        while (more) {
+            const Fd connection{
+                ::accept4(listener->socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
+            more = connection && hand_over(handover_, connection.get(), {});
+        }
+        listener->suspend();
+    }
 }
 
 void Master::abandon_next(const char* why) {
@@ -296,6 +354,7 @@ void Master::abandon_next(const char* why) {
         exit_status_ = EXIT_FAILURE;
         return;
     }
+    silence(next_->listeners);
     log::write(log::Level::error, "reload failed, the old configuration goes on: %s", why);
     notify_.ready("reload failed, the old configuration goes on");
     retired_.push_back(std::move(next_));

@@ -31,9 +31,10 @@ namespace dotproxy {
 
 class Master {
   public:
-    /// Opens the sockets of `config` and then gives up root. Throws std::exception with a text for
-    /// the administrator.
-    Master(std::string config_path, Config config, Background background);
+    /// Opens the sockets of `config` beside those that were passed, and then gives up root. Throws
+    /// std::exception with a text for the administrator.
+    Master(std::string config_path, Config config, Background background,
+           std::vector<PassedDescriptor> passed);
     Master(const Master&) = delete;
     Master& operator=(const Master&) = delete;
     ~Master();
@@ -53,7 +54,8 @@ class Master {
         std::size_t flushed{0};
     };
 
-    [[nodiscard]] GenerationPtr make_first(Config config);
+    [[nodiscard]] GenerationPtr make_first(Config config, std::vector<PassedDescriptor> passed);
+    void return_unwanted(Inheritance& inheritance, const Config& config) const;
     void wait(TimePoint until);
     [[nodiscard]] TimePoint nearest() const noexcept;
     void on_signals();
@@ -73,6 +75,8 @@ class Master {
     void start(GenerationPtr next);
     void commit();
     void abandon_next(const char* why);
+    [[nodiscard]] Listeners open_sockets() const;
+    void silence(const Listeners& listeners) const noexcept;
     void retire(GenerationPtr generation, Order order);
     void bury_drained();
     void stop();

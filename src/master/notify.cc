@@ -10,6 +10,8 @@
 #include <cstring>
 #include <ctime>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdexcept>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/uio.h>
@@ -80,11 +82,26 @@ void Notify::alive() const noexcept {
 void Notify::keep(std::string_view name, std::span<const int> descriptors) const noexcept {
     const std::string front = "FDNAME=" + std::string{name} + '\n';
     send(front + "FDSTOREREMOVE=1");
-    if (!descriptors.empty()) {
+    while (!descriptors.empty()) {
+        const std::size_t count = std::min(descriptors.size(), max_sent);
         // Not polled: an error that waits on a UDP socket is no reason to let go of it.
-        send(front + "FDSTORE=1\nFDPOLL=0",
-             descriptors.first(std::min(descriptors.size(), max_kept)));
+        send(front + "FDSTORE=1\nFDPOLL=0", descriptors.first(count));
+        descriptors = descriptors.subspan(count);
     }
+}
+
+void Notify::settle(Milliseconds patience) const noexcept {
+    std::array<int, 2> ends{};
+    if (path_.empty() || ::pipe2(ends.data(), O_CLOEXEC) != 0) {
+        return;
+    }
+    pollfd heard{.fd = ends[0], .events = 0, .revents = 0};
+    const Fd reading{ends[0]};
+    Fd writing{ends[1]};
+    send("BARRIER=1", std::span{&ends[1], 1});
+    writing.reset();
+    // The manager's copy is closed when it comes to this message: then there is nobody to write.
+    static_cast<void>(::poll(&heard, 1, static_cast<int>(patience.count())));
 }
 
 void Notify::send(const std::string& state, std::span<const int> descriptors) const noexcept {
@@ -101,7 +118,7 @@ void Notify::send(const std::string& state, std::span<const int> descriptors) co
     ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     std::string text = state; // sendmsg() takes it without const
     iovec octets{.iov_base = text.data(), .iov_len = text.size()};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(max_kept * sizeof(int))> room{};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(max_sent * sizeof(int))> room{};
     msghdr message{};
     message.msg_name = &address;
     message.msg_namelen = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path_.size());
@@ -122,15 +139,21 @@ void Notify::send(const std::string& state, std::span<const int> descriptors) co
 
 std::vector<PassedDescriptor> passed_descriptors() {
     constexpr int first = 3; // SD_LISTEN_FDS_START
-    constexpr std::uint64_t most = 1024;
     std::vector<PassedDescriptor> passed;
     const auto count = number(environment("LISTEN_FDS"));
-    if (count && *count <= most && meant_for_us("LISTEN_PID")) {
+    if (count && meant_for_us("LISTEN_PID")) {
         const std::string names = environment("LISTEN_FDNAMES");
         std::size_t at = 0;
-        for (int fd = first; fd < first + static_cast<int>(*count); ++fd) {
+        while (passed.size() < *count) {
+            const int fd = first + static_cast<int>(passed.size());
+            if (::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
+                throw std::runtime_error{"LISTEN_FDS says that " + std::to_string(*count) +
+                                         " descriptors are passed, from " + std::to_string(first) +
+                                         " on, but " + std::to_string(fd) +
+                                         " is not open; whoever starts dotproxy must pass as many "
+                                         "as it says, or unset LISTEN_FDS"};
+            }
             const std::size_t end = std::min(names.find(':', at), names.size());
-            ::fcntl(fd, F_SETFD, FD_CLOEXEC);
             passed.push_back({.name = names.substr(at, end - at), .fd = Fd{fd}});
             at = std::min(end + 1, names.size());
         }

@@ -33,15 +33,18 @@ class Notify {
 
     /// Gives copies of descriptors to the service manager to keep, under one name, in place of
     /// those it has by that name. The process that takes our place is passed them
-    /// (passed_descriptors). At most max_kept.
+    /// (passed_descriptors), as many as the service manager has room for.
     void keep(std::string_view name, std::span<const int> descriptors) const noexcept;
 
-    static constexpr std::size_t max_kept = 253; // SCM_MAX_FD
+    /// Returns when the service manager has done what it was told so far, or after `patience`.
+    void settle(Milliseconds patience) const noexcept;
 
     /// How often alive() is due; nullopt where nobody watches.
     [[nodiscard]] std::optional<Clock::duration> watchdog() const noexcept { return watchdog_; }
 
   private:
+    static constexpr std::size_t max_sent = 253; // SCM_MAX_FD
+
     void send(const std::string& state, std::span<const int> descriptors = {}) const noexcept;
 
     std::string path_;
@@ -54,7 +57,9 @@ struct PassedDescriptor {
     Fd fd;
 };
 
-/// The descriptors passed to this process, if there are any. To be called once.
+/// The descriptors passed to this process, if there are any. To be called once, and before this
+/// process opens anything: one of its own could have a number that was to be passed. Throws
+/// std::runtime_error when one of them is not open.
 [[nodiscard]] std::vector<PassedDescriptor> passed_descriptors();
 
 } // namespace dotproxy

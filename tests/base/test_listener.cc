@@ -17,6 +17,7 @@
 
 using dotproxy::Address;
 using dotproxy::adopt_listener;
+using dotproxy::Beside;
 using dotproxy::Fd;
 using dotproxy::Listener;
 using dotproxy::open_listener;
@@ -124,6 +125,85 @@ void test_open_when_the_port_is_taken_then_the_error_names_the_listener(void** /
     }
 }
 
+// Two sockets of which the kernel lets one be bound: what each is asked, and what each then gets.
+void test_beside_when_the_port_is_shared_then_both_and_the_closer_one_is_asked(void** /*state*/) {
+    assert_bound_beside("127.0.0.1", "0.0.0.0");
+}
+
+void test_suspend_then_the_other_one_is_asked_until_resumed(void** /*state*/) {
+    assert_suspended_in_favour("127.0.0.1", "0.0.0.0");
+}
+
+// What came before is read, and what was asked can be answered.
+void test_suspend_udp_then_the_queue_stays(void** /*state*/) {
+    const Listener listener = open_listener(Protocol::udp, free_address("127.0.0.1"));
+    const Fd client{::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+    const Address address = listener.address;
+    assert_int_equal(::connect(client.get(), address.data(), address.size()), 0);
+    assert_int_equal(::send(client.get(), "ask", 3, 0), 3);
+    listener.suspend();
+    sockaddr_storage asker{};
+    socklen_t size = sizeof asker;
+    std::array<char, 8> got{};
+    assert_int_equal(::recvfrom(listener.socket.get(), got.data(), got.size(), MSG_DONTWAIT,
+                                reinterpret_cast<sockaddr*>(&asker), &size),
+                     3);
+    assert_int_equal(::sendto(listener.socket.get(), "answer", 6, 0,
+                              reinterpret_cast<const sockaddr*>(&asker), size),
+                     6);
+    assert_int_equal(::recv(client.get(), got.data(), got.size(), MSG_DONTWAIT), 6);
+}
+
+void test_suspend_when_nobody_else_has_the_port_then_refused(void** /*state*/) {
+    const Listener udp = open_listener(Protocol::udp, free_address("127.0.0.1"));
+    const Listener tcp = open_listener(Protocol::tcp, udp.address);
+    udp.suspend();
+    tcp.suspend();
+    const Fd client{::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+    assert_int_equal(::connect(client.get(), udp.address.data(), udp.address.size()), 0);
+    assert_int_equal(::send(client.get(), "ask", 3, 0), 3);
+    std::array<char, 8> got{};
+    assert_int_equal(::recv(client.get(), got.data(), got.size(), MSG_DONTWAIT), -1);
+    assert_int_equal(errno, ECONNREFUSED);
+    const Fd stream{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    assert_int_equal(::connect(stream.get(), tcp.address.data(), tcp.address.size()), -1);
+    assert_int_equal(errno, ECONNREFUSED);
+}
+
+// Whoever can share a port can take datagrams from it: for no longer than another one is bound.
+void test_open_beside_then_not_shared_any_more(void** /*state*/) {
+    for (const Protocol protocol : {Protocol::udp, Protocol::tcp}) {
+        const Listener first = open_listener(protocol, free_address("127.0.0.1"));
+        const Address wide = parse("0.0.0.0", first.address.port());
+        first.share_port(true);
+        const Listener second = open_listener(protocol, wide, Beside::sharers);
+        first.share_port(false);
+        for (const Address& taken : {first.address, wide}) {
+            assert_int_equal(
+                refusal([&] { return open_listener(protocol, taken, Beside::sharers); }).error,
+                EADDRINUSE);
+        }
+    }
+}
+
+void test_covers_then_equal_or_wider(void** /*state*/) {
+    const Listener wide{.address = parse("0.0.0.0", 53), .socket = {}};
+    const Listener narrow{.address = parse("192.0.2.1", 53), .socket = {}};
+    const Listener both{.address = parse("::", 53), .socket = {}, .dual_stack = true};
+    const Listener v6{.address = parse("::", 53), .socket = {}};
+    const Address one = parse("192.0.2.1", 53);
+    assert_true(wide.covers(Protocol::udp, one));
+    assert_true(narrow.covers(Protocol::udp, one));
+    assert_false(narrow.covers(Protocol::udp, wide.address));
+    assert_true(narrow.overlaps(Protocol::udp, wide.address));
+    assert_true(both.covers(Protocol::udp, one));
+    assert_true(both.covers(Protocol::udp, parse("::1", 53)));
+    assert_false(v6.covers(Protocol::udp, one));
+    assert_false(v6.overlaps(Protocol::udp, wide.address));
+    assert_false(wide.overlaps(Protocol::tcp, one));
+    assert_false(wide.overlaps(Protocol::udp, parse("192.0.2.1", 54)));
+}
+
 void test_text_then_protocol_and_address(void** /*state*/) {
     const Listener v6{.protocol = Protocol::tcp, .address = parse("::1", 5300), .socket = {}};
     assert_string_equal(v6.text().c_str(), "tcp [::1]:5300");
@@ -136,6 +216,7 @@ void test_adopt_udp_then_set_up_as_our_own(void** /*state*/) {
     const std::uint16_t port = local(socket).port();
     const Listener listener = adopt_listener(std::move(socket));
     assert_true(listener.protocol == Protocol::udp);
+    assert_false(listener.dual_stack);
     assert_true(listener.address == parse("0.0.0.0", port));
     assert_int_equal(option(listener.socket, IPPROTO_IP, IP_PKTINFO), 1);
     assert_never_blocks_and_is_not_inherited(listener.socket);
@@ -187,6 +268,12 @@ int main() {
         cmocka_unit_test(test_open_udp_when_wildcard_then_told_which_address_was_asked),
         cmocka_unit_test(test_open_udp_then_answers_do_not_probe_the_path),
         cmocka_unit_test(test_open_when_the_port_is_taken_then_the_error_names_the_listener),
+        cmocka_unit_test(test_beside_when_the_port_is_shared_then_both_and_the_closer_one_is_asked),
+        cmocka_unit_test(test_suspend_then_the_other_one_is_asked_until_resumed),
+        cmocka_unit_test(test_suspend_udp_then_the_queue_stays),
+        cmocka_unit_test(test_suspend_when_nobody_else_has_the_port_then_refused),
+        cmocka_unit_test(test_open_beside_then_not_shared_any_more),
+        cmocka_unit_test(test_covers_then_equal_or_wider),
         cmocka_unit_test(test_text_then_protocol_and_address),
         cmocka_unit_test(test_adopt_udp_then_set_up_as_our_own),
         cmocka_unit_test(test_adopt_tcp_then_set_up_as_our_own),

@@ -40,6 +40,20 @@ void test_adopt_tcp_then_its_address_is_known(void** /*state*/) {
     assert_true(listener.address == parse("::1", listener.address.port()));
 }
 
+void test_adopt_when_it_takes_ipv4_as_well_then_known(void** /*state*/) {
+    assert_true(adopt_listener(bound("::", SOCK_DGRAM)).dual_stack);
+    const Listener ours = open_listener(Protocol::udp, parse("::"));
+    assert_false(adopt_listener(Fd{::dup(ours.socket.get())}).dual_stack);
+}
+
+void test_beside_when_the_port_is_shared_then_both_and_the_closer_one_is_asked(void** /*state*/) {
+    assert_bound_beside("::1", "::");
+}
+
+void test_suspend_then_the_other_one_is_asked_until_resumed(void** /*state*/) {
+    assert_suspended_in_favour("::1", "::");
+}
+
 } // namespace
 
 int main() {
@@ -50,6 +64,9 @@ int main() {
         cmocka_unit_test(test_open_udp_when_wildcard_then_told_which_address_was_asked),
         cmocka_unit_test(test_open_udp_then_answers_do_not_probe_the_path),
         cmocka_unit_test(test_adopt_tcp_then_its_address_is_known),
+        cmocka_unit_test(test_adopt_when_it_takes_ipv4_as_well_then_known),
+        cmocka_unit_test(test_beside_when_the_port_is_shared_then_both_and_the_closer_one_is_asked),
+        cmocka_unit_test(test_suspend_then_the_other_one_is_asked_until_resumed),
     };
     return cmocka_run_group_tests_name("base/listener of IPv6", tests, nullptr, nullptr);
 }

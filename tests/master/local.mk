@@ -5,7 +5,9 @@ master_tests = \
 	tests/master/test_generation \
 	tests/master/test_inheritance \
 	tests/master/test_memory \
+	tests/master/test_listeners \
 	tests/master/test_notify \
+	tests/master/test_port_holder \
 	tests/master/test_privileges \
 	tests/master/test_privileges_as_root \
 	tests/master/test_request \
@@ -32,8 +34,13 @@ tests_master_test_inheritance_SOURCES = tests/master/test_inheritance.cc tests/u
 tests_master_test_inheritance_LDADD = $(master_test_libraries)
 tests_master_test_memory_SOURCES = tests/master/test_memory.cc tests/unit.hh
 tests_master_test_memory_LDADD = libmaster.a libshared.a libconfig.a libbase.a $(CMOCKA_LIBS)
+tests_master_test_listeners_SOURCES = tests/master/test_listeners.cc tests/base/sockets.hh \
+	tests/unit.hh
+tests_master_test_listeners_LDADD = $(master_test_libraries)
 tests_master_test_notify_SOURCES = tests/master/test_notify.cc tests/master/child.hh tests/unit.hh
 tests_master_test_notify_LDADD = $(master_test_libraries)
+tests_master_test_port_holder_SOURCES = tests/master/test_port_holder.cc tests/unit.hh
+tests_master_test_port_holder_LDADD = $(master_test_libraries)
 tests_master_test_privileges_SOURCES = tests/master/test_privileges.cc tests/master/child.hh \
 	tests/master/status.hh tests/unit.hh
 tests_master_test_privileges_LDADD = $(master_test_libraries)

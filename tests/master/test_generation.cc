@@ -189,10 +189,12 @@ void test_make_when_a_port_is_taken_then_refused_by_name(void** state) {
     std::string why;
     try {
         const Generation generation{1, world.config({{.address = taken}}), {}, {}};
-    } catch (const std::system_error& problem) {
+    } catch (const std::runtime_error& problem) {
         why = problem.what();
     }
     assert_non_null(std::strstr(why.c_str(), ("udp " + taken.text()).c_str()));
+    assert_non_null(std::strstr(why.c_str(), "Address already in use"));
+    assert_non_null(std::strstr(why.c_str(), ("dotproxy itself has " + taken.text()).c_str()));
 }
 
 void test_load_trust_when_no_certificate_then_refused_by_key_and_file(void** state) {

@@ -13,6 +13,7 @@
 #include <ctime>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdexcept>
 #include <string>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -42,6 +43,8 @@ int clear_environment(void** /*state*/) {
     }
     return 0;
 }
+
+constexpr std::size_t max_received = 253; // SCM_MAX_FD
 
 /// The service manager's end of the notification socket, bound to a path or an abstract name.
 class Manager {
@@ -95,7 +98,7 @@ class Manager {
     /// The next notification, and the descriptors that came with it.
     [[nodiscard]] std::string heard_with(std::vector<Fd>& descriptors) const {
         std::array<char, 512> text{};
-        alignas(cmsghdr) std::array<char, CMSG_SPACE(Notify::max_kept * sizeof(int))> room{};
+        alignas(cmsghdr) std::array<char, CMSG_SPACE(max_received * sizeof(int))> room{};
         iovec octets{.iov_base = text.data(), .iov_len = text.size()};
         msghdr message{};
         message.msg_iov = &octets;
@@ -243,18 +246,50 @@ void test_keep_then_the_manager_has_copies_in_place_of_older_ones(void** /*state
     assert_string_equal(manager.heard_with(descriptors).c_str(), "");
 }
 
-void test_keep_when_more_than_a_message_holds_then_as_many_as_it_does(void** /*state*/) {
+void test_keep_when_more_than_a_message_holds_then_in_several(void** /*state*/) {
     const Manager manager{false};
     set("NOTIFY_SOCKET", manager.path());
     const Fd socket{::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
-    const std::vector<int> many(Notify::max_kept + 1, socket.get());
+    const std::vector<int> many(max_received + 1, socket.get());
     Notify{}.keep("listen", many);
     std::vector<Fd> descriptors;
     (void)manager.heard_with(descriptors);
     (void)manager.heard_with(descriptors);
-    assert_int_equal(descriptors.size(), Notify::max_kept);
+    assert_int_equal(descriptors.size(), max_received);
+    assert_string_equal(manager.heard_with(descriptors).c_str(),
+                        "FDNAME=listen\nFDSTORE=1\nFDPOLL=0");
+    assert_int_equal(descriptors.size(), 1);
     ::unsetenv("NOTIFY_SOCKET");
     Notify{}.keep("listen", many); // nobody keeps anything
+}
+
+void test_settle_then_back_when_the_manager_has_come_to_it(void** /*state*/) {
+    const Manager manager{false};
+    set("NOTIFY_SOCKET", manager.path());
+    const pid_t reader = ::fork();
+    if (reader == 0) {
+        std::vector<Fd> descriptors;
+        std::string heard;
+        while ((heard = manager.heard_with(descriptors)).empty()) {
+            ::sched_yield();
+        }
+        // Its end closes the descriptor: as a manager does that does not know the message.
+        ::_exit(heard == "BARRIER=1" && descriptors.size() == 1 ? 0 : 1);
+    }
+    Notify{}.settle(60s);
+    int status = -1;
+    assert_int_equal(::waitpid(reader, &status, 0), reader);
+    assert_int_equal(status, 0);
+}
+
+void test_settle_when_the_manager_never_does_then_given_up(void** /*state*/) {
+    const Manager manager{false};
+    set("NOTIFY_SOCKET", manager.path());
+    Notify{}.settle(10ms);
+    std::vector<Fd> descriptors;
+    assert_string_equal(manager.heard_with(descriptors).c_str(), "BARRIER=1");
+    ::unsetenv("NOTIFY_SOCKET");
+    Notify{}.settle(60s); // there is nobody to wait for
 }
 
 void test_watchdog_then_twice_as_often_as_it_must(void** /*state*/) {
@@ -352,12 +387,33 @@ void test_passed_descriptors_when_meant_for_another_then_left_alone(void** /*sta
 }
 
 void test_passed_descriptors_when_no_sensible_count_then_none(void** /*state*/) {
-    for (const char* count : {"", "0", "-1", "1x", "1025", "4294967297"}) {
+    for (const char* count : {"", "0", "-1", "1x", "18446744073709551616"}) {
         const int failed = in_child([count] {
             const bool put = put_socket(3);
             set("LISTEN_PID", std::to_string(::getpid()));
             set("LISTEN_FDS", count);
             return first_failure({put, passed_descriptors().empty(), is_socket(3)});
+        });
+        assert_int_equal(failed, 0);
+    }
+}
+
+// A number beyond them would be that of whatever this process opens next.
+void test_passed_descriptors_when_one_is_not_open_then_refused(void** /*state*/) {
+    for (const char* count : {"2", "1025", "4294967297"}) {
+        const int failed = in_child([count] {
+            const bool put = put_socket(3);
+            ::close(4);
+            set("LISTEN_PID", std::to_string(::getpid()));
+            set("LISTEN_FDS", count);
+            std::string why;
+            try {
+                (void)passed_descriptors();
+            } catch (const std::runtime_error& problem) {
+                why = problem.what();
+            }
+            return first_failure({put, why.find(std::string{"says that "} + count) < why.size(),
+                                  why.find("but 4 is not open") < why.size(), !is_socket(3)});
         });
         assert_int_equal(failed, 0);
     }
@@ -379,7 +435,11 @@ int main() {
                                clear_environment),
         cmocka_unit_test_setup(test_keep_then_the_manager_has_copies_in_place_of_older_ones,
                                clear_environment),
-        cmocka_unit_test_setup(test_keep_when_more_than_a_message_holds_then_as_many_as_it_does,
+        cmocka_unit_test_setup(test_keep_when_more_than_a_message_holds_then_in_several,
+                               clear_environment),
+        cmocka_unit_test_setup(test_settle_then_back_when_the_manager_has_come_to_it,
+                               clear_environment),
+        cmocka_unit_test_setup(test_settle_when_the_manager_never_does_then_given_up,
                                clear_environment),
         cmocka_unit_test_setup(test_watchdog_then_twice_as_often_as_it_must, clear_environment),
         cmocka_unit_test_setup(test_watchdog_when_it_watches_another_process_then_none,
@@ -393,6 +453,8 @@ int main() {
         cmocka_unit_test_setup(test_passed_descriptors_when_meant_for_another_then_left_alone,
                                clear_environment),
         cmocka_unit_test_setup(test_passed_descriptors_when_no_sensible_count_then_none,
+                               clear_environment),
+        cmocka_unit_test_setup(test_passed_descriptors_when_one_is_not_open_then_refused,
                                clear_environment),
     };
     return cmocka_run_group_tests_name("master/notify", tests, nullptr, nullptr);

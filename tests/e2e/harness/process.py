@@ -164,7 +164,10 @@ class Dotproxy:
                 os.close(descriptor)
         if "FDSTORE=1" in lines:
             self.kept.setdefault(name, []).extend(descriptors)
-        assert "FDSTORE=1" in lines or not descriptors
+        if "BARRIER=1" in lines:  # which comes with a pipe, closed when it has its turn
+            for descriptor in descriptors:
+                os.close(descriptor)
+        assert "FDSTORE=1" in lines or "BARRIER=1" in lines or not descriptors
 
     def take_kept(self):
         """The descriptors that a program that has ended gave to keep, as (name, number); the caller
