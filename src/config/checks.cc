@@ -87,8 +87,9 @@ unsigned usable_cpus() {
     return 1;
 }
 
-Address read_address(const Value& value, std::uint16_t port) {
-    const std::string text = value.string("192.0.2.1");
+Address read_address(const Value& value, std::uint16_t port, Whose whose) {
+    const bool own = whose == Whose::this_machine;
+    const std::string text = value.string(own ? "0.0.0.0" : "192.0.2.1");
     const auto address = Address::parse(text, port);
     if (!address) {
         const std::size_t percent = text.find('%');
@@ -96,12 +97,16 @@ Address read_address(const Value& value, std::uint16_t port) {
             value.refuse("there is no interface " + in_quotes(text.substr(percent + 1)) +
                          "; give one that \"ip link\" shows");
         }
-        value.refuse(in_quotes(text) + " is not an IP address; give one such as \"192.0.2.1\" or "
-                                       "\"2001:db8::1\" (a port has its own key)");
+        value.refuse(in_quotes(text) + " is not an IP address; give " +
+                     (own ? "one of this machine, such as \"127.0.0.1\", or \"0.0.0.0\" or \"::\" "
+                            "for all that it has"
+                          : "one such as \"192.0.2.1\" or \"2001:db8::1\"") +
+                     " (a port has its own key)");
     }
     if (is_multicast(*address)) {
         value.refuse(in_quotes(text) +
-                     " is a multicast or broadcast address; give that of one host");
+                     " is a multicast or broadcast address; give that of one host" +
+                     (own ? ", or \"0.0.0.0\" or \"::\" for all of this machine" : ""));
     }
     if (is_mapped_v4(*address)) {
         value.refuse(in_quotes(text) + " is an IPv4 address within IPv6; give " +
@@ -184,13 +189,21 @@ void check_default_ca_file(const Document& document, const std::string& path) {
 void check_listener(const Value& address, const ListenConfig& listen,
                     const std::vector<ListenConfig>& others) {
     const auto other = std::ranges::find_if(others, [&listen](const ListenConfig& o) {
-        return o.address == listen.address && ((o.udp && listen.udp) || (o.tcp && listen.tcp));
+        return (o.address.covers(listen.address) || listen.address.covers(o.address)) &&
+               ((o.udp && listen.udp) || (o.tcp && listen.tcp));
     });
-    if (other != others.end()) {
-        address.refuse(listen.address.text() + " is already in listen[" +
-                       std::to_string(other - others.begin()) +
-                       "]; give each address, port and protocol once");
+    if (other == others.end()) {
+        return;
     }
+    const std::string where = " in listen[" + std::to_string(other - others.begin()) + "]";
+    if (other->address == listen.address) {
+        address.refuse(listen.address.text() + " is already" + where +
+                       "; give each address, port and protocol once");
+    }
+    const bool wider = listen.address.is_wildcard();
+    address.refuse(listen.address.text() + (wider ? " includes " : " is included in ") +
+                   other->address.text() + where + "; give either " +
+                   in_quotes((wider ? listen : *other).address.host()) + " or single addresses");
 }
 
 void check_upstream_address(const Value& value, const Address& address,

@@ -9,6 +9,7 @@
 #include "config/config.hh"
 #include "config/document.hh"
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -21,8 +22,11 @@ constexpr unsigned max_workers = 256;
 /// begun counting as a whole one; at most max_workers.
 [[nodiscard]] unsigned usable_cpus();
 
+/// Whose address is meant: what a message tells to give depends on it.
+enum class Whose : std::uint8_t { this_machine, another };
+
 /// An address literal of a host, which may stand for all of its own addresses.
-[[nodiscard]] Address read_address(const Value& value, std::uint16_t port);
+[[nodiscard]] Address read_address(const Value& value, std::uint16_t port, Whose whose);
 
 /// A name that a certificate can be checked against (parse_server_name), or an empty one.
 [[nodiscard]] std::string read_server_name(const Value& value);
@@ -37,7 +41,8 @@ constexpr unsigned max_workers = 256;
 /// The same for the file that is used when none is named.
 void check_default_ca_file(const Document& document, const std::string& path);
 
-/// Refuses a listener whose address and protocol one of `others` has.
+/// Refuses a listener that cannot be bound beside one of `others`: both have a protocol and an
+/// address, or one has all addresses on the other's port.
 void check_listener(const Value& address, const ListenConfig& listen,
                     const std::vector<ListenConfig>& others);
 

@@ -109,7 +109,8 @@ std::vector<ListenConfig> read_listen(const Value& list) {
         group.check_group(keys::listen);
         const Value address = required(group, "address", "address = \"127.0.0.1\"");
         ListenConfig listen;
-        listen.address = read_address(address, read_port(group, default_listen_port));
+        listen.address =
+            read_address(address, read_port(group, default_listen_port), Whose::this_machine);
         if (const auto protocols = group.find("protocols")) {
             read_protocols(*protocols, listen);
         }
@@ -122,7 +123,7 @@ std::vector<ListenConfig> read_listen(const Value& list) {
 std::vector<Address> read_upstream_addresses(const Value& list, std::uint16_t port) {
     std::vector<Address> addresses;
     for (const Value& element : some(list, "\"192.0.2.1\"")) {
-        const Address address = read_address(element, port);
+        const Address address = read_address(element, port, Whose::another);
         check_upstream_address(element, address, addresses);
         addresses.push_back(address);
     }

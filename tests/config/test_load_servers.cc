@@ -51,9 +51,12 @@ void test_parse_when_address_cannot_be_used_then_error(void** /*state*/) {
         return setting("listen[].address", '"' + std::string{address} + '"');
     };
     const std::string front = "1: listen[0].address: ";
-    assert_error_at(listen("localhost"), front + "\"localhost\" is not an IP address; ");
+    assert_error(setting("listen[].address", "\"localhost\""),
+                 front + "\"localhost\" is not an IP address; give one of this machine, such as "
+                         "\"127.0.0.1\", or \"0.0.0.0\" or \"::\" for all that it has (a port has "
+                         "its own key)");
     assert_error_at(listen("127.0.0.1:53"), front + "\"127.0.0.1:53\" is not an IP address; ");
-    assert_error_at(listen(""), front + "is empty; ");
+    assert_error_at(listen(""), front + "is empty; give one such as \"0.0.0.0\"");
     assert_error_at(listen("224.0.0.1"), front + "\"224.0.0.1\" is a multicast ");
     assert_error_at(listen("255.255.255.255"), front + "\"255.255.255.255\" is a multicast or ");
     assert_error_at(listen("ff02::1%lo"), front + "\"ff02::1%lo\" is a multicast ");
@@ -77,6 +80,26 @@ void test_parse_when_listener_is_given_twice_then_error(void** /*state*/) {
                                  "           { address = \"::1\"; port = 53; } );")
                             .c_str(),
                         "nothing");
+}
+
+// The kernel lets neither be bound when the other one is there.
+void test_parse_when_listener_includes_another_then_error(void** /*state*/) {
+    assert_error("listen = ( { address = \"127.0.0.1\"; protocols = ( \"tcp\" ); },\n"
+                 "           { address = \"0.0.0.0\"; } );",
+                 "2: listen[1].address: 0.0.0.0:5300 includes 127.0.0.1:5300 in listen[0]; give "
+                 "either \"0.0.0.0\" or single addresses");
+    assert_error("listen = ( { address = \"::\"; },\n           { address = \"::1\"; } );",
+                 "2: listen[1].address: [::1]:5300 is included in [::]:5300 in listen[0]; give "
+                 "either \"::\" or single addresses");
+    for (const char* const apart :
+         {"{ address = \"0.0.0.0\"; }, { address = \"::1\"; }, { address = \"::2\"; }",
+          "{ address = \"0.0.0.0\"; }, { address = \"::\"; }",
+          "{ address = \"0.0.0.0\"; }, { address = \"127.0.0.1\"; port = 53; }",
+          "{ address = \"0.0.0.0\"; protocols = ( \"tcp\" ); },"
+          "{ address = \"127.0.0.1\"; protocols = ( \"udp\" ); }"}) {
+        assert_string_equal(error_of("listen = ( " + std::string{apart} + " );").c_str(),
+                            "nothing");
+    }
 }
 
 // L37: the same address with another name is another server.
@@ -104,6 +127,7 @@ int main() {
         cmocka_unit_test(test_parse_when_upstream_cannot_be_verified_then_error),
         cmocka_unit_test(test_parse_when_address_cannot_be_used_then_error),
         cmocka_unit_test(test_parse_when_listener_is_given_twice_then_error),
+        cmocka_unit_test(test_parse_when_listener_includes_another_then_error),
         cmocka_unit_test(test_parse_when_server_is_given_twice_then_error),
     };
     return cmocka_run_group_tests_name("config/load_servers", tests, set_up, tear_down);
