@@ -20,21 +20,36 @@ namespace dotproxy {
 
 namespace {
 
-[[noreturn]] void fail(const char* what) {
+[[noreturn]] void fail(const char* what, const char* takes = "") {
     throw std::runtime_error{std::string{"cannot give up privileges: "} + what + ": " +
-                             std::system_category().message(errno)};
+                             std::system_category().message(errno) + takes};
 }
 
+/// Whether a process is `id` already, in all three senses of what `get` asks for.
+template <class Id>
+bool is_already(int (*get)(Id*, Id*, Id*), Id id) noexcept {
+    Id real{};
+    Id effective{};
+    Id saved{};
+    return get(&real, &effective, &saved) == 0 && real == id && effective == id && saved == id;
+}
+
+/// Root need not have the capabilities for this, in a container for one: what is as it shall be is
+/// left alone.
 void become(const Account& account) {
+    constexpr const char* group_takes =
+        "; root needs CAP_SETGID for that: allow it, or start dotproxy as its user and group";
+    constexpr const char* user_takes =
+        "; root needs CAP_SETUID for that: allow it, or start dotproxy as its user and group";
     const auto [uid, gid] = account;
-    if (::setgroups(0, nullptr) != 0) {
-        fail("setgroups");
+    if (::getgroups(0, nullptr) != 0 && ::setgroups(0, nullptr) != 0) {
+        fail("setgroups", group_takes);
     }
-    if (::setresgid(gid, gid, gid) != 0) {
-        fail("setresgid");
+    if (!is_already(::getresgid, gid) && ::setresgid(gid, gid, gid) != 0) {
+        fail("setresgid", group_takes);
     }
-    if (::setresuid(uid, uid, uid) != 0) {
-        fail("setresuid");
+    if (!is_already(::getresuid, uid) && ::setresuid(uid, uid, uid) != 0) {
+        fail("setresuid", user_takes);
     }
     if (uid != 0 && (::setuid(0) == 0 || ::seteuid(0) == 0)) {
         throw std::runtime_error{"cannot give up privileges: root can be had again"};

@@ -13,10 +13,14 @@
 #include <array>
 #include <cstdio>
 #include <grp.h>
+#include <initializer_list>
 #include <linux/capability.h>
+#include <stdexcept>
 #include <string>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <vector>
 
 using dotproxy::Account;
@@ -101,6 +105,57 @@ void test_drop_when_the_user_is_root_then_no_capability(void** /*state*/) {
                      0);
 }
 
+/// Takes capabilities away, and the root of this process with them.
+bool lose(std::initializer_list<unsigned> capabilities) {
+    __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> sets{};
+    if (::syscall(SYS_capget, &header, sets.data()) != 0) {
+        return false;
+    }
+    for (const unsigned each : capabilities) {
+        sets[CAP_TO_INDEX(each)].effective &= ~CAP_TO_MASK(each);
+        sets[CAP_TO_INDEX(each)].permitted &= ~CAP_TO_MASK(each);
+    }
+    return ::syscall(SYS_capset, &header, sets.data()) == 0;
+}
+
+// As in a container that was given few: there is nothing to change, and nothing is missing.
+void test_drop_when_already_the_account_then_no_capability_is_needed(void** /*state*/) {
+    assert_int_equal(in_child([] {
+                         const bool alone = ::setgroups(0, nullptr) == 0 && ::setgid(0) == 0;
+                         const bool lost = lose({CAP_SETGID, CAP_SETUID});
+                         drop_privileges(Account{.user = 0, .group = 0});
+                         return first_failure({alone, lost, all_four_are("Uid", "0"),
+                                               no_capability("CapEff"), no_capability("CapPrm")});
+                     }),
+                     0);
+}
+
+std::string refusal_without(std::initializer_list<unsigned> capabilities) {
+    std::string why;
+    try {
+        if (lose(capabilities)) {
+            drop_privileges(account);
+        }
+    } catch (const std::runtime_error& problem) {
+        why = problem.what();
+    }
+    return why;
+}
+
+void test_drop_when_a_capability_is_missing_then_refused_by_its_name(void** /*state*/) {
+    assert_int_equal(in_child([] {
+                         return first_failure({refusal_without({CAP_SETGID}).find("CAP_SETGID") !=
+                                               std::string::npos});
+                     }),
+                     0);
+    assert_int_equal(in_child([] {
+                         return first_failure({refusal_without({CAP_SETUID}).find("CAP_SETUID") !=
+                                               std::string::npos});
+                     }),
+                     0);
+}
+
 void test_account_when_root_then_that_of_the_configuration(void** /*state*/) {
     Config config;
     config.user = "nobody";
@@ -150,6 +205,8 @@ int main() {
         cmocka_unit_test(test_drop_when_capabilities_are_to_be_kept_then_they_are_not),
         cmocka_unit_test(test_drop_when_root_then_no_way_back),
         cmocka_unit_test(test_drop_when_the_user_is_root_then_no_capability),
+        cmocka_unit_test(test_drop_when_already_the_account_then_no_capability_is_needed),
+        cmocka_unit_test(test_drop_when_a_capability_is_missing_then_refused_by_its_name),
         cmocka_unit_test(test_account_when_root_then_that_of_the_configuration),
         cmocka_unit_test(test_raise_when_beyond_the_hard_limit_then_as_the_capability_lets),
     };
