@@ -95,12 +95,15 @@ void UdpFront::read_local(const msghdr& header, Client& client) const noexcept {
     if (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_PKTINFO) {
         in6_pktinfo info{};
         std::memcpy(&info, CMSG_DATA(control), sizeof info);
-        client.local = info.ipi6_addr;
+        // Nothing leaves from the address of a group: of what was asked there the kernel chooses.
+        client.local = IN6_IS_ADDR_MULTICAST(&info.ipi6_addr) ? in6addr_any : info.ipi6_addr;
         client.interface = info.ipi6_ifindex;
     } else if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO) {
         in_pktinfo info{};
         std::memcpy(&info, CMSG_DATA(control), sizeof info);
-        std::memcpy(&client.local, &info.ipi_addr, sizeof info.ipi_addr);
+        // Not ipi_addr, which is what was asked be it a broadcast address, and nothing leaves from
+        // that: this one is the same, or else the interface's own.
+        std::memcpy(&client.local, &info.ipi_spec_dst, sizeof info.ipi_spec_dst);
         client.interface = static_cast<unsigned>(info.ipi_ifindex);
     }
 }

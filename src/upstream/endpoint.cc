@@ -45,7 +45,7 @@ std::vector<Address> in_turns(std::vector<Address> addresses) {
 }
 
 std::string Endpoint::text() const {
-    return upstream_name_ + " [" + address_.text() + "]";
+    return upstream_name_ + " at " + address_.text();
 }
 
 TimePoint Endpoint::retry_at() const noexcept {

@@ -9,8 +9,11 @@
 #include <algorithm>
 #include <set>
 #include <string>
+#include <sys/socket.h>
 
 using namespace std::chrono_literals;
+using dotproxy::Address;
+using dotproxy::Fd;
 
 namespace {
 
@@ -109,6 +112,38 @@ void test_answer_when_wildcard_then_from_the_address_that_was_asked(void** state
     expect_answer_from(wildcard, "127.1.2.3");
 }
 
+// RFC 1122, section 3.2.1.3: nothing leaves from a broadcast address.
+void test_answer_when_a_broadcast_address_was_asked_then_from_the_interfaces_own(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.add_upstream();
+    rig.open();
+    Wildcard wildcard{rig, "0.0.0.0"};
+    const Fd client{::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+    const int allowed = 1;
+    assert_int_equal(::setsockopt(client.get(), SOL_SOCKET, SO_BROADCAST, &allowed, sizeof allowed),
+                     0);
+    const Address everybody = *Address::parse("127.255.255.255", wildcard.port);
+    Message update = query("www.example", 7);
+    update[2] = 5 << 3; // UPDATE: NOTIMP, without an upstream
+    assert_int_equal(
+        ::sendto(client.get(), update.data(), update.size(), 0, everybody.data(), everybody.size()),
+        update.size());
+    Message answer(512);
+    sockaddr_storage name{};
+    socklen_t size = sizeof name;
+    ssize_t count = -1;
+    for (int i = 0; count < 0 && i < 5000; ++i) {
+        wildcard.front.on_ready(EPOLLIN);
+        wildcard.front.flush();
+        count = ::recvfrom(client.get(), answer.data(), answer.size(), MSG_DONTWAIT,
+                           reinterpret_cast<sockaddr*>(&name), &size);
+    }
+    assert_true(count > 0);
+    assert_int_equal(dotproxy::dns::id(answer), 7);
+    assert_string_equal(Address::from(name)->text().c_str(),
+                        Address::parse("127.0.0.1", wildcard.port)->text().c_str());
+}
+
 // L43: the port unreachable that an answer meets must not stop the others behind it.
 void test_answer_when_the_client_has_gone_then_the_others_get_theirs(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
@@ -154,6 +189,9 @@ int main() {
                                         make_rig, free_rig),
         cmocka_unit_test_setup_teardown(
             test_answer_when_wildcard_then_from_the_address_that_was_asked, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_answer_when_a_broadcast_address_was_asked_then_from_the_interfaces_own, make_rig,
+            free_rig),
         cmocka_unit_test_setup_teardown(
             test_answer_when_the_client_has_gone_then_the_others_get_theirs, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_drain_then_what_waits_is_taken_and_nothing_after,

@@ -41,7 +41,7 @@ Clock::duration pause_after(Clock::duration outage, std::uint32_t random) {
 void test_new_then_it_may_be_tried(void** /*state*/) {
     Case it;
     assert_int_equal(it.endpoint.rank(), 1);
-    assert_string_equal(it.endpoint.text().c_str(), "dns.example [192.0.2.1:853]");
+    assert_string_equal(it.endpoint.text().c_str(), "dns.example at 192.0.2.1:853");
     assert_true(it.endpoint.trouble() == Trouble::none);
     assert_true(it.endpoint.retry_at() <= start);
     assert_true(it.endpoint.recover() == Trouble::none);
