@@ -7,6 +7,8 @@
 #include "master/port_holder.hh"
 
 #include <algorithm>
+#include <cerrno>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <system_error>

@@ -5,6 +5,7 @@
 
 #include "base/fd.hh"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>

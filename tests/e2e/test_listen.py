@@ -114,6 +114,7 @@ def test_datagrams_that_nobody_has_read_yet_are_answered(start, upstream, old, n
         os.kill(before[0], signal.SIGCONT)
         answers = {int.from_bytes(sock.recv(65536)[:2], "big") for _ in range(20)}
     assert answers == set(range(20))
+    assert "reload failed" not in proxy.log
 
 
 @pytest.mark.parametrize("old,new", PAIRS)

@@ -5,6 +5,32 @@
 # store of the service manager.
 # shellcheck shell=bash
 
+# From an address to the wildcard on its port and back: what the store holds is not in the way.
+check_listen_changes() {
+    local how
+    cp -p /etc/dotproxy.conf /tmp/good.conf
+    for how in reload restart; do
+        sed -i 's/address = "127\.0\.0\.1"/address = "0.0.0.0"/' /etc/dotproxy.conf
+        check "from 127.0.0.1 to all addresses: $how" systemctl "$how" dotproxy
+        check "all are bound" bound_to 0.0.0.0
+        check "it answers" answers
+        check "the sockets and the cache are stored" within 10 stores 5
+        cp -p /tmp/good.conf /etc/dotproxy.conf
+        check "and back: $how" systemctl "$how" dotproxy
+        check "one is bound" bound_to 127.0.0.1
+        check "it answers" answers
+        check "the sockets and the cache are stored" within 10 stores 5
+    done
+}
+
+# bound_to ADDRESS: a UDP socket is, at port 5300, and a TCP one.
+bound_to() {
+    ss -Hlnu "sport = :5300" | grep -qF " $1:5300 " &&
+        ss -Hlnt "sport = :5300" | grep -qF " $1:5300 "
+}
+
+stores() { equal "$(property NFileDescriptorStore)" "$1"; }
+
 check_restarts() {
     local old_master turn entries
     mark_journal
@@ -21,6 +47,8 @@ check_restarts() {
     check "logcheck tells nothing of that" gives 1 for_logcheck
     check "what was cached is used" remembers
     check "the control socket is there" as_member dotproxyctl status
+
+    check_listen_changes
 
     check "the service is stopped" systemctl stop dotproxy
     check "the journal has its end" within 10 said notice 'ending'
