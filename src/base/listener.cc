@@ -106,12 +106,9 @@ bool Listener::resume() const noexcept {
     if (!is_suspended()) {
         return true;
     }
-    if (protocol == Protocol::tcp) {
-        return ::listen(socket.get(), backlog) == 0;
-    }
-    sockaddr nobody{};
-    nobody.sa_family = AF_UNSPEC;
-    return ::connect(socket.get(), &nobody, sizeof nobody) == 0;
+    // Linux forgets the peer's port alone when it disconnects an IPv6 socket of UDP, and goes on to
+    // match its address.
+    return protocol == Protocol::tcp && ::listen(socket.get(), backlog) == 0;
 }
 
 bool Listener::is_suspended() const noexcept {

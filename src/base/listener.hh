@@ -35,8 +35,9 @@ struct Listener {
     /// in the queue stay there to be read, and answers still leave; connections in the queue are
     /// reset.
     void suspend() const noexcept;
-    /// Undoes suspend(); false when TCP does not listen again, as errno says. Nothing to undo:
-    /// true.
+    /// Undoes suspend() for TCP, beside what overlaps and shares the port. false: it does not
+    /// listen again, or is UDP, of which the kernel keeps a part of what suspend() has set. Nothing
+    /// to undo: true.
     [[nodiscard]] bool resume() const noexcept;
     [[nodiscard]] bool is_suspended() const noexcept;
 

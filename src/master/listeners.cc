@@ -98,16 +98,11 @@ std::shared_ptr<const Listener> keep_or_open(Protocol protocol, const Address& a
     const PortSharing sharing{existing, protocol, address};
     if (const auto* kept = find(existing, protocol, address)) {
         // It may be that of a generation that drains, and has been suspended.
-        if (!(*kept)->resume()) {
-            refuse({errno, std::generic_category(), (*kept)->text()}, protocol, address);
+        if ((*kept)->resume()) {
+            return *kept;
         }
-        return *kept;
     }
-    auto listener = open_or_leave_out(protocol, address, sharing.beside());
-    if (listener && protocol == Protocol::udp && sharing.beside() == Beside::sharers) {
-        listener->suspend();
-    }
-    return listener;
+    return open_or_leave_out(protocol, address, sharing.beside());
 }
 
 /// Whether a passed socket serves an address. Throws where one serves a part of it alone, since the

@@ -24,9 +24,8 @@ using Listeners = std::vector<std::shared_ptr<const Listener>>;
 
 /// A socket for each address and protocol of `wanted`. Those of `passed` are always among them, and
 /// serve what they cover; those of `existing` are used where they are equal, and left alone
-/// otherwise. A UDP socket that would take datagrams from one of those is suspended: the caller
-/// resumes it when it suspends the other. Throws std::runtime_error with a text for the
-/// administrator, which says who has a port that is taken.
+/// otherwise. Throws std::runtime_error with a text for the administrator, which says who has a
+/// port that is taken.
 [[nodiscard]] Listeners open_listeners(const std::vector<ListenConfig>& wanted,
                                        const Listeners& passed, const Listeners& existing);
 

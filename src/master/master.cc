@@ -287,9 +287,6 @@ void Master::commit() {
     std::string status = "serving with " + std::to_string(current_->workers.size()) + " workers on";
     for (const auto& listener : current_->listeners) {
         status += " " + listener->text();
-        if (!listener->resume()) {
-            log::write(log::Level::error, "%s cannot be served", listener->text().c_str());
-        }
     }
     give_to_keep();
     if (old) {
