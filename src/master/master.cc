@@ -249,8 +249,10 @@ void Master::reload() {
             // Nothing changes who this process is, but the next start would fail.
             static_cast<void>(find_account(config));
         }
-        start(std::make_unique<Generation>(++generations_, std::move(config), passed_,
-                                           open_sockets(), current_->cache));
+        // Apart from start(), which forks: no worker shall hold what open_sockets() returns.
+        auto next = std::make_unique<Generation>(++generations_, std::move(config), passed_,
+                                                 open_sockets(), current_->cache);
+        start(std::move(next));
     } catch (const std::exception& problem) {
         for (const GenerationPtr& generation : retired_) {
             silence(generation->listeners); // some may have been about to serve again

@@ -6,6 +6,7 @@
 
 import errno
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -53,6 +54,13 @@ def names_of(proxy):
     return [line for line in proxy.log.splitlines() if "serving with" in line][-1]
 
 
+def udp_sockets(port):
+    """The lines of the kernel's tables about sockets that are bound to a port."""
+    tables = [pathlib.Path(f"/proc/net/{name}") for name in ("udp", "udp6")]
+    return [line for table in tables if table.exists() for line in table.read_text().splitlines()
+            if f":{port:04X}" in line.split()[1]]
+
+
 @pytest.mark.parametrize("old,new", PAIRS)
 def test_a_reload_goes_from_one_to_the_other_and_back(start, upstream, old, new):
     port = all_free_port()
@@ -63,6 +71,8 @@ def test_a_reload_goes_from_one_to_the_other_and_back(start, upstream, old, new)
         proxy.reload()
         assert f"{address}:{port}" in names_of(proxy).replace("[", "").replace("]", "")
         assert_served(client, f"turn{turn}.example")
+        # With its last worker the old socket has gone: no new one has inherited it.
+        wait_for(lambda: len(udp_sockets(port)) == 1)
     assert "reload failed" not in proxy.log
 
 
