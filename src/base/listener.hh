@@ -42,7 +42,8 @@ struct Listener {
     [[nodiscard]] bool is_suspended() const noexcept;
 
     /// Whether open_listener() may bind beside this one. As long as it may, so may any process of
-    /// the account that made the socket.
+    /// the account that owns the socket, if it asks to share as well; of TCP the kernel remembers
+    /// that for as long as the port is bound.
     void share_port(bool shared) const noexcept;
 };
 

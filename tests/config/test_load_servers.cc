@@ -56,7 +56,7 @@ void test_parse_when_address_cannot_be_used_then_error(void** /*state*/) {
                          "\"127.0.0.1\", or \"0.0.0.0\" or \"::\" for all that it has (a port has "
                          "its own key)");
     assert_error_at(listen("127.0.0.1:53"), front + "\"127.0.0.1:53\" is not an IP address; ");
-    assert_error_at(listen(""), front + "is empty; give one such as \"0.0.0.0\"");
+    assert_error_at(listen(""), front + "is empty; give a string such as \"0.0.0.0\"");
     assert_error_at(listen("224.0.0.1"), front + "\"224.0.0.1\" is a multicast ");
     assert_error_at(listen("255.255.255.255"), front + "\"255.255.255.255\" is a multicast or ");
     assert_error_at(listen("ff02::1%lo"), front + "\"ff02::1%lo\" is a multicast ");
