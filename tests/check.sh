@@ -175,10 +175,19 @@ fuzz() {
     done
 }
 
+# No tarball has build.sh, so that distcheck could not try it.
+try_build_script() {
+    step "Building dotproxy" make -C build/check -j "$jobs" dotproxy dotproxyctl &&
+        run_tests "Trying build.sh" build/check check-TESTS TESTS=tests/check-build.sh \
+            TEST_SUITE_LOG=build-suite.log "${no_programs[@]}"
+}
+
 read_and_fuzz() {
     attempt thread_sanitizer
     attempt lint
-    [ "${CI:-}" != true ] || attempt fuzz
+    [ "${CI:-}" = true ] || return 0
+    attempt try_build_script
+    attempt fuzz
 }
 
 ## All
