@@ -144,7 +144,10 @@ class Bounds {
     Bounds(const TtlPolicy& policy, const Keeping& keeping) noexcept {
         using std::chrono::seconds;
         const seconds max = keeping.negative ? policy.max_negative_ttl : policy.max_ttl;
-        const seconds min = keeping.keep == Keep::failure ? seconds{0} : policy.min_ttl; // C82
+        // How long a name stays unknown is for its zone to say; nor is a failure made to last
+        // (C82).
+        const bool positive = keeping.keep == Keep::answer && !keeping.negative;
+        const seconds min = positive ? policy.min_ttl : seconds{0};
         max_ = static_cast<std::uint32_t>(std::clamp(max, seconds{0}, max_kept_ttl).count());
         min_ = static_cast<std::uint32_t>(std::clamp(min, seconds{0}, seconds{max_}).count());
     }

@@ -19,8 +19,8 @@
 
 namespace dotproxy::dns {
 
-/// The bounds that the TTLs of what is kept are brought within. A maximum beats the minimum. No
-/// maximum is taken for more than max_kept_ttl.
+/// The bounds that the TTLs of what is kept are brought within. The minimum is for positive answers
+/// alone, and a maximum beats it. No maximum is taken for more than max_kept_ttl.
 struct TtlPolicy {
     std::chrono::seconds min_ttl{0};
     std::chrono::seconds max_ttl{0};

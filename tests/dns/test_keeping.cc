@@ -59,7 +59,10 @@ void test_keeping_when_policy_has_bounds_then_keeps_to_them(void** /*state*/) {
     assert_kept(keeping(with_address(1), policy), false, 60s);
     assert_kept(keeping(with_address(61), policy), false, 61s);
     assert_kept(keeping(with_address(601), policy), false, 600s);
-    assert_kept(keeping(denial(3, 1, 1), policy), true, 60s);
+    for (const unsigned rcode : {0U, 3U}) { // the minimum is for positive answers
+        assert_kept(keeping(denial(rcode, 1, 300), policy), true, 1s);
+        assert_kept(keeping(denial(rcode, 300, 5), policy), true, 5s);
+    }
     assert_kept(keeping(denial(3, 300, 300), policy), true, 90s);
     assert_not_kept(keeping(with_address(0), policy));
 }
