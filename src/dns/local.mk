@@ -9,6 +9,7 @@ libdns_a_SOURCES = \
 	src/dns/local.cc src/dns/local.hh \
 	src/dns/name.cc src/dns/name.hh \
 	src/dns/query.cc src/dns/query.hh \
+	src/dns/rdata.cc src/dns/rdata.hh \
 	src/dns/record.hh \
 	src/dns/response.cc src/dns/response.hh \
 	src/dns/reverse.cc src/dns/reverse.hh \

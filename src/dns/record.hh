@@ -2,8 +2,7 @@
 // Copyright the dotproxy authors
 //
 // Resource records on the wire (RFC 1035, section 4.1.3), for this room alone: where one begins and
-// ends, with its owner name checked. RDATA is opaque (RFC 3597; L6), but for the few types whose
-// names decide whether an answer answers.
+// ends, with its owner name checked. What RDATA may be is for dns/rdata.hh.
 
 #pragma once
 

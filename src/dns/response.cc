@@ -8,14 +8,12 @@
 
 #include "dns/chain.hh"
 #include "dns/edns.hh"
+#include "dns/rdata.hh"
 #include "dns/record.hh"
 
 namespace dotproxy::dns {
 
 namespace {
-
-/// Octets of an SOA's numbers, behind its two names.
-constexpr std::size_t soa_numbers_size = 20;
 
 bool is_same_question(Octets message, const Question& asked) noexcept {
     const std::size_t fixed = header_size + asked.name.size;
@@ -47,33 +45,6 @@ ResponseVerdict check_question(Octets message, const Question& asked,
 bool may_lack_question(std::uint16_t rcode) noexcept {
     return rcode != static_cast<std::uint16_t>(Rcode::noerror) &&
            rcode != static_cast<std::uint16_t>(Rcode::nxdomain);
-}
-
-// Whether `names` names fill the RDATA but for `rest` octets.
-bool holds_names(Octets message, const Record& record, unsigned names, std::size_t rest) noexcept {
-    const Octets until = message.first(record.end);
-    std::size_t at = record.rdata;
-    for (; names > 0; --names) {
-        const std::optional<std::size_t> size = name_extent(until, at);
-        if (!size) {
-            return false;
-        }
-        at += *size;
-    }
-    return record.end - at == rest;
-}
-
-// Only where names or numbers in RDATA are used later; all other RDATA is opaque (L6).
-bool is_rdata_sound(Octets message, const Record& record) noexcept {
-    switch (record.type) {
-    case type::cname:
-    case type::dname:
-        return holds_names(message, record, 1, 0);
-    case type::soa:
-        return holds_names(message, record, 2, soa_numbers_size);
-    default:
-        return true;
-    }
 }
 
 void read_option(const Option& option, Response& out) noexcept {

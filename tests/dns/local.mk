@@ -8,6 +8,7 @@ dns_tests = \
 	tests/dns/test_local \
 	tests/dns/test_name \
 	tests/dns/test_query \
+	tests/dns/test_rdata \
 	tests/dns/test_response
 check_PROGRAMS += $(dns_tests)
 TESTS += $(dns_tests)
@@ -33,5 +34,7 @@ tests_dns_test_name_SOURCES = tests/dns/test_name.cc tests/dns/messages.hh
 tests_dns_test_name_LDADD = $(dns_test_libraries)
 tests_dns_test_query_SOURCES = tests/dns/test_query.cc tests/dns/messages.hh
 tests_dns_test_query_LDADD = $(dns_test_libraries)
+tests_dns_test_rdata_SOURCES = tests/dns/test_rdata.cc tests/dns/messages.hh
+tests_dns_test_rdata_LDADD = $(dns_test_libraries)
 tests_dns_test_response_SOURCES = tests/dns/test_response.cc tests/dns/messages.hh
 tests_dns_test_response_LDADD = $(dns_test_libraries)

@@ -136,6 +136,27 @@ constexpr std::uint32_t dnssec_ok = 0x8000;
 
 inline constexpr std::array<std::uint8_t, 4> address{192, 0, 2, 1};
 
+/// Some RDATA that a record of this type can have.
+inline Bytes rdata_of(unsigned rtype) noexcept {
+    Bytes rdata;
+    switch (rtype) {
+    case type::ns:
+    case type::cname:
+    case type::dname:
+        return rdata.name("a.example");
+    case type::txt:
+        return rdata.u8(3).text("abc");
+    case type::aaaa:
+        return rdata.fill(16, 0x20);
+    case type::rrsig:
+        return rdata.fill(18, 0).name("example").fill(8, 's');
+    case 47: // NSEC
+        return rdata.name("b.example").u16(1).u8(0x40);
+    default:
+        return rdata.raw(address);
+    }
+}
+
 inline Message query(std::string_view qname, unsigned qtype = type::a) noexcept {
     Message message{0x1234, query_flags};
     message.question(qname, qtype);

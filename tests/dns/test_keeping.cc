@@ -44,7 +44,7 @@ void test_keeping_when_ttl_is_at_an_edge_then_is_0_or_capped(void** /*state*/) {
             Message from = response("www.example.com");
             add(from, Section::answer, type::a, address, section == Section::answer ? ttl : days7);
             if (section != Section::answer) {
-                add(from, section, type::txt, address, ttl, 16);
+                add(from, section, type::txt, rdata_of(type::txt).octets(), ttl, 16);
             }
             const TtlPolicy raising{.min_ttl = 1s, .max_ttl = 365 * 24h, .max_negative_ttl = 1s};
             const Keeping found = keeping(from, raising); // nothing raises 0
@@ -87,7 +87,7 @@ void test_keeping_when_negative_then_ttl_is_the_least_of_soa_and_minimum(void** 
         assert_not_kept(keeping(denial(rcode, 300, 0x80000000)));
         assert_not_kept(keeping(denial(rcode, 0xffffffff, 300)));
         Message proven = denial(rcode, 300, 200);
-        add(proven, Section::authority, 47, address, 100); // NSEC
+        add(proven, Section::authority, 47, rdata_of(47).octets(), 100); // NSEC
         assert_kept(keeping(proven), true, 100s);
     }
 }

@@ -216,8 +216,20 @@ void test_parse_when_soa_has_another_size_then_is_malformed(void** /*state*/) {
     }
 }
 
-void test_parse_when_rdata_is_odd_then_leaves_it_alone(void** /*state*/) {
-    for (const unsigned rtype : {1U, 2U, 15U, 33U, 46U, 64U, 65534U}) {
+void test_parse_when_rdata_is_not_its_types_then_is_malformed(void** /*state*/) {
+    for (const Section section : {Section::answer, Section::authority, Section::additional}) {
+        Message message = response("www.example.com");
+        message.at(12, Section::answer, type::a, address);
+        Message broken = message;
+        broken.at(12, section, type::a, Octets{address}.first(3));
+        assert_verdict(broken, ResponseVerdict::malformed);
+        message.at(12, section, type::a, address);
+        assert_verdict(message, ResponseVerdict::accepted);
+    }
+}
+
+void test_parse_when_type_is_unknown_then_leaves_rdata_alone(void** /*state*/) {
+    for (const unsigned rtype : {10U, 55U, 110U, 258U, 65280U, 65534U}) { // C21
         Bytes rdata;
         rdata.fill(7, 0xc0); // L6: pointers to nowhere, if one looked
         Message message{7, response_flags};
@@ -363,7 +375,8 @@ int main() {
         cmocka_unit_test(test_parse_when_owner_points_into_the_question_then_is_checked),
         cmocka_unit_test(test_parse_when_names_in_rdata_are_unsound_then_is_malformed),
         cmocka_unit_test(test_parse_when_soa_has_another_size_then_is_malformed),
-        cmocka_unit_test(test_parse_when_rdata_is_odd_then_leaves_it_alone),
+        cmocka_unit_test(test_parse_when_rdata_is_not_its_types_then_is_malformed),
+        cmocka_unit_test(test_parse_when_type_is_unknown_then_leaves_rdata_alone),
         cmocka_unit_test(test_parse_when_opt_has_upper_rcode_then_adds_it),
         cmocka_unit_test(test_parse_when_keepalive_came_then_takes_it),
         cmocka_unit_test(test_parse_when_errors_came_then_takes_the_first_four),

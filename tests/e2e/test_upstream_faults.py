@@ -230,6 +230,11 @@ MALFORMED = {
         q.raw, records=[wire.record(b"\xff\xff", 1, b"\1\2\3\4")]),
     "label of an unknown kind": lambda q: wire.answer(
         q.raw, records=[wire.record(b"\x80abc\0", 1, b"\1\2\3\4")]),
+    "an address of three octets": lambda q: wire.answer(
+        q.raw, records=[A_RECORD, wire.record(b"\xc0\x0c", 1, b"\1\2\3")]),
+    "an unsound record beside the answer": lambda q: wire.answer(
+        q.raw, records=[A_RECORD],
+        authority=[wire.record(b"\xc0\x0c", 16, b"\5abc")]),
     "more answers than there are": lambda q: _with_header(q, an=2),
     "65,535 answers": lambda q: _with_header(q, an=65535, ns=65535, ar=65535),
     "fewer answers than there are": lambda q: _with_header(q, an=0),
@@ -392,14 +397,14 @@ def test_answers_in_pieces_are_put_together(proxy, upstream):
 ALIASES = {
     "CNAME": ("alias.example", [
         wire.record(b"\xc0\x0c", 5, wire.name("one.example")),
-        wire.record(b"\xc0\x0c", 46, b"\0\5" + b"\1" * 20),
+        wire.record(b"\xc0\x0c", 46, b"\0\5" + b"\1" * 16 + b"\0sig"),
         wire.record("one.example", 5, wire.name("two.example")),
         wire.record("two.example", 1, b"\x0a\0\0\1"),
         wire.record("two.example", 1, b"\x0a\0\0\2"),
-        wire.record("two.example", 46, b"\0\1" + b"\1" * 20)]),
+        wire.record("two.example", 46, b"\0\1" + b"\1" * 16 + b"\0sig")]),
     "DNAME": ("a.tree.example", [
         wire.record("tree.example", 39, wire.name("wood.example")),
-        wire.record("tree.example", 46, b"\0\x27" + b"\1" * 20),
+        wire.record("tree.example", 46, b"\0\x27" + b"\1" * 16 + b"\0sig"),
         wire.record(b"\xc0\x0c", 5, wire.name("a.wood.example")),
         wire.record("a.wood.example", 1, b"\x0a\0\0\3")]),
     "CNAME to nothing": ("alias.example", [

@@ -96,13 +96,13 @@ void test_answer_when_65535_octets_then_whole(void** state) {
     while (message.size() + record <= 65535 - 12) {
         message.pointer(dotproxy::dns::header_size);
         message.u16(dotproxy::dns::type::txt).u16(1).u32(300).u16(1000);
-        message.fill(1000, 0x20);
+        message.fill(1000, 0); // strings of no octets
         message.count(dotproxy::dns::test::Section::answer);
     }
     const std::size_t rest = 65535 - message.size() - 12;
     message.pointer(dotproxy::dns::header_size);
     message.u16(dotproxy::dns::type::txt).u16(1).u32(300).u16(static_cast<unsigned>(rest));
-    message.fill(rest, 0x20);
+    message.fill(rest, 0); // strings of no octets
     message.count(dotproxy::dns::test::Section::answer);
     resolver.send(one.session, message.octets());
     const Message answer = answer_to(rig, *client);

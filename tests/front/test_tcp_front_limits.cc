@@ -66,7 +66,7 @@ std::size_t stuff(Rig& rig, Resolver& resolver, TcpClient& client) {
             dotproxy::dns::test::Message message = right_answer(one);
             message.pointer(dotproxy::dns::header_size);
             message.u16(dotproxy::dns::type::txt).u16(1).u32(300).u16(60000);
-            message.fill(60000, 0x20);
+            message.fill(60000, 0); // strings of no octets
             message.count(dotproxy::dns::test::Section::answer);
             resolver.send(one.session, message.octets());
         }

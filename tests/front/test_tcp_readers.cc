@@ -59,7 +59,7 @@ std::size_t answer_all(Rig& rig, Resolver& resolver) {
             dotproxy::dns::test::Message message = right_answer(one);
             message.pointer(dotproxy::dns::header_size);
             message.u16(dotproxy::dns::type::txt).u16(1).u32(300).u16(large);
-            message.fill(large, 0x20);
+            message.fill(large, 0); // strings of no octets
             message.count(dotproxy::dns::test::Section::answer);
             resolver.send(one.session, message.octets());
             ++answered;

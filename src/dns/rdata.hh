@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Whether RDATA can be its type's, for this room alone. Looks at its form, not at what it says.
+
+#pragma once
+
+#include "dns/record.hh"
+#include "dns/wire.hh"
+
+namespace dotproxy::dns {
+
+/// Whether the RDATA of `record`, which lies within `message`, has the form that its type
+/// prescribes, to the last octet: the types of RFC 1035 and the later ones that stubs use. Those
+/// that belong to the Internet are looked at in class IN alone. Whatever else there is has no form
+/// that we know, and is sound (RFC 3597; C21). Names may be compressed in any type.
+[[nodiscard]] bool is_rdata_sound(Octets message, const Record& record) noexcept;
+
+} // namespace dotproxy::dns
