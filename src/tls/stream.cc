@@ -199,6 +199,7 @@ bool Stream::check_peer() noexcept {
         // What is kept was earned by the same certificate; without it the next handshake is a full
         // one and sees whatever certificate the peer has by then.
         tickets_.clear();
+        refusal_ = verdict.refusal;
         fail(Failure::untrusted, verdict.reason);
     }
     return verified_;

@@ -11,6 +11,7 @@
 #include "tls/client_context.hh"
 #include "tls/identity.hh"
 #include "tls/tickets.hh"
+#include "tls/verify.hh"
 
 #include <cstdint>
 #include <gnutls/gnutls.h>
@@ -76,6 +77,12 @@ class Stream {
 
     [[nodiscard]] Failure failure() const noexcept { return failure_; }
 
+    /// Where the peer is untrusted: why.
+    [[nodiscard]] Refusal refusal() const noexcept { return refusal_; }
+
+    /// Whether the peer ended it without a word.
+    [[nodiscard]] bool cut() const noexcept { return cut_; }
+
     /// Why it failed, for the log and the Extended DNS Error; empty unless failed.
     [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
 
@@ -109,6 +116,7 @@ class Stream {
     Buffer output_;
     std::string reason_;
     Failure failure_{Failure::none};
+    Refusal refusal_{Refusal::other};
     bool ended_{false};
     bool cut_{false};      // GnuTLS has been told of the end
     bool verified_{false}; // set by check_peer() alone; without it nothing makes ready_ true

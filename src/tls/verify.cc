@@ -44,8 +44,19 @@ struct FreeText {
 
 using Text = std::unique_ptr<unsigned char, FreeText>;
 
-Verdict refuse(std::string reason) {
-    return {false, std::move(reason)};
+Verdict refuse(std::string reason, Refusal refusal = Refusal::other) {
+    return {false, std::move(reason), refusal};
+}
+
+// Of several the one that tells most: a certificate of nobody's may have any date.
+Refusal refusal_of(unsigned status) noexcept {
+    if ((status & (GNUTLS_CERT_SIGNER_NOT_FOUND | GNUTLS_CERT_SIGNER_NOT_CA)) != 0) {
+        return Refusal::untrusted_ca;
+    }
+    if ((status & GNUTLS_CERT_EXPIRED) != 0) {
+        return Refusal::expired;
+    }
+    return (status & GNUTLS_CERT_NOT_ACTIVATED) != 0 ? Refusal::not_yet_valid : Refusal::other;
 }
 
 Certificate import(const gnutls_datum_t& der) noexcept {
@@ -112,17 +123,17 @@ Verdict check_path(gnutls_session_t session) {
     if (result < 0) {
         return refuse(gnutls_strerror(result));
     }
-    return status == 0 ? Verdict{true, {}} : refuse(describe(status));
+    return status == 0 ? Verdict{true, {}} : refuse(describe(status), refusal_of(status));
 }
 
 // What of check_path() does not depend on who signed.
 Verdict check_pinned_leaf(const Certificate& leaf) {
     const std::time_t now = std::time(nullptr);
     if (gnutls_x509_crt_get_activation_time(leaf.get()) > now) {
-        return refuse("The pinned certificate is not yet valid");
+        return refuse("The pinned certificate is not yet valid", Refusal::not_yet_valid);
     }
     if (gnutls_x509_crt_get_expiration_time(leaf.get()) < now) {
-        return refuse("The pinned certificate has expired");
+        return refuse("The pinned certificate has expired", Refusal::expired);
     }
     if (gnutls_x509_crt_check_key_purpose(leaf.get(), GNUTLS_KP_TLS_WWW_SERVER, 0) == 0) {
         return refuse("The pinned certificate is not for servers");
@@ -271,11 +282,11 @@ Verdict check(gnutls_session_t session, const ClientContext& context, const Iden
         return verdict;
     }
     if (!identity.name().empty() && !is_named(leaf, identity)) {
-        return refuse("The certificate is not for " + identity.name());
+        return refuse("The certificate is not for " + identity.name(), Refusal::name);
     }
     if (!identity.pins().empty() && !leaf_pinned &&
         !is_pinned_path(context.trust(), presented, identity.pins())) {
-        return refuse("No key of the certificate chain is pinned");
+        return refuse("No key of the certificate chain is pinned", Refusal::pin);
     }
     return {true, {}};
 }

@@ -20,6 +20,7 @@
 #include "tls/client_context.hh"
 #include "tls/identity.hh"
 
+#include <cstdint>
 #include <gnutls/gnutls.h>
 #include <span>
 #include <string>
@@ -30,10 +31,21 @@ namespace dotproxy::tls {
 /// How many certificates a peer may present (G28).
 inline constexpr unsigned chain_length_max = 8;
 
+/// Why a peer is not trusted, for who counts.
+enum class Refusal : std::uint8_t {
+    name, // the certificate is for somebody else
+    expired,
+    not_yet_valid,
+    untrusted_ca, // no trust anchor signed it
+    pin,          // no key in the chain is pinned
+    other,
+};
+
 /// The outcome of a check; nobody is trusted by default.
 struct Verdict {
     bool trusted{false};
     std::string reason; // why not; short, and free of anything the peer wrote
+    Refusal refusal{Refusal::other};
 };
 
 /// Checks the certificate of a session's peer, from a full handshake or a resumed one (G8).

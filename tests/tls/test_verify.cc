@@ -213,6 +213,39 @@ void test_matrix_of_pinned_authorities_needs_a_valid_path(void** /*state*/) {
              w.middle.pin(), never);
 }
 
+/// Why a server with this leaf is refused, for who counts.
+Refusal refusal_of(const Request& request, const Certificate* issuer, const char* name,
+                   bool pinned) {
+    const Certificate leaf = issue(request, issuer);
+    const Service service{{&leaf}, leaf};
+    const auto identity = Identity::make(name, pinned ? std::vector<SpkiPin>{leaf.pin()}
+                                                      : std::vector<SpkiPin>{SpkiPin{}});
+    Tickets tickets;
+    Client client{world().context, *identity, tickets};
+    Server server{service};
+    carry(client, server);
+    assert_int_equal(client.stream.failure(), Failure::untrusted);
+    return client.stream.refusal();
+}
+
+void test_refusal_then_the_reason_that_is_counted(void** /*state*/) {
+    const World& w = world();
+    const Request old{.dns = {host}, .from = -3 * day, .until = -1 * day};
+    const Request early{.dns = {host}, .from = day, .until = 3 * day};
+    const Request good{.dns = {host}};
+    for (const char* name : {host, ""}) { // a pinned leaf is looked at in another place
+        assert_true(refusal_of(old, &w.root, name, true) == Refusal::expired);
+        assert_true(refusal_of(early, &w.root, name, true) == Refusal::not_yet_valid);
+    }
+    assert_true(refusal_of(good, &w.stranger, host, true) == Refusal::untrusted_ca);
+    assert_true(refusal_of(good, nullptr, host, true) == Refusal::untrusted_ca);
+    assert_true(refusal_of(old, &w.stranger, host, true) == Refusal::untrusted_ca); // tells more
+    assert_true(refusal_of({.dns = {"dns.evil.example"}}, &w.root, host, true) == Refusal::name);
+    assert_true(refusal_of(good, &w.root, host, false) == Refusal::pin);
+    assert_true(refusal_of({.dns = {host}, .purpose = GNUTLS_KP_TLS_WWW_CLIENT}, &w.root, host,
+                           true) == Refusal::other);
+}
+
 void test_chain_longer_than_the_limit_is_refused(void** /*state*/) {
     const Certificate leaf = issue({.dns = {host}}, &world().root);
     std::vector<const Certificate*> chain{&leaf};
@@ -282,6 +315,7 @@ int main() {
         cmocka_unit_test(test_matrix_of_untrusted_certificates_is_accepted_by_leaf_pin_only),
         cmocka_unit_test(test_matrix_of_forged_chains_is_refused),
         cmocka_unit_test(test_matrix_of_pinned_authorities_needs_a_valid_path),
+        cmocka_unit_test(test_refusal_then_the_reason_that_is_counted),
         cmocka_unit_test(test_chain_longer_than_the_limit_is_refused),
         cmocka_unit_test(test_resume_after_expiry_is_refused),
         cmocka_unit_test(test_covers_takes_wildcards_as_whole_first_label_only),
