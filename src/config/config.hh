@@ -34,6 +34,11 @@ struct UpstreamConfig {
                       // where there are pins
     std::vector<Address> addresses; // with port; at least one
     std::vector<SpkiPin> pins;
+
+    /// How one of its addresses is called: "cloudflare-dns.com [1.1.1.1:853]".
+    [[nodiscard]] std::string text(const Address& address) const {
+        return name + " [" + address.text() + "]";
+    }
 };
 
 /// What is remembered of answers, and for how long. TTLs are counted in seconds (RFC 1035).

@@ -20,7 +20,7 @@ constexpr std::uint32_t events = EPOLLIN | EPOLLEXCLUSIVE;
 
 } // namespace
 
-Courtesy::Courtesy(Turn& turn, const CounterRegion& all) noexcept
+Courtesy::Courtesy(Turn& turn, const CounterLease& all) noexcept
     : turn_{turn}, all_{all}, pause_{moment} {}
 
 bool Courtesy::open(int socket, Watch& watch) {

@@ -11,7 +11,7 @@
 
 #include "base/deadline.hh"
 #include "base/loop.hh"
-#include "shared/counters.hh"
+#include "shared/counter_region.hh"
 #include "upstream/turn.hh"
 
 #include <vector>
@@ -21,7 +21,7 @@ namespace dotproxy {
 class Courtesy {
   public:
     /// `all`: the counters of all workers.
-    Courtesy(Turn& turn, const CounterRegion& all) noexcept;
+    Courtesy(Turn& turn, const CounterLease& all) noexcept;
 
     /// Adds a listening socket to the loop; false when the kernel refuses. A front whose socket is
     /// ready calls step_back() first.
@@ -48,7 +48,7 @@ class Courtesy {
     struct Pause : Deadline {};
 
     Turn& turn_;
-    const CounterRegion& all_;
+    const CounterLease& all_;
     DeadlineQueue<Pause> pause_;
     Pause away_;
     std::vector<Door> doors_;

@@ -5,7 +5,7 @@
 
 #include "dns/frame.hh"
 #include "relay/relay.hh"
-#include "shared/counters.hh"
+#include "shared/counter_region.hh"
 
 #include <algorithm>
 #include <cerrno>
@@ -43,7 +43,7 @@ void TcpClient::on_ready(std::uint32_t ready) noexcept {
     front.on_ready(*this, ready);
 }
 
-TcpFront::TcpFront(Turn& turn, Relay& relay, Courtesy& courtesy, const CounterRegion& all,
+TcpFront::TcpFront(Turn& turn, Relay& relay, Courtesy& courtesy, const CounterLease& all,
                    const Handover& handover)
     : turn_{turn}, relay_{relay}, all_{all}, handover_{handover},
       first_query_{std::max(first_query_time, Clock::duration{turn.config.timeouts.client_idle})},
@@ -178,7 +178,9 @@ void TcpFront::take(TcpClient& client, dns::Octets octets) noexcept {
             turn_.counters.add(Counter::tcp_queries);
             client.greeted = true;
             ++client.in_flight;
-            if (!relay_.ask({.front = this, .connection = clients_.handle_of(&client)},
+            if (!relay_.ask({.front = this,
+                             .connection = clients_.handle_of(&client),
+                             .asked_at = turn_.now},
                             frame.message)) {
                 --client.in_flight;
             }

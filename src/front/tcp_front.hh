@@ -23,14 +23,14 @@
 
 namespace dotproxy {
 
-class CounterRegion;
+class CounterLease;
 class Courtesy;
 class Relay;
 
 class TcpFront final : public Front {
   public:
     /// `all`: the counters of all workers, for the common limit of clients.
-    TcpFront(Turn& turn, Relay& relay, Courtesy& courtesy, const CounterRegion& all,
+    TcpFront(Turn& turn, Relay& relay, Courtesy& courtesy, const CounterLease& all,
              const Handover& handover);
     ~TcpFront();
     TcpFront(const TcpFront&) = delete;
@@ -92,7 +92,7 @@ class TcpFront final : public Front {
 
     Turn& turn_;
     Relay& relay_;
-    const CounterRegion& all_;
+    const CounterLease& all_;
     const Handover& handover_;
     // Deadlines, before what stands in them.
     DeadlineQueue<TcpClient> first_query_; // from accept to the first whole query (L26)

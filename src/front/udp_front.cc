@@ -80,6 +80,7 @@ void UdpFront::take(std::size_t index) noexcept {
     Client client;
     client.front = this;
     client.peer = peer;
+    client.asked_at = turn_.now;
     if (wildcard_) {
         read_local(header.msg_hdr, client);
     }

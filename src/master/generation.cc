@@ -105,12 +105,21 @@ tls::ClientContext load_trust(const Config& config) {
     }
 }
 
+std::vector<std::string> upstream_addresses(const Config& config) {
+    std::vector<std::string> texts;
+    for (const UpstreamConfig& upstream : config.upstreams) {
+        for (const Address& address : upstream.addresses) {
+            texts.push_back(upstream.text(address));
+        }
+    }
+    return texts;
+}
+
 Generation::Generation(unsigned its_number, Config its_config, const Listeners& passed,
                        const Listeners& existing, CachePtr known)
     : number{its_number}, config{within_limits(std::move(its_config))},
       listeners{open_listeners(config.listen, passed, existing)}, tls{load_trust(config)},
-      counters{config.workers}, cache{open_cache(config, std::move(known))}, workers{make_slots(
-                                                                                 config.workers)} {}
+      cache{open_cache(config, std::move(known))}, workers{make_slots(config.workers)} {}
 
 bool Generation::all_ready() const noexcept {
     return std::all_of(workers.begin(), workers.end(), [](const WorkerSlot& worker) {

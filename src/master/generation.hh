@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// Generation: one configuration and everything made from it: sockets, trust store, counters, cache
-// and the workers that serve it. Made whole beside the one that runs; one that cannot be made
+// Generation: one configuration and everything made from it: sockets, trust store, cache and the
+// workers that serve it. Made whole beside the one that runs; one that cannot be made
 // changes nothing.
 
 #pragma once
@@ -11,7 +11,7 @@
 #include "master/listeners.hh"
 #include "master/worker_slot.hh"
 #include "shared/cache_memory.hh"
-#include "shared/counters.hh"
+#include "shared/counter_region.hh"
 #include "tls/client_context.hh"
 
 #include <memory>
@@ -43,9 +43,9 @@ struct Generation {
     Config config;
     Listeners listeners;
     tls::ClientContext tls;
-    CounterRegion counters;
     CachePtr cache; // outlives the generation with the next one that has it
     std::vector<WorkerSlot> workers;
+    CounterLease counters;                // from the master's, before the first worker is forked
     TimePoint serves_since{};             // meaningful once it serves
     TimePoint deadline{TimePoint::max()}; // for what it is doing: starting or draining
 };
@@ -53,6 +53,9 @@ struct Generation {
 /// A cache in the memory that a master before this one left; nullptr where there is none, or
 /// anything about it is not as this one would have made it.
 [[nodiscard]] CachePtr inherited_cache(Fd memory, const Config& config);
+
+/// The addresses of all upstreams, in the order of the configuration, as their counts are found by.
+[[nodiscard]] std::vector<std::string> upstream_addresses(const Config& config);
 
 /// Loads the trust store that a configuration names. Throws ConfigError.
 [[nodiscard]] tls::ClientContext load_trust(const Config& config);

@@ -3,6 +3,7 @@ libmaster_a_SOURCES = \
 	src/master/confinement.cc src/master/confinement.hh \
 	src/master/control.cc src/master/control.hh \
 	src/master/control_socket.cc src/master/control_socket.hh \
+	src/master/count_report.cc src/master/count_report.hh \
 	src/master/daemon.cc src/master/daemon.hh \
 	src/master/generation.cc src/master/generation.hh \
 	src/master/inheritance.cc src/master/inheritance.hh \
@@ -14,6 +15,7 @@ libmaster_a_SOURCES = \
 	src/master/notify.cc src/master/notify.hh \
 	src/master/port_holder.cc src/master/port_holder.hh \
 	src/master/privileges.cc src/master/privileges.hh \
+	src/master/receive_drops.cc src/master/receive_drops.hh \
 	src/master/request.cc src/master/request.hh \
 	src/master/version.cc src/master/version.hh \
 	src/master/worker_slot.cc src/master/worker_slot.hh

@@ -5,6 +5,7 @@
 
 #include "base/log.hh"
 #include "master/confinement.hh"
+#include "master/count_report.hh"
 
 #include <algorithm>
 #include <array>
@@ -32,6 +33,8 @@ constexpr Clock::duration longest_ping = 5s;
 // A worker that hangs is killed after four pings at the latest. That is when two thirds of the time
 // have passed after which a watchdog takes the whole service for hung: the rest is its successor's.
 constexpr int pings_per_alive = 3;
+// Octets of counters in a line of the log, which has room for some more.
+constexpr std::size_t counters_in_line = 900;
 constexpr Milliseconds manager_patience = 2s; // with a service manager that is to close something
 
 std::vector<int> descriptors_of(const Listeners& listeners) {
@@ -71,9 +74,9 @@ Fd open_signals() {
 
 Master::Master(std::string config_path, Config config, Background background,
                std::vector<PassedDescriptor> passed)
-    : config_path_{std::move(config_path)},
-      background_{std::move(background)}, account_{account_in_place_of_root(config)},
-      signals_{open_signals()}, pid_file_{config.pid_file}, handover_{make_handover()},
+    : config_path_{std::move(config_path)}, background_{std::move(background)},
+      account_{account_in_place_of_root(config)}, signals_{open_signals()},
+      pid_file_{config.pid_file}, counters_{config.workers}, handover_{make_handover()},
       ping_interval_{
           std::min(longest_ping,
                    notify_.watchdog().value_or(longest_ping * pings_per_alive) / pings_per_alive)} {
@@ -257,6 +260,7 @@ void Master::reload() {
         for (const GenerationPtr& generation : retired_) {
             silence(generation->listeners); // some may have been about to serve again
         }
+        counters_.master().add(ReloadResult::failed);
         log::write(log::Level::error, "reload failed, the old configuration goes on: %s",
                    problem.what());
         notify_.ready("reload failed, the old configuration goes on");
@@ -266,9 +270,11 @@ void Master::reload() {
 
 /// Forks the workers of a generation; commit() follows when all of them are ready.
 void Master::start(GenerationPtr next) {
+    next->counters = counters_.lease(next->config.workers, upstream_addresses(next->config));
     next_ = std::move(next);
     now_ = Clock::now(); // to make it may have taken a while
     next_->deadline = now_ + start_time;
+    count_receive_drops(); // from here on
     if (next_->config.sandbox && !std::exchange(confined_, true)) {
         confine_master();
     }
@@ -292,6 +298,7 @@ void Master::commit() {
     }
     give_to_keep();
     if (old) {
+        counters_.master().add(ReloadResult::ok);
         log::write(log::Level::notice, "reloaded: %s", status.c_str());
         silence(old->listeners); // before its workers leave them: what is in the queues is read
         retire(std::move(old), Order::hand_over);
@@ -354,6 +361,7 @@ void Master::abandon_next(const char* why) {
         return;
     }
     silence(next_->listeners);
+    counters_.master().add(ReloadResult::failed);
     log::write(log::Level::error, "reload failed, the old configuration goes on: %s", why);
     notify_.ready("reload failed, the old configuration goes on");
     retired_.push_back(std::move(next_));
@@ -368,6 +376,7 @@ void Master::retire(GenerationPtr generation, Order order) {
 }
 
 void Master::bury_drained() {
+    count_receive_drops();
     std::erase_if(retired_,
                   [](const GenerationPtr& generation) { return !generation->any_alive(); });
     if (stopping_ && retired_.empty()) {
@@ -397,14 +406,32 @@ void Master::stop() {
     bury_drained();
 }
 
-void Master::report_counters() const {
-    if (!current_) {
-        return;
+/// Logs what is not zero, in as many lines as it takes.
+void Master::report_counters() {
+    count_receive_drops();
+    std::vector<std::string> lines(1);
+    report_counts(counters_, [&](const std::string& key, std::uint64_t value) {
+        if (value == 0) {
+            return;
+        }
+        const std::string text = " " + key + "=" + std::to_string(value);
+        if (lines.back().size() + text.size() > counters_in_line) {
+            lines.emplace_back();
+        }
+        lines.back() += text;
+    });
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+        log::write(log::Level::notice, "counters %zu/%zu:%s", i + 1, lines.size(),
+                   lines[i].empty() ? " nothing yet" : lines[i].c_str());
     }
-    for (const WorkerSlot& worker : current_->workers) {
-        log::write(log::Level::notice, "worker %u: %s", worker.index(),
-                   current_->counters.slot(worker.index()).text().c_str());
-    }
+}
+
+/// Before they are told, and before a socket is closed.
+void Master::count_receive_drops() {
+    for_each_generation([this](const Generation& generation) {
+        counters_.master().add(Counter::udp_receive_drops,
+                               receive_drops_.since_last(generation.listeners));
+    });
 }
 
 } // namespace dotproxy

@@ -18,7 +18,9 @@
 #include "master/memory.hh"
 #include "master/notify.hh"
 #include "master/privileges.hh"
+#include "master/receive_drops.hh"
 #include "master/request.hh"
+#include "shared/counter_region.hh"
 #include "worker/worker.hh"
 
 #include <memory>
@@ -81,7 +83,8 @@ class Master {
     void bury_drained();
     void stop();
     void check_life();
-    void report_counters() const;
+    void report_counters();
+    void count_receive_drops();
 
     void refuse_reloads();
     void give_to_keep() const;
@@ -89,7 +92,7 @@ class Master {
     void serve_control();
     void answer(Control::Client client, const Request& request);
     void flush_some();
-    [[nodiscard]] std::string status_text() const;
+    [[nodiscard]] std::string status_text();
     [[nodiscard]] std::string cache_text() const;
 
     void for_each_generation(const auto& visit) {
@@ -110,6 +113,8 @@ class Master {
     std::optional<Account> account_; // there is one where root was given up
     Fd signals_;                     // first: whoever reads the pid file may send one
     PidFile pid_file_;
+    CounterRegion counters_; // for the master's life; generations have a lease
+    ReceiveDrops receive_drops_;
     Listeners passed_;
     Handover handover_;
     Control control_;

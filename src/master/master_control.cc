@@ -4,6 +4,7 @@
 // Master, the part that answers dotproxyctl(8).
 
 #include "base/log.hh"
+#include "master/count_report.hh"
 #include "master/master.hh"
 #include "master/version.hh"
 #include "shared/cache.hh"
@@ -177,7 +178,7 @@ std::string Master::cache_text() const {
     for (const Counter counter :
          {Counter::cache_hits, Counter::cache_misses, Counter::cache_stale, Counter::cache_failures,
           Counter::cache_refreshes, Counter::cache_not_stored}) {
-        lines.add(name_of(counter), current_->counters.sum(counter));
+        lines.add(name_of(counter), counters_.sum(counter));
     }
     lines.add("cache_shards", stats.shards);
     lines.add("cache_shard_entries_min", stats.fewest);
@@ -186,7 +187,8 @@ std::string Master::cache_text() const {
     return lines.take();
 }
 
-std::string Master::status_text() const {
+std::string Master::status_text() {
+    count_receive_drops();
     Lines lines;
     lines.add("version", version_number());
     lines.add("pid", static_cast<std::uint64_t>(::getpid()));
@@ -200,9 +202,17 @@ std::string Master::status_text() const {
         for (const WorkerSlot& worker : current_->workers) {
             add_worker(lines, worker, now_);
         }
-        for (std::size_t i = 0; i < counter_count; ++i) {
-            const auto counter = static_cast<Counter>(i);
-            lines.add(name_of(counter), current_->counters.sum(counter));
+    }
+    const auto add = [&lines](const std::string& key, std::uint64_t value) {
+        lines.add(key, value);
+    };
+    report_counts(counters_, add);
+    if (current_) {
+        const std::vector<std::string> addresses = upstream_addresses(current_->config);
+        for (std::size_t i = 0; i < addresses.size(); ++i) {
+            const std::string front = "upstream." + std::to_string(i) + '.';
+            lines.add(front + "address", addresses[i]);
+            report_upstream(counters_, current_->counters.row_of(addresses[i]), front, add);
         }
     }
     return lines.take();

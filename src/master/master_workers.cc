@@ -182,6 +182,9 @@ void Master::on_end(Generation& generation, WorkerSlot& worker, int status) {
                          WEXITSTATUS(status) == exit_finished;
     log::write(as_told ? log::Level::debug : log::Level::error, "worker %u (pid %d) %s",
                worker.index(), worker.pid(), describe_end(status, left.forbidden_call()).c_str());
+    if (&generation == current_.get() && !stopping_) {
+        counters_.master().add(restart_reason(worker, status, left.forbidden_call()));
+    }
     left.forbidden_call() = 0;
     left.clear_gauges();
     worker.died(status, now_);

@@ -94,6 +94,17 @@ void WorkerSlot::kill(int signal) noexcept {
     }
 }
 
+RestartReason restart_reason(const WorkerSlot& worker, int wait_status,
+                             std::uint64_t forbidden_call) noexcept {
+    if (WIFEXITED(wait_status)) {
+        return RestartReason::exit;
+    }
+    if (WTERMSIG(wait_status) == SIGSYS && forbidden_call != 0) {
+        return RestartReason::sandbox;
+    }
+    return worker.hangs() ? RestartReason::hang : RestartReason::signal;
+}
+
 std::string describe_end(int wait_status, std::uint64_t forbidden_call) {
     if (WIFEXITED(wait_status)) {
         return "exited with status " + std::to_string(WEXITSTATUS(wait_status));

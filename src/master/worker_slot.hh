@@ -8,6 +8,7 @@
 
 #include "base/clock.hh"
 #include "base/fd.hh"
+#include "shared/counted.hh"
 #include "worker/worker.hh"
 
 #include <string>
@@ -98,6 +99,10 @@ class WorkerSlot {
     bool killed_{false}; // by us
     bool killed_by_others_{false};
 };
+
+/// Why a worker that ended needs a successor; asked before it is told that it died().
+[[nodiscard]] RestartReason restart_reason(const WorkerSlot& worker, int wait_status,
+                                           std::uint64_t forbidden_call) noexcept;
 
 /// "exited with status 1", "was killed by signal 9 (Killed)", "called execve, which its sandbox
 /// forbids, and was killed". `forbidden_call` is what it left behind; see sandbox/call.hh.

@@ -81,6 +81,7 @@ AnswerCache::Known AnswerCache::look_up(const dns::Question& question, bool fail
         }
         known.answer = expired_answer(question);
         if (known.answer) {
+            known.outcome = Outcome::stale;
             turn_.counters.add(Counter::cache_stale);
         }
         if (known.answer && !failure.counts) {
@@ -93,6 +94,7 @@ AnswerCache::Known AnswerCache::look_up(const dns::Question& question, bool fail
             return known; // by this one
         }
         known.answer = failure.answer;
+        known.outcome = Outcome::failed;
         known.answer->say_first({.code = dns::ExtendedError::cached_error, .text = {}});
         turn_.counters.add(Counter::cache_failures);
     }

@@ -37,6 +37,7 @@ class AnswerCache {
     /// What is known of a question.
     struct Known {
         std::optional<dns::Answer> answer; // to be given at once; until the next call here
+        Outcome outcome{Outcome::hit};     // of this: hit, stale, or failed
         bool expired{false};               // else: one that is given to who waits for stale_after
         std::uint64_t refresh_until{0};    // not 0: the caller is to ask again
         bool tried_again{false};           // it is a failure, and somebody asks again just now

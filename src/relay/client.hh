@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/address.hh"
+#include "base/clock.hh"
 #include "base/slab.hh"
 #include "dns/answer.hh"
 #include "dns/query.hh"
@@ -23,6 +24,7 @@ struct Client {
     Address peer{};      // UDP
     in6_addr local{};    // UDP on a wildcard address: the address that was asked, IPv4 in the first
     unsigned interface { 0 }; // four octets, and where it came in
+    TimePoint asked_at{};     // the turn in which it was read
 };
 
 /// Takes answers to clients; they are sent at the end of the turn.

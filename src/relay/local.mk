@@ -3,5 +3,6 @@ librelay_a_SOURCES = \
 	src/relay/address_counts.cc src/relay/address_counts.hh \
 	src/relay/answer_cache.cc src/relay/answer_cache.hh \
 	src/relay/client.hh \
+	src/relay/counted_as.hh \
 	src/relay/inquiries.cc src/relay/inquiries.hh \
 	src/relay/relay.cc src/relay/relay.hh

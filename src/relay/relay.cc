@@ -5,6 +5,7 @@
 
 #include "dns/answer.hh"
 #include "dns/local.hh"
+#include "relay/counted_as.hh"
 #include "upstream/upstreams.hh"
 
 #include <algorithm>
@@ -60,11 +61,13 @@ bool Relay::ask(const Client& client, dns::Octets message) noexcept {
         refuse(client, dns::Rcode::badvers);
         return true;
     case dns::QueryVerdict::forward:
+        turn_.counters.add(query_type(query_.question.type));
         if (!answer_locally(client) && !answer_from_cache(client)) {
             forward(client, {});
         }
         return true;
     case dns::QueryVerdict::sealed:
+        turn_.counters.add(query_type(query_.question.type));
         expired_ = false;
         if (!answer_locally(client)) {
             forward(client, message);
@@ -77,7 +80,7 @@ bool Relay::ask(const Client& client, dns::Octets message) noexcept {
 void Relay::refuse(const Client& client, dns::Rcode rcode) noexcept {
     turn_.counters.add(Counter::format_errors);
     const dns::Question* question = query_.question_end != 0 ? &query_.question : nullptr;
-    give_failure(client, question, query_.asker, rcode, std::nullopt);
+    give_failure(client, question, query_.asker, rcode, std::nullopt, Outcome::local);
 }
 
 bool Relay::answer_locally(const Client& client) noexcept {
@@ -94,6 +97,7 @@ bool Relay::answer_locally(const Client& client) noexcept {
     if (!room.empty()) {
         std::copy_n(answer.begin(), size, room.begin());
         client.front->end_answer(client, size);
+        count(client, room.first(size), dns::flags(answer) & dns::flag::rcode_mask, Outcome::local);
     }
     return true;
 }
@@ -104,7 +108,10 @@ bool Relay::answer_from_cache(const Client& client) noexcept {
     if (!known.answer || (known.tried_again && under_way(query_.question))) {
         return false;
     }
-    give(client, query_.question, query_.asker, *known.answer);
+    if (known.outcome == Outcome::failed) {
+        turn_.counters.add(FailureReason::cached);
+    }
+    give(client, query_.question, query_.asker, *known.answer, known.outcome);
     if (known.refresh_until != 0) {
         refresh(query_.question, known.refresh_until);
     }
@@ -122,11 +129,10 @@ void Relay::forward(const Client& client, dns::Octets sealed) noexcept {
             give_instead(client, query_.question, query_.asker, *instead);
             return;
         }
-        turn_.counters.add(Counter::failures);
-        turn_.counters.add(Counter::overload);
-        give_failure(
-            client, &query_.question, query_.asker, dns::Rcode::servfail,
-            dns::ExtendedError::of(dns::ExtendedError::other, "too many questions at once"));
+        give_no_answer(client, query_.question, query_.asker,
+                       {.reason = FailureReason::overload,
+                        .error = dns::ExtendedError::of(dns::ExtendedError::other,
+                                                        "too many questions at once")});
         return;
     }
     waiter->client = client;
@@ -182,8 +188,7 @@ void Relay::answered(Inquiry& asked, dns::Octets message, dns::ResponseVerdict v
                      const dns::Response& response) noexcept {
     auto& inquiry = static_cast<Awaited&>(asked); // nobody else submits any
     if (verdict != dns::ResponseVerdict::accepted) {
-        turn_.counters.add(Counter::upstream_refused);
-        failed(inquiry, refusal(verdict));
+        failed(inquiry, {.reason = FailureReason::unusable_answer, .error = refusal(verdict)});
         return;
     }
     if (inquiry.sealed.empty()) {
@@ -194,7 +199,7 @@ void Relay::answered(Inquiry& asked, dns::Octets message, dns::ResponseVerdict v
             if (instead) {
                 give_instead(waiter.client, inquiry.question, waiter.asker, *instead);
             } else {
-                give(waiter.client, inquiry.question, waiter.asker, answer);
+                give(waiter.client, inquiry.question, waiter.asker, answer, Outcome::miss);
             }
             end_waiter(*inquiry.waiters);
         }
@@ -205,11 +210,11 @@ void Relay::answered(Inquiry& asked, dns::Octets message, dns::ResponseVerdict v
     end(inquiry);
 }
 
-void Relay::failed(Inquiry& asked, const dns::ExtendedError& error) noexcept {
+void Relay::failed(Inquiry& asked, const NoAnswer& why) noexcept {
     auto& inquiry = static_cast<Awaited&>(asked);
-    const std::optional<dns::Answer> instead = make_up(inquiry, error);
+    const std::optional<dns::Answer> instead = make_up(inquiry, why.error);
     while (inquiry.waiters != nullptr) {
-        give_up(*inquiry.waiters, instead, error);
+        give_up(*inquiry.waiters, instead, why);
     }
     end(inquiry);
 }
@@ -227,11 +232,11 @@ void Relay::expire() noexcept {
 
 void Relay::time_out(Waiter& waiter) noexcept {
     Awaited& inquiry = *waiter.inquiry;
-    const dns::ExtendedError error = upstreams_.excuse();
+    const NoAnswer why = upstreams_.excuse();
     if (inquiry.waiter_count == 1) {
-        failed(inquiry, error);
+        failed(inquiry, why);
     } else {
-        give_up(waiter, make_up(inquiry, error), error);
+        give_up(waiter, make_up(inquiry, why.error), why);
     }
 }
 
@@ -243,7 +248,7 @@ std::optional<dns::Answer> Relay::make_up(const Awaited& inquiry,
 /// The upstream takes its time: gives the expired answer, and lets the inquiry go on for the cache.
 void Relay::go_stale(Waiter& waiter) noexcept {
     const Awaited& inquiry = *waiter.inquiry;
-    if (const auto instead = make_up(inquiry, upstreams_.excuse())) {
+    if (const auto instead = make_up(inquiry, upstreams_.excuse().error)) {
         give_instead(waiter.client, inquiry.question, waiter.asker, *instead);
         if (inquiry.waiter_count > 1) { // one is enough for that
             end_waiter(waiter);
@@ -260,7 +265,8 @@ void Relay::fail_all() noexcept {
         Awaited& inquiry = *waiter.inquiry;
         // Not make_up(): that this worker ends is no failure for the others to know.
         give_up(waiter, inquiry.sealed.empty() ? cache_.stand_in(inquiry.question) : std::nullopt,
-                dns::ExtendedError::of(dns::ExtendedError::not_ready, "shutting down"));
+                {.reason = FailureReason::draining,
+                 .error = dns::ExtendedError::of(dns::ExtendedError::not_ready, "shutting down")});
         if (inquiry.waiters == nullptr) {
             end(inquiry);
         }
@@ -268,7 +274,7 @@ void Relay::fail_all() noexcept {
 }
 
 void Relay::give(const Client& client, const dns::Question& question, const dns::Asker& asker,
-                 const dns::Answer& answer) noexcept {
+                 const dns::Answer& answer, Outcome outcome) noexcept {
     if (client.front == nullptr) {
         return;
     }
@@ -278,18 +284,19 @@ void Relay::give(const Client& client, const dns::Question& question, const dns:
     if (!room.empty()) {
         channel.limit = std::min(channel.limit, room.size());
         const std::size_t size = dns::write_answer(answer, question, asker, channel, room);
-        count_truncated(room.first(size));
         client.front->end_answer(client, size);
+        count(client, room.first(size), answer.rcode, outcome);
     }
 }
 
 /// What the cache had in place of a failure: expired, unless another worker was luckier.
 void Relay::give_instead(const Client& client, const dns::Question& question,
                          const dns::Asker& asker, const dns::Answer& answer) noexcept {
-    if (client.front != nullptr && says_stale(answer)) {
+    const bool stale = says_stale(answer);
+    if (client.front != nullptr && stale) {
         turn_.counters.add(Counter::cache_stale);
     }
-    give(client, question, asker, answer);
+    give(client, question, asker, answer, stale ? Outcome::stale : Outcome::hit);
 }
 
 void Relay::give_sealed(const Waiter& waiter, dns::Octets message) noexcept {
@@ -301,33 +308,39 @@ void Relay::give_sealed(const Waiter& waiter, dns::Octets message) noexcept {
         channel.limit = std::min(channel.limit, room.size());
         const std::size_t size =
             dns::write_sealed(message, waiter.inquiry->question, waiter.asker, channel, room);
-        count_truncated(room.first(size));
         front.end_answer(waiter.client, size);
+        count(waiter.client, room.first(size), dns::flags(message) & dns::flag::rcode_mask,
+              Outcome::miss);
     }
 }
 
 void Relay::give_failure(const Client& client, const dns::Question* question,
                          const dns::Asker& asker, dns::Rcode rcode,
-                         const std::optional<dns::ExtendedError>& error) noexcept {
+                         const std::optional<dns::ExtendedError>& error, Outcome outcome) noexcept {
     const dns::MutableOctets room =
         client.front->begin_answer(client, dns::max_query_size + dns::answer_overhead);
     if (!room.empty()) {
         dns::Channel channel = client.front->channel(asker);
         channel.limit = std::min(channel.limit, room.size());
-        client.front->end_answer(client,
-                                 dns::write_failure(rcode, error, question, asker, channel, room));
+        const std::size_t size = dns::write_failure(rcode, error, question, asker, channel, room);
+        client.front->end_answer(client, size);
+        count(client, room.first(size), static_cast<std::uint16_t>(rcode), outcome);
     }
+}
+
+void Relay::give_no_answer(const Client& client, const dns::Question& question,
+                           const dns::Asker& asker, const NoAnswer& why) noexcept {
+    turn_.counters.add(why.reason);
+    give_failure(client, &question, asker, dns::Rcode::servfail, why.error, Outcome::failed);
 }
 
 /// Ends a wait in vain: with what there is `instead`, or SERVFAIL.
 void Relay::give_up(Waiter& waiter, const std::optional<dns::Answer>& instead,
-                    const dns::ExtendedError& error) noexcept {
+                    const NoAnswer& why) noexcept {
     if (instead) {
         give_instead(waiter.client, waiter.inquiry->question, waiter.asker, *instead);
     } else if (waiter.client.front != nullptr) {
-        turn_.counters.add(Counter::failures);
-        give_failure(waiter.client, &waiter.inquiry->question, waiter.asker, dns::Rcode::servfail,
-                     error);
+        give_no_answer(waiter.client, waiter.inquiry->question, waiter.asker, why);
     }
     end_waiter(waiter);
 }
@@ -346,7 +359,11 @@ void Relay::end(Awaited& inquiry) noexcept {
     inquiries_.destroy(inquiry);
 }
 
-void Relay::count_truncated(dns::Octets answer) noexcept {
+/// An answer is on its way.
+void Relay::count(const Client& client, dns::Octets answer, std::uint16_t rcode,
+                  Outcome outcome) noexcept {
+    turn_.counters.add(response_code(rcode));
+    turn_.note(outcome, client.asked_at);
     if ((dns::flags(answer) & dns::flag::truncated) != 0) {
         turn_.counters.add(Counter::truncated);
     }

@@ -36,7 +36,7 @@ class Relay final : public Inquirer {
                   const dns::Response& response) noexcept override;
 
     /// There is no answer to be had: SERVFAIL to everybody who waits; ends the inquiry.
-    void failed(Inquiry& inquiry, const dns::ExtendedError& error) noexcept override;
+    void failed(Inquiry& inquiry, const NoAnswer& why) noexcept override;
 
     /// Fails what has waited too long.
     void expire() noexcept;
@@ -62,22 +62,26 @@ class Relay final : public Inquirer {
     [[nodiscard]] Waiter* enlist(const dns::Question& question, dns::Octets sealed) noexcept;
 
     void give(const Client& client, const dns::Question& question, const dns::Asker& asker,
-              const dns::Answer& answer) noexcept;
+              const dns::Answer& answer, Outcome outcome) noexcept;
     void give_instead(const Client& client, const dns::Question& question, const dns::Asker& asker,
                       const dns::Answer& answer) noexcept;
     void give_sealed(const Waiter& waiter, dns::Octets message) noexcept;
     void give_failure(const Client& client, const dns::Question* question, const dns::Asker& asker,
-                      dns::Rcode rcode, const std::optional<dns::ExtendedError>& error) noexcept;
+                      dns::Rcode rcode, const std::optional<dns::ExtendedError>& error,
+                      Outcome outcome) noexcept;
+    void give_no_answer(const Client& client, const dns::Question& question,
+                        const dns::Asker& asker, const NoAnswer& why) noexcept;
     void refuse(const Client& client, dns::Rcode rcode) noexcept;
     [[nodiscard]] std::optional<dns::Answer> make_up(const Awaited& inquiry,
                                                      const dns::ExtendedError& error) noexcept;
     void go_stale(Waiter& waiter) noexcept;
     void time_out(Waiter& waiter) noexcept;
     void give_up(Waiter& waiter, const std::optional<dns::Answer>& instead,
-                 const dns::ExtendedError& error) noexcept;
+                 const NoAnswer& why) noexcept;
     void end_waiter(Waiter& waiter) noexcept;
     void end(Awaited& inquiry) noexcept;
-    void count_truncated(dns::Octets answer) noexcept;
+    void count(const Client& client, dns::Octets answer, std::uint16_t rcode,
+               Outcome outcome) noexcept;
 
     Turn& turn_;
     Upstreams& upstreams_;

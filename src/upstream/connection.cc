@@ -3,6 +3,7 @@
 
 #include "upstream/connection.hh"
 
+#include "upstream/connect_failure.hh"
 #include "upstream/upstreams.hh"
 
 #include <algorithm>
@@ -30,10 +31,6 @@ constexpr Clock::duration first_use_time = 1s;
 // A connection for questions that broke one is not kept (see Upstreams).
 constexpr Clock::duration side_lane_idle = 1s;
 
-std::string system_reason(const char* what, int error) {
-    return std::string{what} + ": " + std::system_category().message(error);
-}
-
 void set_option(int fd, int level, int name, unsigned value) noexcept {
     // Each is an improvement, none a condition.
     static_cast<void>(::setsockopt(fd, level, name, &value, sizeof value));
@@ -52,12 +49,13 @@ Connection::Connection(Turn& turn, Upstreams& upstreams, Endpoint& endpoint,
       lane_{lane} {}
 
 void Connection::start() noexcept {
-    turn_.counters.add(Counter::upstream_connects);
+    count(UpstreamCounter::connects);
     const Address& address = endpoint_.address();
     deadline_ = turn_.now + turn_.config.timeouts.connect;
+    step_since_ = turn_.now;
     socket_.reset(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (!socket_) {
-        end(Trouble::unreachable, system_reason("socket", errno));
+        end_by_system("socket", errno);
         return;
     }
     const int fd = socket_.get();
@@ -67,13 +65,13 @@ void Connection::start() noexcept {
                static_cast<unsigned>(turn_.config.timeouts.query.count()));
     const bool connected = ::connect(fd, address.data(), address.size()) == 0;
     if (!connected && errno != EINPROGRESS) {
-        end(Trouble::unreachable, system_reason("connect", errno));
+        end_by_system("connect", errno);
         return;
     }
     events_ = connected ? EPOLLIN : EPOLLOUT;
     watching_ = turn_.loop.add(fd, events_, *this);
     if (!watching_) {
-        end(Trouble::unreachable, system_reason("epoll", errno));
+        end_by_system("epoll", errno);
         return;
     }
     if (connected) {
@@ -104,9 +102,13 @@ void Connection::on_connected() noexcept {
         error = errno;
     }
     if (error != 0) {
-        end(Trouble::unreachable, system_reason("connect", error));
+        end_by_system("connect", error);
         return;
     }
+    if (turn_.now > step_since_) { // else with TCP Fast Open, where the handshake has this time too
+        time(UpstreamTime::connect, step_since_);
+    }
+    step_since_ = turn_.now;
     state_ = State::handshaking;
     watch(EPOLLIN);
     take_in();
@@ -116,7 +118,7 @@ void Connection::on_readable() noexcept {
     const ssize_t count = ::recv(socket_.get(), turn_.scratch->data(), turn_.scratch->size(), 0);
     if (count < 0) {
         if (errno != EAGAIN && errno != EINTR) {
-            end(Trouble::unreachable, system_reason("connection", errno));
+            end_by_system("connection", errno);
         }
         return;
     }
@@ -140,9 +142,7 @@ void Connection::take_in() noexcept {
             return;
         }
         if (progress != tls::Io::done) {
-            end(stream_.failure() == tls::Failure::untrusted ? Trouble::untrusted
-                                                             : Trouble::unreachable,
-                stream_.reason());
+            end_by_session();
             return;
         }
         on_verified();
@@ -158,25 +158,26 @@ void Connection::take_in() noexcept {
             continue;
         case tls::Io::again:
             if (fruitless_ > most_fruitless) {
-                turn_.counters.add(Counter::upstream_broken);
-                end(Trouble::unreachable, "sends much and no answers");
+                count(UpstreamCounter::broken);
+                end({Trouble::unreachable, ConnectFailure::other}, "sends much and no answers");
             }
             set_deadline();
             return;
         case tls::Io::closed:
-            end(Trouble::unreachable, "closed by the upstream");
+            end({Trouble::unreachable, ConnectFailure::reset}, "closed by the upstream");
             return;
         case tls::Io::failed:
-            end(Trouble::unreachable, stream_.reason());
+            end_by_session();
             return;
         }
     }
 }
 
 void Connection::on_verified() noexcept {
-    turn_.counters.add(Counter::upstream_handshakes);
+    count(UpstreamCounter::handshakes);
+    time(UpstreamTime::handshake, step_since_);
     if (stream_.resumed()) {
-        turn_.counters.add(Counter::upstream_resumed);
+        count(UpstreamCounter::resumed);
     }
     if (endpoint_.trouble() == Trouble::silent) {
         state_ = State::proving;
@@ -251,14 +252,14 @@ void Connection::on_arrival(const FrameWire::Arrival& arrival) noexcept {
         on_probe_answered();
         break;
     case FrameWire::Arrival::Kind::late:
-        turn_.counters.add(Counter::upstream_late);
+        count(UpstreamCounter::late);
         if (arrival.slot != Slots::none) {
             on_slot_free();
         }
         break;
     case FrameWire::Arrival::Kind::broken:
-        turn_.counters.add(Counter::upstream_broken);
-        end(Trouble::unreachable, arrival.reason);
+        count(UpstreamCounter::broken);
+        end({Trouble::unreachable, ConnectFailure::other}, arrival.reason);
         break;
     case FrameWire::Arrival::Kind::nothing:
         break;
@@ -277,20 +278,26 @@ void Connection::on_answer(Inquiry& inquiry, std::uint16_t slot, dns::Octets mes
         inquiry.sealed.empty() ? dns::parse_response(message, inquiry.question, response)
                                : dns::parse_sealed_response(message, inquiry.question);
     if (verdict == dns::ResponseVerdict::ignored) {
-        turn_.counters.add(Counter::upstream_refused);
+        count(UpstreamCounter::refused);
         return;
     }
     if (verdict == dns::ResponseVerdict::foreign) {
-        turn_.counters.add(Counter::upstream_broken);
-        end(Trouble::unreachable, "answered another question than was asked");
+        count(UpstreamCounter::broken);
+        end({Trouble::unreachable, ConnectFailure::other},
+            "answered another question than was asked");
         return;
     }
-    turn_.counters.add(Counter::upstream_answers);
+    count(UpstreamCounter::answers);
     ++answers_;
     upstreams_.on_answer(*this);
     inquiry.remove_place(*this);
+    if (inquiry.sends == 1) { // else nobody knows which of them was answered
+        time(UpstreamTime::rtt, inquiry.sent_at);
+    }
     if (verdict == dns::ResponseVerdict::accepted) {
         note_keepalive(response);
+    } else {
+        count(UpstreamCounter::refused);
     }
     upstreams_.inquirer().answered(inquiry, message, verdict, response);
     wire_.free(slot);
@@ -317,11 +324,11 @@ void Connection::flush() noexcept {
     }
     if (const dns::Octets queued = wire_.queued(); !queued.empty()) {
         if (stream_.send(queued) != tls::Io::done) {
-            end(Trouble::unreachable, stream_.reason());
+            end_by_session();
             return;
         }
-        turn_.counters.add(Counter::upstream_records, (queued.size() + 16383) / 16384);
-        turn_.counters.add(Counter::upstream_queries, wire_.on_sent());
+        count(UpstreamCounter::records, (queued.size() + 16383) / 16384);
+        count(UpstreamCounter::queries, wire_.on_sent());
     } else if (in_flight() > 0) {
         // Nothing to send that would carry the acknowledgement, and more answers due: a peer that
         // holds them back until it is acknowledged (Nagle) must not wait for the delayed one, 40
@@ -342,7 +349,7 @@ void Connection::write_out() noexcept {
             // The peer has closed; what it had answered before is still to be read (G4).
             output.clear();
         } else if (errno != EAGAIN && errno != EINTR && errno != EINPROGRESS && errno != ENOBUFS) {
-            end(Trouble::unreachable, system_reason("connection", errno));
+            end_by_system("connection", errno);
             return;
         }
     }
@@ -373,20 +380,20 @@ void Connection::set_deadline() noexcept {
 void Connection::on_deadline() noexcept {
     switch (state_) {
     case State::connecting:
-        end(Trouble::unreachable, "no connection in time");
+        end({Trouble::unreachable, ConnectFailure::timeout}, "no connection in time");
         break;
     case State::handshaking:
-        end(Trouble::unreachable, "no TLS handshake in time");
+        end({Trouble::unreachable, ConnectFailure::timeout}, "no TLS handshake in time");
         break;
     case State::proving:
-        end(Trouble::silent, "no answer to a probe");
+        end({Trouble::silent, ConnectFailure::timeout}, "no answer to a probe");
         break;
     case State::ready:
         if (wire_.partial_since() == TimePoint::max()) {
             close();
         } else {
-            turn_.counters.add(Counter::upstream_broken);
-            end(Trouble::silent, "began an answer and did not end it");
+            count(UpstreamCounter::broken);
+            end({Trouble::silent, ConnectFailure::other}, "began an answer and did not end it");
         }
         break;
     case State::retiring:
@@ -405,10 +412,39 @@ void Connection::retire() noexcept {
     deadline_ = in_flight() == 0 ? turn_.now : turn_.now + turn_.config.timeouts.query;
 }
 
-void Connection::end(Trouble trouble, std::string reason) noexcept {
+/// An error of the system ends it.
+void Connection::end_by_system(const char* what, int error) noexcept {
+    end({Trouble::unreachable, failure_of(error)},
+        std::string{what} + ": " + std::system_category().message(error));
+}
+
+/// The session has failed.
+void Connection::end_by_session() noexcept {
+    if (stream_.failure() == tls::Failure::untrusted) {
+        end({Trouble::untrusted, failure_of(stream_.refusal())}, stream_.reason());
+    } else {
+        end({Trouble::unreachable, stream_.cut() ? ConnectFailure::reset : ConnectFailure::tls},
+            stream_.reason());
+    }
+}
+
+/// Whose doing the end is, or why there was no beginning.
+void Connection::count_end(End how) noexcept {
+    if (!is_attempt(state_)) {
+        const bool by_peer = how.failure == ConnectFailure::reset;
+        endpoint_.counts().add(!by_peer          ? ClosedBy::us
+                               : in_flight() > 0 ? ClosedBy::peer_busy
+                                                 : ClosedBy::peer_idle);
+    } else if (how.trouble != Trouble::none) { // who lost the race has not failed
+        endpoint_.counts().add(how.failure);
+    }
+}
+
+void Connection::end(End how, std::string reason) noexcept {
     if (state_ == State::closed) {
         return;
     }
+    count_end(how);
     const State was = std::exchange(state_, State::closed);
     deadline_ = TimePoint::max();
     if (socket_) {
@@ -420,7 +456,7 @@ void Connection::end(Trouble trouble, std::string reason) noexcept {
         watching_.end();
         socket_.reset();
     }
-    upstreams_.on_closed(*this, was, trouble, std::move(reason));
+    upstreams_.on_closed(*this, was, how.trouble, std::move(reason));
 }
 
 } // namespace dotproxy

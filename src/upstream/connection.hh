@@ -64,7 +64,7 @@ class Connection final : public Watch {
     /// Ends it in order, with close_notify where there is a session.
     void close() noexcept {
         stream_.close();
-        end(Trouble::none, {});
+        end({Trouble::none, ConnectFailure::other}, {});
     }
 
     [[nodiscard]] State state() const noexcept { return state_; }
@@ -103,6 +103,12 @@ class Connection final : public Watch {
     }
 
   private:
+    /// What it means for the endpoint, and what it is counted as: reset is a close by the peer.
+    struct End {
+        Trouble trouble;
+        ConnectFailure failure;
+    };
+
     void on_slot_free() noexcept;
 
     void on_connected() noexcept;
@@ -118,7 +124,18 @@ class Connection final : public Watch {
     void write_out() noexcept;
     void watch(std::uint32_t events) noexcept;
     void set_deadline() noexcept;
-    void end(Trouble trouble, std::string reason) noexcept;
+    void end_by_system(const char* what, int error) noexcept;
+    void end_by_session() noexcept;
+    void count_end(End how) noexcept;
+    void end(End how, std::string reason) noexcept;
+
+    void count(UpstreamCounter what, std::uint64_t n = 1) noexcept {
+        endpoint_.counts().add(what, n);
+    }
+
+    void time(UpstreamTime what, TimePoint since) noexcept {
+        endpoint_.counts().time(what).add(turn_.now - since);
+    }
 
     Turn& turn_;
     Upstreams& upstreams_;
@@ -128,6 +145,7 @@ class Connection final : public Watch {
     Watching watching_; // after the socket: it ends first
     FrameWire wire_;
     TimePoint deadline_{TimePoint::max()};
+    TimePoint step_since_{}; // while connecting or handshaking
     TimePoint idle_since_{};
     TimePoint heard_at_{};
     std::uint64_t answers_{0};
@@ -138,5 +156,11 @@ class Connection final : public Watch {
     State state_{State::connecting};
     bool used_{false}; // it has carried a query
 };
+
+/// Whether a connection is still in the race for who serves a lane.
+[[nodiscard]] constexpr bool is_attempt(Connection::State state) noexcept {
+    return state == Connection::State::connecting || state == Connection::State::handshaking ||
+           state == Connection::State::proving;
+}
 
 } // namespace dotproxy

@@ -17,12 +17,6 @@
 
 namespace dotproxy {
 
-/// Whether a connection is still in the race for who serves a lane.
-[[nodiscard]] constexpr bool is_attempt(Connection::State state) noexcept {
-    return state == Connection::State::connecting || state == Connection::State::handshaking ||
-           state == Connection::State::proving;
-}
-
 class Connections {
   public:
     /// Of no endpoint: behind all ranks.

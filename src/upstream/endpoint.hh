@@ -8,6 +8,7 @@
 
 #include "base/address.hh"
 #include "base/clock.hh"
+#include "shared/counters.hh"
 #include "tls/identity.hh"
 #include "tls/tickets.hh"
 
@@ -32,17 +33,21 @@ enum class Trouble : std::uint8_t {
 
 class Endpoint {
   public:
-    /// `rank`: the place of its upstream in the configuration, 0 is asked first. `identity` and
-    /// `upstream_name` outlive the endpoint.
+    /// `rank`: the place of its upstream in the configuration, 0 is asked first. `identity`,
+    /// `upstream_name` and `counts` outlive the endpoint.
     Endpoint(unsigned rank, const Address& address, const tls::Identity& identity,
-             const std::string& upstream_name) noexcept
-        : rank_{rank}, address_{address}, identity_{identity}, upstream_name_{upstream_name} {}
+             const std::string& upstream_name, UpstreamCounts& counts) noexcept
+        : rank_{rank}, address_{address}, identity_{identity},
+          upstream_name_{upstream_name}, counts_{counts} {}
 
     [[nodiscard]] unsigned rank() const noexcept { return rank_; }
 
     [[nodiscard]] const Address& address() const noexcept { return address_; }
 
     [[nodiscard]] const tls::Identity& identity() const noexcept { return identity_; }
+
+    /// What is counted of it, by this worker and those before it.
+    [[nodiscard]] UpstreamCounts& counts() noexcept { return counts_; }
 
     [[nodiscard]] tls::Tickets& tickets() noexcept { return tickets_; }
 
@@ -87,6 +92,7 @@ class Endpoint {
     Address address_;
     const tls::Identity& identity_;
     const std::string& upstream_name_;
+    UpstreamCounts& counts_;
     tls::Tickets tickets_;
     std::string reason_;
     TimePoint down_since_{};

@@ -14,9 +14,22 @@ using namespace std::chrono_literals;
 // An outage that has lasted this many client time-outs is not about to end.
 constexpr int hopeless_after = 3;
 
+FailureReason reason_of(Trouble trouble) noexcept {
+    switch (trouble) {
+    case Trouble::untrusted:
+        return FailureReason::untrusted;
+    case Trouble::unreachable:
+        return FailureReason::unreachable;
+    case Trouble::silent:
+    case Trouble::none:
+        break;
+    }
+    return FailureReason::timeout;
+}
+
 } // namespace
 
-Endpoints::Endpoints(Turn& turn)
+Endpoints::Endpoints(Turn& turn, const CounterLease& lease)
     : turn_{turn}, random_{std::random_device{}()}, failure_log_{10, 10s} {
     const auto& upstreams = turn.config.upstreams;
     identities_.reserve(upstreams.size());
@@ -28,8 +41,9 @@ Endpoints::Endpoints(Turn& turn)
         }
         identities_.push_back(std::move(*identity));
         for (const Address& address : in_turns(upstream.addresses)) {
-            all_.push_back(
-                std::make_unique<Endpoint>(rank, address, identities_.back(), upstream.name));
+            all_.push_back(std::make_unique<Endpoint>(
+                rank, address, identities_.back(), upstream.name,
+                turn.counters.upstream(lease.row_of(upstream.text(address)))));
         }
     }
 }
@@ -56,24 +70,27 @@ bool Endpoints::hopeless() const noexcept {
     });
 }
 
-dns::ExtendedError Endpoints::excuse() noexcept {
+NoAnswer Endpoints::excuse() noexcept {
     // The preferred endpoint's trouble tells most.
     const auto troubled = std::find_if(all_.begin(), all_.end(), [](const auto& endpoint) {
         return endpoint->trouble() != Trouble::none;
     });
     if (troubled == all_.end()) {
-        return dns::ExtendedError::of(dns::ExtendedError::no_reachable_authority,
-                                      "no answer from the upstream in time");
+        return {.reason = FailureReason::timeout,
+                .error = dns::ExtendedError::of(dns::ExtendedError::no_reachable_authority,
+                                                "no answer from the upstream in time")};
     }
+    const Trouble trouble = (*troubled)->trouble();
     excuse_ = (*troubled)->text() + ": " + (*troubled)->reason();
-    return dns::ExtendedError::of((*troubled)->trouble() == Trouble::untrusted
-                                      ? dns::ExtendedError::no_reachable_authority
-                                      : dns::ExtendedError::network_error,
-                                  excuse_);
+    return {.reason = reason_of(trouble),
+            .error = dns::ExtendedError::of(trouble == Trouble::untrusted
+                                                ? dns::ExtendedError::no_reachable_authority
+                                                : dns::ExtendedError::network_error,
+                                            excuse_)};
 }
 
 void Endpoints::failed(Endpoint& endpoint, Trouble trouble, std::string reason) noexcept {
-    turn_.counters.add(Counter::upstream_failed);
+    endpoint.counts().add(UpstreamCounter::failed);
     const bool news = endpoint.trouble() != trouble;
     endpoint.fail(trouble, std::move(reason), turn_.now, static_cast<std::uint32_t>(random_()));
     log::write_limited(failure_log_, turn_.now, news ? log::Level::warning : log::Level::debug,

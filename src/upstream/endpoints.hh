@@ -7,9 +7,10 @@
 #pragma once
 
 #include "base/log.hh"
-#include "dns/response.hh"
+#include "shared/counter_region.hh"
 #include "tls/identity.hh"
 #include "upstream/endpoint.hh"
+#include "upstream/inquiry.hh"
 #include "upstream/turn.hh"
 
 #include <memory>
@@ -21,8 +22,9 @@ namespace dotproxy {
 
 class Endpoints {
   public:
-    /// Throws ConfigError where nothing is given that an upstream could be verified by.
-    explicit Endpoints(Turn& turn);
+    /// `lease` tells which rows of the counters are theirs. Throws ConfigError where nothing is
+    /// given that an upstream could be verified by.
+    Endpoints(Turn& turn, const CounterLease& lease);
 
     /// The endpoint to be tried next, or nullptr: of a better rank than `below`, where the pause
     /// after its last failure is over and `taken(endpoint)` does not hold. Untroubled ones go
@@ -48,7 +50,7 @@ class Endpoints {
     [[nodiscard]] bool hopeless() const noexcept;
 
     /// Why there is no answer, for those who waited in vain. The text lives until the next call.
-    [[nodiscard]] dns::ExtendedError excuse() noexcept;
+    [[nodiscard]] NoAnswer excuse() noexcept;
 
     /// An endpoint failed: counts and logs it.
     void failed(Endpoint& endpoint, Trouble trouble, std::string reason) noexcept;

@@ -10,6 +10,7 @@
 #include "base/deadline.hh"
 #include "dns/query.hh"
 #include "dns/response.hh"
+#include "shared/counted.hh"
 
 #include <array>
 #include <cstdint>
@@ -52,6 +53,12 @@ struct Inquiry : Deadline {
     void remove_place(const Connection& connection) noexcept;
 };
 
+/// Why there is no answer: for who counts, and for the client.
+struct NoAnswer {
+    FailureReason reason;
+    dns::ExtendedError error;
+};
+
 /// What upstreams tell who has them ask. Of each inquiry that was submitted and not abandoned they
 /// tell one of these, once; it may be freed in the call.
 class Inquirer {
@@ -61,8 +68,8 @@ class Inquirer {
     virtual void answered(Inquiry& inquiry, dns::Octets message, dns::ResponseVerdict verdict,
                           const dns::Response& response) noexcept = 0;
 
-    /// There is no answer to be had; `error` says why.
-    virtual void failed(Inquiry& inquiry, const dns::ExtendedError& error) noexcept = 0;
+    /// There is no answer to be had; `why` says why.
+    virtual void failed(Inquiry& inquiry, const NoAnswer& why) noexcept = 0;
 
   protected:
     ~Inquirer() = default;

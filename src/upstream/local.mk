@@ -1,5 +1,6 @@
 noinst_LIBRARIES += libupstream.a
 libupstream_a_SOURCES = \
+	src/upstream/connect_failure.cc src/upstream/connect_failure.hh \
 	src/upstream/connection.cc src/upstream/connection.hh \
 	src/upstream/connections.cc src/upstream/connections.hh \
 	src/upstream/endpoint.cc src/upstream/endpoint.hh \
@@ -8,5 +9,5 @@ libupstream_a_SOURCES = \
 	src/upstream/inquiry.cc src/upstream/inquiry.hh \
 	src/upstream/lanes.cc src/upstream/lanes.hh \
 	src/upstream/slots.cc src/upstream/slots.hh \
-	src/upstream/turn.hh \
+	src/upstream/turn.cc src/upstream/turn.hh \
 	src/upstream/upstreams.cc src/upstream/upstreams.hh

@@ -2,7 +2,8 @@
 // Copyright the dotproxy authors
 //
 // Turn: what everything in a worker shares. One turn of the loop is: wait, clock, dispatch, expire,
-// flush, bury; nothing calls back into its caller, outputs are queued and leave in the flush.
+// flush, bury, count; nothing calls back into its caller, outputs are queued and leave in the
+// flush.
 
 #pragma once
 
@@ -13,6 +14,7 @@
 #include "shared/counters.hh"
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace dotproxy {
@@ -24,10 +26,29 @@ struct Turn {
     const Config& config;
     Counters& counters;
     Loop loop;
-    TimePoint now{Clock::now()}; // read once a turn
+    TimePoint now{Clock::now()}; // read once a turn, after the wait
+
+    /// An answer went out to who asked at `asked_at`, in this turn or an earlier one.
+    void note(Outcome outcome, TimePoint asked_at) noexcept {
+        if (asked_at == now) {
+            ++answered_at_once_[static_cast<std::size_t>(outcome)];
+        } else {
+            note_late(outcome, asked_at);
+        }
+    }
+
+    /// The turn is over. One look at the clock tells how long it took, and with it all that was
+    /// answered at once.
+    void end() noexcept;
+
     // For octets that are used up before the handler that read them returns.
     Undumped<std::array<std::uint8_t, 131072>> scratch; // as read from a socket
     Undumped<std::array<std::uint8_t, 16384>> plain;    // one TLS record, decrypted
+
+  private:
+    void note_late(Outcome outcome, TimePoint asked_at) noexcept;
+
+    std::array<std::uint32_t, count_of<Outcome>> answered_at_once_{};
 };
 
 /// How long the rest of a worker's patience is, by what it waits for.

@@ -22,8 +22,9 @@ constexpr std::uint64_t worth_a_spare = 4;
 
 } // namespace
 
-Upstreams::Upstreams(Turn& turn, const tls::ClientContext& context, Inquirer& inquirer)
-    : turn_{turn}, context_{context}, inquirer_{inquirer}, endpoints_{turn},
+Upstreams::Upstreams(Turn& turn, const tls::ClientContext& context, Inquirer& inquirer,
+                     const CounterLease& lease)
+    : turn_{turn}, context_{context}, inquirer_{inquirer}, endpoints_{turn, lease},
       attempts_{Patience::upstream(turn.config)}, random_{std::random_device{}()} {}
 
 void Upstreams::submit(Inquiry& inquiry) noexcept {
@@ -50,7 +51,7 @@ void Upstreams::abandon(Inquiry& inquiry) noexcept {
 void Upstreams::send(Connection& connection, Inquiry& inquiry) noexcept {
     ++inquiry.sends;
     if (inquiry.sends > 1) {
-        turn_.counters.add(Counter::upstream_resent);
+        connection.endpoint().counts().add(UpstreamCounter::resent);
     }
     connection.send(inquiry);
     attempts_.arm(inquiry, turn_.now);
@@ -235,9 +236,10 @@ void Upstreams::send_again(Inquiry& inquiry, const Connection& lost, bool sent) 
     }
     inquiry.disarm();
     if (inquiry.sends >= max_sends) {
-        inquirer_.failed(inquiry,
-                         dns::ExtendedError::of(dns::ExtendedError::network_error,
-                                                "the upstream closes instead of answering"));
+        inquirer_.failed(
+            inquiry, {.reason = FailureReason::unreachable,
+                      .error = dns::ExtendedError::of(dns::ExtendedError::network_error,
+                                                      "the upstream closes instead of answering")});
         return;
     }
     if (sent) {

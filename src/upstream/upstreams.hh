@@ -39,8 +39,10 @@ namespace dotproxy {
 
 class Upstreams {
   public:
-    /// `context` and `inquirer` outlive it. Throws ConfigError, as Endpoints does.
-    Upstreams(Turn& turn, const tls::ClientContext& context, Inquirer& inquirer);
+    /// `context` and `inquirer` outlive it; `lease` tells which counters are its own. Throws
+    /// ConfigError, as Endpoints does.
+    Upstreams(Turn& turn, const tls::ClientContext& context, Inquirer& inquirer,
+              const CounterLease& lease);
 
     /// Sends an inquiry as soon as there is a connection for it.
     void submit(Inquiry& inquiry) noexcept;
@@ -51,7 +53,7 @@ class Upstreams {
     [[nodiscard]] bool failing() const noexcept { return endpoints_.failing(); }
 
     /// Why there is no answer, for those who waited in vain. The text lives until the next call.
-    [[nodiscard]] dns::ExtendedError excuse() noexcept { return endpoints_.excuse(); }
+    [[nodiscard]] NoAnswer excuse() noexcept { return endpoints_.excuse(); }
 
     void expire() noexcept;
     void soonest(TimePoint& earliest) noexcept;

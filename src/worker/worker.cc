@@ -27,7 +27,8 @@ class Worker final : public Watch {
   public:
     explicit Worker(WorkerBrief& brief)
         : turn_{brief.config, brief.counters.slot(brief.slot)}, control_{std::move(brief.control)},
-          relay_{turn_, upstreams_, brief.cache}, upstreams_{turn_, brief.tls, relay_},
+          relay_{turn_, upstreams_, brief.cache}, upstreams_{turn_, brief.tls, relay_,
+                                                             brief.counters},
           courtesy_{turn_, brief.counters}, tcp_{turn_, relay_, courtesy_, brief.counters,
                                                  brief.handover} {
         for (const auto& listener : brief.listeners) {
@@ -67,6 +68,7 @@ class Worker final : public Watch {
             for (const auto& front : udp_) {
                 front->flush();
             }
+            turn_.end();
         }
         upstreams_.close_all();
         return exit_finished;

@@ -11,7 +11,7 @@
 #include "config/config.hh"
 #include "front/handover.hh"
 #include "shared/cache_memory.hh"
-#include "shared/counters.hh"
+#include "shared/counter_region.hh"
 
 #include <cstdint>
 #include <memory>
@@ -41,7 +41,7 @@ struct WorkerBrief {
     const Config& config;
     const std::vector<std::shared_ptr<const Listener>>& listeners;
     const tls::ClientContext& tls;
-    CounterRegion& counters;
+    const CounterLease& counters;
     const CacheMemory* cache; // nullptr: none
     unsigned slot;            // which of the counters are its own
     const Handover& handover;

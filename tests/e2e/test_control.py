@@ -95,7 +95,11 @@ def test_the_manual_page_describes_what_is_printed(control):
     """Every key of `status` and `cache`, and no other."""
     _, path = control
     of_status, of_cache_alone = keys_on_the_manual_page()
-    assert {re.sub(r"^worker\.\d+\.", "worker.N.", key) for key in status(path)} == of_status
+    keys = {re.sub(r"^(worker|upstream)\.\d+\.", r"\1.N.", key) for key in status(path)}
+    # Those of an address have the names of those of all.
+    of_one = {key for key in keys if key.startswith("upstream.N.")} - {"upstream.N.address"}
+    assert of_one and {key.replace("upstream.N.", "upstream_") for key in of_one} <= keys
+    assert keys - of_one == of_status
     printed = {line.partition(" ")[0] for line in ctl(path, "cache").stdout.splitlines()}
     assert printed == of_cache_alone | {key for key in of_status if key.startswith("cache_")}
 

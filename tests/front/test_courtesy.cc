@@ -15,6 +15,7 @@ using namespace std::chrono_literals;
 using dotproxy::Clock;
 using dotproxy::Config;
 using dotproxy::Counter;
+using dotproxy::CounterLease;
 using dotproxy::CounterRegion;
 using dotproxy::Courtesy;
 using dotproxy::Fd;
@@ -82,7 +83,8 @@ struct Worker {
     }
 
     Config config{};
-    CounterRegion counters{2};
+    CounterRegion region{2};
+    CounterLease counters{region.lease(2, {})};
     Turn turn_{config, counters.slot(0)};
     Courtesy courtesy{turn_, counters};
     Door door{courtesy};

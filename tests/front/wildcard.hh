@@ -28,7 +28,8 @@ struct Wildcard {
     }
 
     dotproxy::Config config{};
-    dotproxy::CounterRegion counters{1};
+    dotproxy::CounterRegion region{1};
+    dotproxy::CounterLease counters{region.lease(1, {})};
     dotproxy::Turn turn{config, counters.slot(0)};
     dotproxy::Courtesy courtesy{turn, counters};
     dotproxy::Listener listener;

@@ -110,7 +110,7 @@ void test_make_then_a_socket_for_each_protocol_and_slots_for_workers(void** stat
     assert_true(generation.listeners[1]->address == both);
     assert_true(generation.listeners[2]->protocol == Protocol::udp);
     assert_true(generation.listeners[2]->address == udp_only);
-    assert_int_equal(generation.counters.size(), 2);
+    assert_int_equal(generation.counters.size(), 0); // until the master gives some
     assert_int_equal(generation.workers.size(), 2);
     assert_int_equal(generation.workers[1].index(), 1);
 }

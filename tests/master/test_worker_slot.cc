@@ -26,6 +26,8 @@ using dotproxy::Fd;
 using dotproxy::Milliseconds;
 using dotproxy::Order;
 using dotproxy::Report;
+using dotproxy::restart_reason;
+using dotproxy::RestartReason;
 using dotproxy::TimePoint;
 using dotproxy::WorkerSlot;
 using dotproxy::sandbox::pack_call;
@@ -287,6 +289,22 @@ void test_describe_end_when_its_sandbox_killed_it_then_the_call(void** /*state*/
     assert_string_equal(describe_end(exited(1), call).c_str(), "exited with status 1");
 }
 
+void test_restart_reason_then_what_ended_it(void** /*state*/) {
+    WorkerSlot slot{0};
+    slot.born(some_pid, Fd{}, start);
+    slot.heard(Report::ready);
+    assert_true(restart_reason(slot, exited(exit_failed), 0) == RestartReason::exit);
+    assert_true(restart_reason(slot, SIGSEGV, 0) == RestartReason::signal);
+    assert_true(restart_reason(slot, SIGKILL, 0) == RestartReason::signal);
+    assert_true(restart_reason(slot, SIGSYS, 0) == RestartReason::signal); // from somebody else
+    assert_true(restart_reason(slot, SIGSYS, pack_call(AUDIT_ARCH_X86_64, 59)) ==
+                RestartReason::sandbox);
+    while (!slot.hangs()) {
+        slot.ping();
+    }
+    assert_true(restart_reason(slot, SIGKILL, 0) == RestartReason::hang);
+}
+
 } // namespace
 
 int main() {
@@ -306,6 +324,7 @@ int main() {
         cmocka_unit_test(test_tell_then_the_order_arrives_as_one_octet),
         cmocka_unit_test(test_tell_when_the_worker_is_gone_then_no_signal),
         cmocka_unit_test(test_kill_then_its_process_gets_the_signal),
+        cmocka_unit_test(test_restart_reason_then_what_ended_it),
         cmocka_unit_test(test_describe_end_when_it_exited_then_its_status),
         cmocka_unit_test(test_describe_end_when_it_dumped_core_then_the_signal),
         cmocka_unit_test(test_describe_end_when_its_sandbox_killed_it_then_the_call),

@@ -171,7 +171,7 @@ inline Message ask(Rig& rig, const Message& query) {
 
 /// Questions that went to the resolver or are on their way. Nothing is missed that is only late.
 [[nodiscard]] inline std::uint64_t asked_upstream(const Rig& rig) {
-    return rig.count(Counter::upstream_queries);
+    return rig.count(UpstreamCounter::queries);
 }
 
 [[nodiscard]] inline bool nothing_waits(const Rig& rig) {

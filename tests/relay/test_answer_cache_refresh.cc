@@ -186,7 +186,7 @@ void test_refresh_when_nobody_answers_then_nobody_is_told(void** state) {
     rig.pass(4500ms);
     assert_true(nothing_waits(rig));
     assert_true(client.receive().empty());
-    assert_int_equal(rig.count(Counter::failures), 0);
+    assert_int_equal(rig.failures(), 0);
     assert_int_equal(ttl_of(ask(rig, www())), 6); // C85: a failure takes no answer's place
 }
 

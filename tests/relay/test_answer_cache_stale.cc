@@ -14,6 +14,7 @@
 using namespace std::chrono_literals;
 using namespace dotproxy::test;
 using dotproxy::Counter;
+using dotproxy::FailureReason;
 
 namespace dns = dotproxy::dns;
 
@@ -419,7 +420,7 @@ void test_look_up_when_expired_and_all_places_are_taken_then_stale_at_once(void*
     assert_true(rig.until([&] { return rig.count(Counter::queries_waiting) == 4; }));
     assert_stale(ask(rig, www()));
     assert_int_equal(rcode(ask(rig, make_query("other.example"))), servfail);
-    assert_int_equal(rig.count(Counter::overload), 1);
+    assert_int_equal(rig.count(FailureReason::overload), 1);
 }
 
 // At the end of a drain, too, there is something better.

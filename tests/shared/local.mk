@@ -1,7 +1,9 @@
 shared_tests = \
 	tests/shared/test_cache \
 	tests/shared/test_cache_memory \
+	tests/shared/test_counter_region \
 	tests/shared/test_counters \
+	tests/shared/test_histogram \
 	tests/shared/test_killed_at_random \
 	tests/shared/test_killed_writer \
 	tests/shared/test_region \
@@ -18,8 +20,12 @@ tests_shared_test_cache_LDADD = $(shared_test_libraries)
 tests_shared_test_cache_memory_SOURCES = tests/shared/test_cache_memory.cc \
 	tests/shared/self_describing.hh tests/unit.hh
 tests_shared_test_cache_memory_LDADD = $(shared_test_libraries)
+tests_shared_test_counter_region_SOURCES = tests/shared/test_counter_region.cc tests/unit.hh
+tests_shared_test_counter_region_LDADD = $(shared_test_libraries)
 tests_shared_test_counters_SOURCES = tests/shared/test_counters.cc tests/unit.hh
 tests_shared_test_counters_LDADD = $(shared_test_libraries)
+tests_shared_test_histogram_SOURCES = tests/shared/test_histogram.cc tests/unit.hh
+tests_shared_test_histogram_LDADD = $(shared_test_libraries)
 tests_shared_test_killed_at_random_SOURCES = tests/shared/test_killed_at_random.cc \
 	tests/shared/self_describing.hh tests/shared/shard_rig.hh tests/unit.hh
 tests_shared_test_killed_at_random_LDADD = $(shared_test_libraries)

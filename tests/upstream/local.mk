@@ -1,4 +1,5 @@
 upstream_tests = \
+	tests/upstream/test_connect_failure \
 	tests/upstream/test_connection \
 	tests/upstream/test_connects \
 	tests/upstream/test_endpoint \
@@ -10,6 +11,8 @@ upstream_tests = \
 check_PROGRAMS += $(upstream_tests)
 TESTS += $(upstream_tests)
 
+tests_upstream_test_connect_failure_SOURCES = tests/upstream/test_connect_failure.cc tests/unit.hh
+tests_upstream_test_connect_failure_LDADD = libupstream.a $(CMOCKA_LIBS)
 tests_upstream_test_connection_SOURCES = tests/upstream/test_connection.cc tests/unit.hh
 tests_upstream_test_connection_LDADD = $(rig)
 tests_upstream_test_connects_SOURCES = tests/upstream/test_connects.cc tests/unit.hh

@@ -66,7 +66,7 @@ void test_close_when_seen_late_after_each_answer_then_nothing_is_lost(void** sta
         }
     }
     assert_int_equal(good, count);
-    assert_int_equal(rig.count(Counter::failures), 0);
+    assert_int_equal(rig.failures(), 0);
 }
 
 /// Asks at a steady pace for a while; how many were answered well, waiting for all of them.
@@ -108,7 +108,7 @@ void test_close_when_after_each_answer_then_connects_are_bounded(void** state) {
     constexpr std::uint64_t seconds = 2;
     const int good = ask_steadily(rig, resolver, 500 * seconds, 2ms);
     // Until the last of the questions has been given up.
-    const std::uint64_t connects = rig.count(Counter::upstream_connects);
+    const std::uint64_t connects = rig.count(UpstreamCounter::connects);
     assert_in_range(connects, rate * seconds, burst + (seconds + 5) * rate * 4 / 3 + 5);
     assert_true(static_cast<std::uint64_t>(good) >= rate * seconds);
 }
@@ -122,7 +122,7 @@ void test_close_when_after_each_answer_and_a_persons_pace_then_nothing_is_lost(v
     assert_int_equal(ask_steadily(rig, resolver, 60, 1ms), 60);
     rig.pass(2s);
     assert_int_equal(ask_steadily(rig, resolver, 200, 50ms), 200);
-    assert_int_equal(rig.count(Counter::failures), 0);
+    assert_int_equal(rig.failures(), 0);
 }
 
 // What one upstream may not be asked for, another one is.
@@ -133,7 +133,7 @@ void test_close_when_after_each_answer_and_another_serves_then_nothing_is_lost(v
     first.answers = false;
     rig.open();
     assert_int_equal(ask_steadily(rig, first, 500, 2ms), 500);
-    assert_int_equal(rig.count(Counter::failures), 0);
+    assert_int_equal(rig.failures(), 0);
 }
 
 // RFC 7766, section 6.2.3: a server may close after some queries; it is connected to as often as it
@@ -149,7 +149,7 @@ void test_close_when_after_some_answers_then_nobody_waits(void** state) {
             rig.step();
         }
     }
-    assert_in_range(rig.count(Counter::upstream_connects), 200, 202); // all within no time
+    assert_in_range(rig.count(UpstreamCounter::connects), 200, 202); // all within no time
 }
 
 /// Takes the query for `name`, once it is there; fails the test when none comes.
@@ -221,7 +221,7 @@ void test_close_when_after_some_answers_then_the_last_send_goes_to_a_new_one(voi
     assert_true(again.session > excess.session + 1);
     resolver.answer(again);
     wait_for_answers(rig, now.client, 1);
-    assert_int_equal(rig.count(Counter::failures), 0);
+    assert_int_equal(rig.failures(), 0);
     rig.pass(50ms);
     assert_true(resolver.left_in_order(last.session)); // a side lane has one connection
     assert_true(resolver.is_open(again.session));
@@ -282,7 +282,7 @@ void test_close_when_questions_are_behind_the_last_answer_then_nothing_is_lost(v
             assert_int_equal(good, 8);
         }
     }
-    assert_int_equal(rig.count(Counter::failures), 0);
+    assert_int_equal(rig.failures(), 0);
 }
 
 /// Says with the answer that no more is to be asked here.
@@ -312,7 +312,7 @@ void test_retire_when_just_connected_then_the_next_question_does_not_wait(void**
         answer_the_last(resolver);
         assert_true(rig.until([&] { return !client.receive().empty(); }));
     }
-    assert_int_equal(rig.count(Counter::failures), 0);
+    assert_int_equal(rig.failures(), 0);
 }
 
 // C98, C99: IDs of questions that were never answered are not used again; with too many of them a
@@ -344,7 +344,7 @@ void test_forget_when_a_quarter_of_all_ids_then_a_new_connection(void** state) {
     assert_int_equal(resolver.sessions(), 2);
     assert_true(rig.until([&] { return !resolver.is_open(0); }));
     assert_true(resolver.left_in_order(0));
-    assert_int_equal(rig.count(Counter::upstream_failed), 0);
+    assert_int_equal(rig.count(UpstreamCounter::failed), 0);
 }
 
 // upstream_idle = "0s": no longer than it is needed.
@@ -359,7 +359,7 @@ void test_idle_when_no_time_is_given_then_closed_after_each_use(void** state) {
         assert_true(resolver.left_in_order(i));
         assert_int_equal(resolver.sessions(), i + 1);
     }
-    assert_int_equal(rig.count(Counter::upstream_failed), 0);
+    assert_int_equal(rig.count(UpstreamCounter::failed), 0);
     resolver.answers = false;
     const UdpClient client{rig.udp_address()};
     client.send(query("slow.example", 1));

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #undef fail // a macro of cmocka, and a function of the endpoint
@@ -17,6 +18,7 @@ using dotproxy::Clock;
 using dotproxy::Endpoint;
 using dotproxy::TimePoint;
 using dotproxy::Trouble;
+using dotproxy::UpstreamCounts;
 using dotproxy::tls::Identity;
 
 namespace {
@@ -27,7 +29,8 @@ constexpr TimePoint start{24h};
 struct Case {
     Identity identity{*Identity::make("dns.example", {})};
     std::string name{"dns.example"};
-    Endpoint endpoint{1, *Address::parse("192.0.2.1", 853), identity, name};
+    std::unique_ptr<UpstreamCounts> counts{std::make_unique<UpstreamCounts>()};
+    Endpoint endpoint{1, *Address::parse("192.0.2.1", 853), identity, name, *counts};
 };
 
 /// The pause that follows a failure `outage` after the first one.

@@ -100,7 +100,7 @@ void test_records_without_data_when_between_answers_then_served_on(void** state)
         send_ticket(session);
         rig.step();
     }
-    assert_int_equal(rig.count(Counter::upstream_connects), 1);
+    assert_int_equal(rig.count(UpstreamCounter::connects), 1);
 }
 
 // The largest answer comes in many small pieces: those are of use.
@@ -128,7 +128,7 @@ void test_answer_when_large_and_padded_then_whole(void** state) {
     Message answer;
     assert_true(rig.until([&] { return !(answer = client.receive()).empty(); }));
     assert_int_equal(rcode(answer), noerror);
-    assert_int_equal(rig.count(Counter::upstream_connects), 1);
+    assert_int_equal(rig.count(UpstreamCounter::connects), 1);
 }
 
 } // namespace

@@ -115,9 +115,9 @@ void test_connect_when_the_handshake_hangs_then_ended_in_time(void** state) {
     rig.open();
     Question question{rig, "a.example"};
     rig.pass(1999ms);
-    assert_int_equal(rig.count(Counter::upstream_failed), 0);
+    assert_int_equal(rig.count(UpstreamCounter::failed), 0);
     rig.pass(1ms);
-    assert_int_equal(rig.count(Counter::upstream_failed), 1);
+    assert_int_equal(rig.count(UpstreamCounter::failed), 1);
     only.shakes_hands = true;
     assert_int_equal(rcode(question.answer()), noerror);
 }
@@ -155,7 +155,7 @@ void test_close_when_queries_are_in_flight_then_they_are_asked_again(void** stat
     resolver.close(0);
     assert_int_equal(rcode(a.answer()), noerror);
     assert_int_equal(rcode(b.answer()), noerror);
-    assert_int_equal(rig.count(Counter::failures), 0);
+    assert_int_equal(rig.failures(), 0);
 }
 
 // L34: the upstream closes an idle connection at the moment a query goes out on it.
@@ -168,8 +168,8 @@ void test_close_when_it_crosses_a_query_then_nobody_notices(void** state) {
         resolver.close(resolver.sessions() - 1, i % 2 == 0);
         assert_int_equal(rcode(rig.resolve("n" + std::to_string(i) + ".example")), noerror);
     }
-    assert_int_equal(rig.count(Counter::failures), 0);
-    assert_int_equal(rig.count(Counter::upstream_failed), 0);
+    assert_int_equal(rig.failures(), 0);
+    assert_int_equal(rig.count(UpstreamCounter::failed), 0);
 }
 
 // L81: at most so many sends, then the client is told.
@@ -223,7 +223,7 @@ void test_close_when_always_for_one_name_then_the_others_are_answered(void** sta
         assert_int_equal(rcode(good.answer()), noerror);
         rig.pass(500ms);
     }
-    assert_true(rig.count(Counter::upstream_connects) < 60);
+    assert_true(rig.count(UpstreamCounter::connects) < 60);
 }
 
 // L31: it is the oldest unanswered query that counts; those that follow do not move the deadline.
@@ -298,7 +298,7 @@ void test_silence_when_over_then_a_probe_first(void** state) {
     only.answers = true;
     only.answer(only.take());
     assert_int_equal(rcode(question.answer()), noerror);
-    assert_int_equal(rig.count(Counter::failures), 0);
+    assert_int_equal(rig.failures(), 0);
 }
 
 // C61: nobody is told anything who cannot prove to be the one, and the client hears at once.
@@ -369,7 +369,7 @@ void test_outage_when_many_ask_then_connections_are_tried_seldom(void** state) {
         while (!client.receive().empty()) {
         }
     }
-    assert_in_range(rig.count(Counter::upstream_connects), 20,
+    assert_in_range(rig.count(UpstreamCounter::connects), 20,
                     400); // in a minute, with 600 queries
 }
 
@@ -399,11 +399,11 @@ void test_close_when_idle_and_of_use_then_replaced_at_once(void** state) {
         assert_int_equal(rcode(rig.resolve("n" + std::to_string(i) + ".example")), noerror);
     }
     resolver.close(0);
-    assert_true(rig.until([&] { return rig.count(Counter::upstream_handshakes) == 2; }));
+    assert_true(rig.until([&] { return rig.count(UpstreamCounter::handshakes) == 2; }));
     resolver.close(1); // of no use so far: not replaced, or it would go on without end
     assert_true(rig.until([&] { return rig.count(Counter::upstream_connections) == 0; }));
     rig.pass(10s);
-    assert_int_equal(rig.count(Counter::upstream_connects), 2);
+    assert_int_equal(rig.count(UpstreamCounter::connects), 2);
 }
 
 // C71, C72: the second connection resumes the session of the first.
@@ -414,7 +414,7 @@ void test_connect_when_again_then_resumed(void** state) {
     resolver.close(0);
     rig.step();
     assert_int_equal(rcode(rig.resolve("a.example")), noerror);
-    assert_int_equal(rig.count(Counter::upstream_resumed), 1);
+    assert_int_equal(rig.count(UpstreamCounter::resumed), 1);
 }
 
 } // namespace

@@ -30,7 +30,7 @@ Config small_config() {
 
 Rig::Worker::Worker(Rig& rig, const tls::ClientContext& context)
     : turn{rig.config, rig.counters.slot(0)}, relay{turn, upstreams, rig.cache.get()},
-      upstreams{turn, context, relay}, courtesy{turn, rig.counters},
+      upstreams{turn, context, relay, rig.counters}, courtesy{turn, rig.counters},
       udp{turn, relay, courtesy, rig.udp_listener_}, tcp{turn, relay, courtesy, rig.counters,
                                                          rig.handover} {}
 
@@ -48,10 +48,28 @@ Resolver& Rig::add_upstream(bool trusted) {
 }
 
 void Rig::open() {
+    std::vector<std::string> addresses;
+    for (const UpstreamConfig& upstream : config.upstreams) {
+        for (const Address& address : upstream.addresses) {
+            addresses.push_back(upstream.text(address));
+        }
+    }
+    counters = region.lease(2, addresses);
     worker_ = std::make_unique<Worker>(*this, world_.context);
     assert_true(worker_->udp.open());
     assert_true(worker_->tcp.open(tcp_listener_));
     assert_true(worker_->tcp.open_handover());
+}
+
+std::uint64_t Rig::failures() const {
+    std::uint64_t sum = 0;
+    for_each_of<FailureReason>([&](FailureReason reason) { sum += count(reason); });
+    return sum - count(FailureReason::cached);
+}
+
+const UpstreamCounts& Rig::upstream(std::size_t rank) const {
+    const UpstreamConfig& upstream = config.upstreams[rank];
+    return counters.slot(0).upstream(counters.row_of(upstream.text(upstream.addresses.front())));
 }
 
 TimePoint Rig::nearest() noexcept {
@@ -82,6 +100,7 @@ void Rig::in_turn(const std::function<void()>& what) {
     worker.upstreams.bury();
     worker.tcp.bury();
     worker.udp.flush();
+    worker.turn.end();
     for (const auto& resolver : resolvers) {
         resolver->step();
     }

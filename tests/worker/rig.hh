@@ -79,9 +79,27 @@ class Rig {
     /// Asks over UDP and waits for the answer; empty when none comes.
     [[nodiscard]] Message resolve(std::string_view name);
 
-    [[nodiscard]] std::uint64_t count(Counter counter) const {
-        return counters.slot(0).get(counter);
+    template <class Key>
+    [[nodiscard]] std::uint64_t count(Key key) const {
+        return counters.slot(0).get(key);
     }
+
+    /// Of all upstreams.
+    [[nodiscard]] std::uint64_t count(UpstreamCounter counter) const {
+        return of_upstreams(counter);
+    }
+
+    [[nodiscard]] std::uint64_t count(ConnectFailure failure) const {
+        return of_upstreams(failure);
+    }
+
+    [[nodiscard]] std::uint64_t count(ClosedBy whom) const { return of_upstreams(whom); }
+
+    /// Questions that failed here, whatever the reason.
+    [[nodiscard]] std::uint64_t failures() const;
+
+    /// What one upstream's first address counted.
+    [[nodiscard]] const UpstreamCounts& upstream(std::size_t rank) const;
 
     [[nodiscard]] const Address& udp_address() const noexcept { return udp_address_; }
 
@@ -100,7 +118,8 @@ class Rig {
     [[nodiscard]] World& world() noexcept { return world_; }
 
     Config config{};
-    CounterRegion counters{2};
+    CounterRegion region{2};
+    CounterLease counters; // of two workers, this one is the first; from open() on
     Handover handover{make_handover()};
     /// None unless a test makes one, before open(); two workers may have the same.
     std::shared_ptr<const CacheMemory> cache;
@@ -117,6 +136,13 @@ class Rig {
         UdpFront udp;
         TcpFront tcp;
     };
+
+    template <class Key>
+    [[nodiscard]] std::uint64_t of_upstreams(Key key) const {
+        std::uint64_t sum = 0;
+        region.for_each_row([&](unsigned row) { sum += counters.slot(0).upstream(row).get(key); });
+        return sum;
+    }
 
     World& world_;
     Listener udp_listener_;

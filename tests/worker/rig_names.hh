@@ -8,7 +8,12 @@
 #include "shared/counters.hh"
 #include "worker/rig.hh"
 
+using dotproxy::ClosedBy;
+using dotproxy::ConnectFailure;
 using dotproxy::Counter;
+using dotproxy::FailureReason;
+using dotproxy::Outcome;
+using dotproxy::UpstreamCounter;
 using dotproxy::test::Asked;
 using dotproxy::test::free_rig;
 using dotproxy::test::free_world;

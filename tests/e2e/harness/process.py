@@ -18,7 +18,7 @@ from .waiting import PATIENCE, free_port, wait_for
 
 # The line about a worker, which may have counted nothing yet. What a worker says of itself is
 # another one.
-_COUNTERS = re.compile(r"master: worker \d+:(.*)\n")
+_COUNTERS = re.compile(r"master: counters (\d+)/(\d+):(.*)\n")
 _SANITIZER = re.compile(r"ERROR: \w+Sanitizer|runtime error:|WARNING: ThreadSanitizer")
 
 
@@ -217,14 +217,13 @@ class Dotproxy:
             f"/proc/{pid}/status").read_text())[1]) for pid in self.workers())
 
     def counters(self):
-        """What the workers have counted in all, and not lost by dying; what is 0 is left out."""
-        length, total = len(self.log), {}
+        """What the service has counted since its start; what is 0 is left out."""
+        length = len(self.log)
         self.send_signal(signal.SIGUSR1)
         lines = wait_for(lambda: (found := _COUNTERS.findall(self.log, length)) and
-                         len(found) == self.settings["workers"] and found)
-        for key, value in re.findall(r"(\w+)=(\d+)", " ".join(lines)):
-            total[key] = total.get(key, 0) + int(value)
-        return total
+                         found[-1][0] == found[-1][1] and found)
+        return {key: int(value) for _, _, line in lines
+                for key, value in re.findall(r"(\w+)=(\d+)", line)}
 
     # Signals.
 

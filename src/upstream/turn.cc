@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "upstream/turn.hh"
+
+#include <utility>
+
+namespace dotproxy {
+
+void Turn::note_late(Outcome outcome, TimePoint asked_at) noexcept {
+    counters.duration(outcome).add(now - asked_at);
+}
+
+void Turn::end() noexcept {
+    const Histogram::Measured took{Clock::now() - now};
+    counters.turns().add(took);
+    for_each_of<Outcome>([&](Outcome outcome) {
+        auto& answers = answered_at_once_[static_cast<std::size_t>(outcome)];
+        if (answers > 0) {
+            counters.duration(outcome).add(took, std::exchange(answers, 0));
+        }
+    });
+}
+
+} // namespace dotproxy
