@@ -47,6 +47,7 @@ e2e_tests = \
 	tests/e2e/test_command_line.py \
 	tests/e2e/test_config_errors.py \
 	tests/e2e/test_control.py \
+	tests/e2e/test_counters.py \
 	tests/e2e/test_edns.py \
 	tests/e2e/test_framing.py \
 	tests/e2e/test_handover.py \
