@@ -6,6 +6,7 @@
 #include "config/document.hh"
 
 #include "config/config.hh"
+#include "config/syntax.hh"
 #include "config/units.hh"
 
 #include <algorithm>
@@ -34,6 +35,26 @@ std::string describe(int type) {
     default:
         return "nothing";
     }
+}
+
+/// What to write in place of a key that is not `known` where it stands.
+std::string instead_of(const std::string& path, const std::string& name, Words known) {
+    if (const std::string elsewhere = path_of(name); !elsewhere.empty()) {
+        const std::string group = elsewhere.substr(0, elsewhere.rfind('.'));
+        if (group == elsewhere) {
+            return "give it outside of all groups";
+        }
+        return group.ends_with("[]")
+                   ? "give it in an element of " + group.substr(0, group.size() - 2)
+                   : "give " + group + ": { " + name + " = VALUE; };";
+    }
+    if (const std::string_view meant = nearest(name, known); !meant.empty()) {
+        return "did you mean " + std::string{meant} + '?';
+    }
+    if (const std::string_view program = program_of(path); !program.empty()) {
+        return "it is from " + std::string{program} + "; give what dotproxy.conf(5) describes";
+    }
+    return (known.size() == 1 ? "give " : "give one of ") + alternatives(known);
 }
 
 bool is_integer(int type) noexcept {
@@ -184,11 +205,8 @@ void Value::check_group(Words known) const {
         if (std::ranges::find(known, name) != known.end()) {
             continue;
         }
-        const std::string_view meant = nearest(name, known);
         const Value value{*source_, member, key_.empty() ? name : key_ + '.' + name};
-        value.refuse("unknown key; " + (meant.empty()
-                                            ? "give one of " + alternatives(known)
-                                            : "did you mean " + std::string{meant} + '?'));
+        value.refuse("unknown key; " + instead_of(value.key(), name, known));
     }
 }
 
@@ -216,8 +234,9 @@ struct Document::Tree {
 Document::Document(Source source) : source_{std::move(source)}, tree_{std::make_unique<Tree>()} {
     config_t* const config = &tree_->config;
     if (config_read_string(config, source_.text().c_str()) != CONFIG_TRUE) {
-        const auto line = static_cast<unsigned>(config_error_line(config));
-        throw ConfigError{source_.where(line) + ": " + config_error_text(config)};
+        throw ConfigError{
+            explain_syntax(source_, {.line = static_cast<unsigned>(config_error_line(config)),
+                                     .text = config_error_text(config)})};
     }
 }
 

@@ -73,6 +73,58 @@ std::string_view nearest(std::string_view word, Words known) {
     return best;
 }
 
+std::string path_of(std::string_view name) {
+    std::string found;
+    for (std::string& path : keys::all()) {
+        if (std::string_view{path}.substr(path.rfind('.') + 1) != name) {
+            continue;
+        }
+        if (!found.empty()) {
+            return {};
+        }
+        found = std::move(path);
+    }
+    return found;
+}
+
+std::string_view program_of(std::string_view word) noexcept {
+    struct Foreign {
+        std::string_view program;
+        std::string_view word;
+    };
+
+    // What their example files begin with, or people copy into any file of a resolver.
+    static constexpr std::array words{
+        Foreign{"resolv.conf(5)", "nameserver"},
+        Foreign{"resolv.conf(5)", "options"},
+        Foreign{"resolv.conf(5)", "search"},
+        Foreign{"unbound.conf or dnsmasq.conf", "server"},
+        Foreign{"unbound.conf", "forward-addr"},
+        Foreign{"unbound.conf", "forward-tls-upstream"},
+        Foreign{"unbound.conf", "forward-zone"},
+        Foreign{"unbound.conf", "interface"},
+        Foreign{"unbound.conf", "remote-control"},
+        Foreign{"unbound.conf", "tls-cert-bundle"},
+        Foreign{"unbound.conf", "verbosity"},
+        Foreign{"dnsmasq.conf", "bogus-priv"},
+        Foreign{"dnsmasq.conf", "cache-size"},
+        Foreign{"dnsmasq.conf", "domain-needed"},
+        Foreign{"dnsmasq.conf", "listen-address"},
+        Foreign{"dnsmasq.conf", "no-resolv"},
+        Foreign{"stubby.yml", "dns_transport_list"},
+        Foreign{"stubby.yml", "listen_addresses"},
+        Foreign{"stubby.yml", "resolution_type"},
+        Foreign{"stubby.yml", "round_robin_upstreams"},
+        Foreign{"stubby.yml", "tls_authentication"},
+        Foreign{"stubby.yml", "upstream_recursive_servers"},
+        Foreign{"resolved.conf(5)", "DNS"},
+        Foreign{"resolved.conf(5)", "DNSOverTLS"},
+        Foreign{"resolved.conf(5)", "FallbackDNS"},
+    };
+    const auto found = std::ranges::find(words, word, &Foreign::word);
+    return found == words.end() ? std::string_view{} : found->program;
+}
+
 std::string alternatives(Words words) {
     std::string text;
     for (std::size_t i = 0; i < words.size(); ++i) {

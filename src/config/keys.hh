@@ -44,6 +44,13 @@ inline constexpr std::array log{"level"sv, "target"sv};
 /// The word of `known` that `word` most likely was meant to be; empty when none is close.
 [[nodiscard]] std::string_view nearest(std::string_view word, Words known);
 
+/// The path of the key whose last word is `name`, as keys::all() has it; empty when there is none,
+/// or several.
+[[nodiscard]] std::string path_of(std::string_view name);
+
+/// The program, or its file, whose configuration has `word` as a key; empty when none is known.
+[[nodiscard]] std::string_view program_of(std::string_view word) noexcept;
+
 /// The words as a sentence has them: "a, b or c".
 [[nodiscard]] std::string alternatives(Words words);
 

@@ -7,4 +7,5 @@ libconfig_a_SOURCES = \
 	src/config/keys.cc src/config/keys.hh \
 	src/config/load.cc \
 	src/config/source.cc src/config/source.hh \
+	src/config/syntax.cc src/config/syntax.hh \
 	src/config/units.cc src/config/units.hh

@@ -65,6 +65,17 @@ std::string read_file(const std::string& path, const std::string& front) {
     return text;
 }
 
+/// What some editors put in front of a text; libconfig takes it for a fault in the first line.
+std::string encoding_problem(std::string_view text) {
+    if (text.starts_with("\xef\xbb\xbf")) {
+        return "begins with a byte order mark; save it as UTF-8 without one";
+    }
+    if (text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff")) {
+        return "is in UTF-16; save it as UTF-8, without a byte order mark";
+    }
+    return {};
+}
+
 std::string_view take_while(std::string_view& text, std::string_view set) noexcept {
     const std::string_view taken =
         text.substr(0, std::min(text.find_first_not_of(set), text.size()));
@@ -117,6 +128,9 @@ void SourceReader::read(std::string_view text, const std::string& file, unsigned
     if (++files_ > max_files) {
         throw ConfigError{file + ": too many included files; at most " + std::to_string(max_files) +
                           " can be taken in"};
+    }
+    if (const std::string problem = encoding_problem(text); !problem.empty()) {
+        throw ConfigError{file + ":1:1: " + problem};
     }
     if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) {
         const auto line =
@@ -240,6 +254,7 @@ void SourceReader::copy_comment(std::string_view& line) {
         line = {};
         return;
     }
+    source_.text_.append(end, ' '); // what follows keeps its column
     line.remove_prefix(end);
     copy(line, 2);
     state_ = State::plain;

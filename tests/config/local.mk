@@ -3,6 +3,7 @@ check_PROGRAMS += \
 	tests/config/test_load \
 	tests/config/test_load_servers \
 	tests/config/test_source \
+	tests/config/test_syntax \
 	tests/config/test_units
 TESTS += \
 	tests/check-example.sh \
@@ -10,6 +11,7 @@ TESTS += \
 	tests/config/test_load \
 	tests/config/test_load_servers \
 	tests/config/test_source \
+	tests/config/test_syntax \
 	tests/config/test_units
 dist_check_SCRIPTS += tests/check-example.sh
 
@@ -25,5 +27,8 @@ tests_config_test_load_servers_SOURCES = tests/config/test_load_servers.cc \
 tests_config_test_load_servers_LDADD = $(config_test_libraries)
 tests_config_test_source_SOURCES = tests/config/test_source.cc tests/config/scratch.hh tests/unit.hh
 tests_config_test_source_LDADD = $(config_test_libraries)
+tests_config_test_syntax_SOURCES = tests/config/test_syntax.cc tests/config/parsing.hh \
+	tests/config/scratch.hh tests/unit.hh
+tests_config_test_syntax_LDADD = $(config_test_libraries)
 tests_config_test_units_SOURCES = tests/config/test_units.cc tests/unit.hh
 tests_config_test_units_LDADD = $(config_test_libraries)

@@ -251,6 +251,14 @@ void test_parse_when_key_is_unknown_then_the_nearest_is_suggested(void** /*state
                  "1: upstreams[0].adresses: unknown key; did you mean addresses?");
     assert_error("listen = ( { address = \"::1\"; },\n{ host = \"::1\"; } );",
                  "2: listen[1].host: unknown key; give one of address, port or protocols");
+    assert_error("upstreams = 1;\nsandbox_ = \"on\";",
+                 "2: sandbox_: unknown key; did you mean sandbox?");
+    assert_error("query = \"1s\";", "1: query: unknown key; give timeouts: { query = VALUE; };");
+    assert_error("protocols = ();", "1: protocols: unknown key; give it in an element of listen");
+    assert_error("cache = {\nworkers = 1; };",
+                 "2: cache.workers: unknown key; give it outside of all groups");
+    assert_error("forward-zone = 1;", "1: forward-zone: unknown key; it is from unbound.conf; give "
+                                      "what dotproxy.conf(5) describes");
     assert_error("log = { colour = true; };",
                  "1: log.colour: unknown key; give one of level or target");
     assert_error("tls_ca_file_name = 1;",
@@ -331,6 +339,16 @@ void test_parse_when_word_is_unknown_then_error_lists_the_known(void** /*state*/
                  "1: listen[0].protocols[0]: \"sctp\" is not known here; give udp or tcp");
 }
 
+// Text that the usual settings would follow has its own group of this name.
+void test_parse_when_key_in_tls_is_unknown_then_the_only_one_is_named(void** /*state*/) {
+    try {
+        (void)parse_config("tls = {\n colour = 1; };", "file");
+        fail_msg("it was taken");
+    } catch (const ConfigError& error) {
+        assert_string_equal(error.what(), "file:2: tls.colour: unknown key; give ca_file");
+    }
+}
+
 // L64
 void test_parse_when_ca_file_cannot_be_read_then_error(void** /*state*/) {
     const auto error = [](const std::string& path) {
@@ -351,11 +369,6 @@ void test_parse_when_ca_file_cannot_be_read_then_error(void** /*state*/) {
 
 void test_parse_when_path_of_pid_file_is_relative_then_error(void** /*state*/) {
     assert_error_at("pid_file = \"x.pid\";", "1: pid_file: \"x.pid\" is a relative path; ");
-}
-
-void test_parse_when_syntax_is_wrong_then_file_line_and_reason(void** /*state*/) {
-    assert_error("\nworkers = ;", "2: syntax error");
-    assert_error("user = \"a\";\nuser = \"b\";", "2: duplicate setting name");
 }
 
 void test_load_when_error_is_in_an_included_file_then_that_is_named(void** /*state*/) {
@@ -402,6 +415,7 @@ int main() {
         cmocka_unit_test(test_parse_when_out_of_range_then_error_and_at_its_ends_none),
         cmocka_unit_test(test_parse_when_integer_is_beyond_32_bits_then_error),
         cmocka_unit_test(test_parse_when_key_is_unknown_then_the_nearest_is_suggested),
+        cmocka_unit_test(test_parse_when_key_in_tls_is_unknown_then_the_only_one_is_named),
         cmocka_unit_test(test_parse_when_duration_has_no_unit_then_hint),
         cmocka_unit_test(test_parse_when_connect_exceeds_query_then_error),
         cmocka_unit_test(test_parse_when_min_ttl_exceeds_max_ttl_then_error),
@@ -412,7 +426,6 @@ int main() {
         cmocka_unit_test(test_parse_when_word_is_unknown_then_error_lists_the_known),
         cmocka_unit_test(test_parse_when_ca_file_cannot_be_read_then_error),
         cmocka_unit_test(test_parse_when_path_of_pid_file_is_relative_then_error),
-        cmocka_unit_test(test_parse_when_syntax_is_wrong_then_file_line_and_reason),
         cmocka_unit_test(test_load_when_error_is_in_an_included_file_then_that_is_named),
         cmocka_unit_test(test_keys_then_they_are_those_of_the_manual_page),
     };
