@@ -7,8 +7,10 @@
 
 #include "tls/verify.hh"
 
+#include <algorithm>
 #include <cerrno>
 #include <stdexcept>
+#include <string_view>
 #include <system_error>
 
 namespace dotproxy::tls {
@@ -38,6 +40,49 @@ struct FreeFile {
     void operator()(gnutls_datum_t* p) const noexcept { gnutls_free(p->data); }
 };
 
+struct FreeCertificate {
+    void operator()(gnutls_x509_crt_int* p) const noexcept { gnutls_x509_crt_deinit(p); }
+};
+
+/// Why one block of PEM is no certificate; empty when it is one.
+std::string problem_of(std::string_view block) {
+    gnutls_x509_crt_t raw = nullptr;
+    require(gnutls_x509_crt_init(&raw), "a certificate");
+    const std::unique_ptr<gnutls_x509_crt_int, FreeCertificate> owner{raw};
+    std::string copy{block}; // GnuTLS takes no const
+    const gnutls_datum_t pem{reinterpret_cast<unsigned char*>(copy.data()),
+                             static_cast<unsigned>(copy.size())};
+    const int result = gnutls_x509_crt_import(raw, &pem, GNUTLS_X509_FMT_PEM);
+    return result < 0 ? gnutls_strerror(result) : std::string{};
+}
+
+/// Which certificate of a file GnuTLS stumbled over, counted from 1, and the line it begins on: the
+/// library takes all or nothing, and does not say.
+std::string broken_certificate(std::string_view text) {
+    constexpr std::string_view begin = "-----BEGIN ";
+    constexpr std::string_view kind = "CERTIFICATE-----";
+    unsigned number = 0;
+    for (std::size_t at = text.find(begin); at != std::string_view::npos;) {
+        const std::size_t next = text.find(begin, at + begin.size());
+        const std::string_view block = text.substr(at, next - at);
+        if (block.substr(0, block.find('\n')).find(kind) != std::string_view::npos) {
+            ++number;
+            if (const std::string problem = problem_of(block); !problem.empty()) {
+                const auto line = 1 + std::ranges::count(text.substr(0, at), '\n');
+                return "certificate " + std::to_string(number) + ", which begins in line " +
+                       std::to_string(line) + ", is broken: " + problem;
+            }
+        }
+        at = next;
+    }
+    return {};
+}
+
+/// Whether a file is a certificate in its binary form: a SEQUENCE of more than 255 octets.
+bool looks_like_der(std::string_view text) noexcept {
+    return text.starts_with("\x30\x82");
+}
+
 void load_anchors(gnutls_certificate_credentials_t credentials, const std::string& path) {
     gnutls_datum_t pem{};
     errno = 0;
@@ -45,10 +90,19 @@ void load_anchors(gnutls_certificate_credentials_t credentials, const std::strin
         throw std::runtime_error(path + ": " + std::generic_category().message(errno));
     }
     const std::unique_ptr<gnutls_datum_t, FreeFile> owner{&pem};
+    const std::string_view text{reinterpret_cast<const char*>(pem.data), pem.size};
     const int loaded =
         gnutls_certificate_set_x509_trust_mem(credentials, &pem, GNUTLS_X509_FMT_PEM);
     if (loaded == 0 || loaded == GNUTLS_E_NO_CERTIFICATE_FOUND) {
-        throw std::runtime_error(path + ": no certificate in it");
+        throw std::runtime_error(path + ": no certificate in it" +
+                                 (looks_like_der(text) ? ", or in DER, which openssl x509 makes "
+                                                         "PEM of"
+                                                       : ""));
+    }
+    if (loaded < 0) {
+        if (const std::string broken = broken_certificate(text); !broken.empty()) {
+            throw std::runtime_error(path + ": " + broken);
+        }
     }
     require(loaded, path.c_str());
 }

@@ -7,6 +7,7 @@
 #include "tls/verify.hh"
 
 #include <algorithm>
+#include <arpa/inet.h>
 #include <array>
 #include <ctime>
 #include <gnutls/x509-ext.h>
@@ -23,6 +24,10 @@ namespace {
 // GNUTLS_PROFILE_TO_VFLAGS() without its C cast.
 constexpr unsigned verify_flags = static_cast<unsigned>(GNUTLS_PROFILE_MEDIUM) << 24;
 static_assert((verify_flags & GNUTLS_VFLAGS_PROFILE_MASK) == verify_flags);
+
+// Of a certificate that is for others: enough to know them by.
+constexpr unsigned shown_names_max = 3;
+constexpr std::size_t shown_name_max = 64;
 
 struct FreeCertificate {
     void operator()(gnutls_x509_crt_int* p) const noexcept { gnutls_x509_crt_deinit(p); }
@@ -192,6 +197,61 @@ bool is_named(const Certificate& leaf, const Identity& identity) noexcept {
     }
 }
 
+/// A name as a certificate has it, fit for a log and for a client's eyes: it is whatever the peer
+/// wrote, so it is cut short, and what is not printable becomes \DDD (L11).
+std::string in_print(std::string_view name) {
+    std::string text;
+    for (const char c : name.substr(0, shown_name_max)) {
+        const auto octet = static_cast<unsigned char>(c);
+        if (octet > 0x20 && octet < 0x7f && c != '\\') {
+            text += c;
+        } else {
+            text += '\\';
+            for (const unsigned digit : {octet / 100U, octet / 10U % 10U, octet % 10U}) {
+                text += static_cast<char>('0' + digit);
+            }
+        }
+    }
+    return name.size() > shown_name_max ? text + "..." : text;
+}
+
+std::string address_in_print(const gnutls_datum_t& octets) {
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    const int family = octets.size == 4 ? AF_INET : AF_INET6;
+    if ((octets.size != 4 && octets.size != 16) ||
+        ::inet_ntop(family, octets.data, text.data(), text.size()) == nullptr) {
+        return "an address that is none";
+    }
+    return text.data();
+}
+
+/// Whom a certificate names, as the end of a sentence: the first few of its names.
+std::string whom_it_names(const Certificate& leaf) {
+    const Names names = alternative_names(leaf);
+    std::string text;
+    unsigned count = 0;
+    unsigned type = 0;
+    gnutls_datum_t name{};
+    for (unsigned i = 0; names != nullptr &&
+                         gnutls_subject_alt_names_get(names.get(), i, &type, &name, nullptr) >= 0;
+         ++i) {
+        if ((type != GNUTLS_SAN_DNSNAME && type != GNUTLS_SAN_IPADDRESS) ||
+            ++count > shown_names_max) {
+            continue;
+        }
+        text += count == 1 ? "" : ", ";
+        text += type == GNUTLS_SAN_IPADDRESS
+                    ? address_in_print(name)
+                    : in_print({reinterpret_cast<const char*>(name.data), name.size});
+    }
+    if (count == 0) {
+        return "nobody: it has no subjectAltName for a server";
+    }
+    return count > shown_names_max
+               ? text + " and " + std::to_string(count - shown_names_max) + " more"
+               : text;
+}
+
 bool signs(const Certificate& issuer, const Certificate& subject) noexcept {
     if (gnutls_x509_crt_check_issuer(subject.get(), issuer.get()) == 0) {
         return false;
@@ -282,7 +342,9 @@ Verdict check(gnutls_session_t session, const ClientContext& context, const Iden
         return verdict;
     }
     if (!identity.name().empty() && !is_named(leaf, identity)) {
-        return refuse("The certificate is not for " + identity.name(), Refusal::name);
+        return refuse("The certificate is not for " + identity.name() + " but for " +
+                          whom_it_names(leaf),
+                      Refusal::name);
     }
     if (!identity.pins().empty() && !leaf_pinned &&
         !is_pinned_path(context.trust(), presented, identity.pins())) {

@@ -44,7 +44,7 @@ enum class Refusal : std::uint8_t {
 /// The outcome of a check; nobody is trusted by default.
 struct Verdict {
     bool trusted{false};
-    std::string reason; // why not; short, and free of anything the peer wrote
+    std::string reason; // why not; short and printable, the names that the peer wrote included
     Refusal refusal{Refusal::other};
 };
 

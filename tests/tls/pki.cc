@@ -54,6 +54,15 @@ void add_names(gnutls_x509_crt_t crt, const Request& request) {
         must(::inet_pton(v6 ? AF_INET6 : AF_INET, ip.c_str(), octets.data()) - 1, "address");
         add_name(crt, GNUTLS_SAN_IPADDRESS, octets.data(), v6 ? 16 : 4);
     }
+    if (!request.raw_dns.empty()) {
+        std::string names{"\x30\0\x82\0", 4}; // a SEQUENCE of one dNSName (RFC 5280, 4.2.1.6)
+        names[1] = static_cast<char>(request.raw_dns.size() + 2);
+        names[3] = static_cast<char>(request.raw_dns.size());
+        names += request.raw_dns;
+        must(gnutls_x509_crt_set_extension_by_oid(crt, GNUTLS_X509EXT_OID_SAN, names.data(),
+                                                  names.size(), 0),
+             "names");
+    }
     if (!request.email.empty()) {
         add_name(crt, GNUTLS_SAN_RFC822NAME, request.email.data(), request.email.size());
     }

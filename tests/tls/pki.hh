@@ -28,6 +28,7 @@ struct Request {
     std::string common_name{"test"};
     std::vector<std::string> dns{};
     std::vector<std::string> ips{};
+    std::string raw_dns{}; // up to 100 octets: a name that GnuTLS itself would not write, alone
     std::string email{};
     std::chrono::seconds from{-std::chrono::hours{24}}; // from now
     std::chrono::seconds until{std::chrono::hours{24}};

@@ -41,11 +41,35 @@ void test_load_without_certificate_says_so(void** /*state*/) {
                         (text.path() + ": no certificate in it").c_str());
 }
 
-void test_load_of_damaged_certificate_fails(void** /*state*/) {
-    std::string pem = issue({.common_name = "ca", .authority = true}).pem();
-    pem.replace(pem.size() / 2, 8, "????????");
-    const TemporaryFile file{pem};
-    assert_string_not_equal(failure_of(file.path()).c_str(), "loaded");
+// It is named by its number and its line, among others, comments and keys.
+void test_load_of_damaged_certificate_names_it(void** /*state*/) {
+    const std::string good = issue({.common_name = "ca", .authority = true}).pem();
+    std::string bad = good;
+    bad.replace(bad.size() / 2, 8, "????????");
+    const std::string front =
+        "# an authority\n" + good + "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n";
+    for (const auto& damaged : {bad, good.substr(0, good.size() / 2) + '\n'}) {
+        const TemporaryFile file{front + damaged + good};
+        const auto line = 1 + std::count(front.begin(), front.end(), '\n');
+        const std::string expected = file.path() + ": certificate 2, which begins in line " +
+                                     std::to_string(line) + ", is broken: ";
+        const std::string failure = failure_of(file.path());
+        if (!failure.starts_with(expected)) {
+            fail_msg("%s", failure.c_str());
+        }
+    }
+}
+
+void test_load_of_binary_form_says_so(void** /*state*/) {
+    const Certificate ca = issue({.common_name = "ca", .authority = true});
+    gnutls_datum_t der{};
+    assert_int_equal(gnutls_x509_crt_export2(ca.crt(), GNUTLS_X509_FMT_DER, &der), 0);
+    const TemporaryFile file{{reinterpret_cast<const char*>(der.data), der.size}};
+    gnutls_free(der.data);
+    assert_string_equal(failure_of(file.path()).c_str(),
+                        (file.path() + ": no certificate in it, or in DER, which openssl x509 "
+                                       "makes PEM of")
+                            .c_str());
 }
 
 void test_load_of_good_file_gives_trust_and_policy(void** /*state*/) {
@@ -150,7 +174,8 @@ int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(test_load_of_missing_file_names_file_and_cause),
         cmocka_unit_test(test_load_without_certificate_says_so),
-        cmocka_unit_test(test_load_of_damaged_certificate_fails),
+        cmocka_unit_test(test_load_of_damaged_certificate_names_it),
+        cmocka_unit_test(test_load_of_binary_form_says_so),
         cmocka_unit_test(test_load_of_good_file_gives_trust_and_policy),
         cmocka_unit_test(test_policy_lists_nothing_that_is_out_of_date),
         cmocka_unit_test(test_server_of_tls_1_2_and_1_3_is_accepted),

@@ -306,6 +306,39 @@ void test_covers_takes_wildcards_as_whole_first_label_only(void** /*state*/) {
     assert_false(covers({"dns.example\0.evil", 17}, "dns.example"));
 }
 
+std::string refusal_of(const Request& request) {
+    const World& w = world();
+    const Certificate leaf = issue(request, &w.root);
+    const Service service{{&leaf}, leaf};
+    const auto identity = Identity::make(host, {});
+    Tickets tickets;
+    Client client{w.context, *identity, tickets};
+    Server server{service};
+    carry(client, server);
+    return client.stream.reason();
+}
+
+// What the peer wrote is bounded, and nothing in it can be mistaken for a line of the log (L11).
+void test_refusal_of_name_says_for_whom_the_certificate_is(void** /*state*/) {
+    const std::string front = "The certificate is not for dns.good.example but for ";
+    assert_string_equal(refusal_of({.dns = {"a.example"}}).c_str(), (front + "a.example").c_str());
+    assert_string_equal(
+        refusal_of({.dns = {"a.example", "*.b.example"}, .ips = {"192.0.2.7"}}).c_str(),
+        (front + "a.example, *.b.example, 192.0.2.7").c_str());
+    assert_string_equal(refusal_of({.ips = {"2001:db8::1"}}).c_str(),
+                        (front + "2001:db8::1").c_str());
+    assert_string_equal(
+        refusal_of({.dns = {"a.example", "b.example", "c.example", "d.example", "e.example"}})
+            .c_str(),
+        (front + "a.example, b.example, c.example and 2 more").c_str());
+    assert_string_equal(refusal_of({.common_name = host}).c_str(),
+                        (front + "nobody: it has no subjectAltName for a server").c_str());
+    assert_string_equal(refusal_of({.raw_dns = "a\n\\b\x1b[2J"}).c_str(),
+                        (front + "a\\010\\092b\\027[2J").c_str());
+    assert_string_equal(refusal_of({.dns = {std::string(200, 'x')}}).c_str(),
+                        (front + std::string(64, 'x') + "...").c_str());
+}
+
 } // namespace
 
 int main() {
@@ -319,6 +352,7 @@ int main() {
         cmocka_unit_test(test_chain_longer_than_the_limit_is_refused),
         cmocka_unit_test(test_resume_after_expiry_is_refused),
         cmocka_unit_test(test_covers_takes_wildcards_as_whole_first_label_only),
+        cmocka_unit_test(test_refusal_of_name_says_for_whom_the_certificate_is),
     };
     return cmocka_run_group_tests_name("tls/verify", tests, nullptr, nullptr);
 }
