@@ -11,6 +11,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <stdexcept>
 #include <system_error>
 
 namespace dotproxy {
@@ -79,6 +80,17 @@ Likeness likeness_for(std::size_t size, std::uint64_t kind) noexcept {
             .mutex_size = sizeof(pthread_mutex_t)};
 }
 
+/// Why what was found cannot be used, for the administrator. Its kind changes with the upstreams
+/// far more often than with the program.
+const char* difference(Likeness found, const Likeness& expected) noexcept {
+    const bool other_size = found.size != expected.size;
+    found.kind = expected.kind;
+    return std::memcmp(&found, &expected, sizeof found) == 0
+               ? "what was kept are the answers of other upstreams"
+           : other_size ? "what was kept is of another size"
+                        : "what was kept is of another version of dotproxy";
+}
+
 SipHash new_cache(const Region& region, std::uint64_t kind) {
     const Header header{.likeness = likeness_for(region.size(), kind),
                         .secret = SipHash::draw_key()};
@@ -91,7 +103,7 @@ SipHash cache_of_others(const Region& region, std::uint64_t kind) {
     Header header{};
     std::memcpy(&header, region.data(), sizeof header);
     if (std::memcmp(&header.likeness, &expected, sizeof expected) != 0) {
-        throw std::system_error{EINVAL, std::generic_category(), "the cache of another version"};
+        throw std::runtime_error{difference(header.likeness, expected)};
     }
     return SipHash{header.secret};
 }

@@ -28,7 +28,7 @@ class CacheMemory {
     /// std::system_error.
     CacheMemory(std::size_t size, std::uint64_t kind);
     /// What another process made with the same arguments, which no process uses any more. Throws
-    /// std::system_error when anything about it is not as this process would have made it.
+    /// std::runtime_error when anything about it is not as this process would have made it.
     CacheMemory(Fd memory, std::size_t size, std::uint64_t kind);
 
     /// A view of a shard, of which there are shards(); see Shard.

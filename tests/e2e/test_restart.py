@@ -95,6 +95,15 @@ def test_a_cache_of_another_size_is_let_go(start, prepare, upstream):
     assert "the cache begins empty" in second.log
 
 
+def test_a_cache_of_other_upstreams_is_let_go_and_so_said(start, prepare, upstream):
+    first = start(upstream, workers=1, cache={"size": "1M"})
+    kept = Kept(first)
+    changed = {"name": "other.example", "addresses": [upstream.address], "port": upstream.port}
+    second = prepare(changed, upstream, **settings(first), **kept.passed()).start()
+    kept.close()
+    assert "the cache begins empty: what was kept are the answers of other upstreams" in second.log
+
+
 @pytest.mark.skipif(not refusal_is_possible, reason="this machine's system calls are not known")
 def test_a_cache_that_nobody_lived_to_use_is_not_passed_on(start, prepare, upstream):
     """A cache that kills who takes it over would do so for ever: it is given back to keep by who

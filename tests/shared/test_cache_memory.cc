@@ -28,8 +28,18 @@ bool adopts(int fd, std::size_t expected_size = size, std::uint32_t expected_for
     try {
         const CacheMemory memory{Fd{fd}, expected_size, expected_format};
         return memory.size() == expected_size;
-    } catch (const std::system_error&) {
+    } catch (const std::runtime_error&) {
         return false;
+    }
+}
+
+/// Why an adoption fails.
+std::string refusal(int fd, std::size_t expected_size, std::uint64_t expected_format) {
+    try {
+        const CacheMemory memory{Fd{fd}, expected_size, expected_format};
+        return "nothing";
+    } catch (const std::runtime_error& problem) {
+        return problem.what();
     }
 }
 
@@ -160,6 +170,20 @@ void test_adopt_when_of_another_size_or_format_then_refused(void** /*state*/) {
     assert_true(adopts(::dup(memory.fd())));
 }
 
+// Upstreams are changed more often than the program is: the one is not said of the other.
+void test_adopt_when_refused_then_the_reason_is_the_true_one(void** /*state*/) {
+    const CacheMemory memory{size, format};
+    assert_string_equal(refusal(::dup(memory.fd()), size, format + 1).c_str(),
+                        "what was kept are the answers of other upstreams");
+    std::byte changed{};
+    constexpr off_t version = 16; // behind the magic
+    assert_int_equal(::pread(memory.fd(), &changed, 1, version), 1);
+    changed ^= std::byte{1};
+    assert_int_equal(::pwrite(memory.fd(), &changed, 1, version), 1);
+    assert_string_equal(refusal(::dup(memory.fd()), size, format).c_str(),
+                        "what was kept is of another version of dotproxy");
+}
+
 // A header that tells the truth of another size, in memory of this size.
 void test_adopt_when_header_and_memory_differ_then_refused(void** /*state*/) {
     const CacheMemory smaller{size, format};
@@ -270,6 +294,7 @@ int main() {
         cmocka_unit_test(test_adopt_when_any_octet_of_the_likeness_differs_then_refused),
         cmocka_unit_test(test_adopt_when_the_header_is_all_zero_then_refused),
         cmocka_unit_test(test_adopt_when_of_another_size_or_format_then_refused),
+        cmocka_unit_test(test_adopt_when_refused_then_the_reason_is_the_true_one),
         cmocka_unit_test(test_adopt_when_header_and_memory_differ_then_refused),
         cmocka_unit_test(test_adopt_when_not_sealed_or_no_memory_then_refused),
         cmocka_unit_test(test_adopt_when_everything_but_the_header_is_rubbish_then_usable),
