@@ -34,10 +34,12 @@ struct UpstreamConfig {
                       // where there are pins
     std::vector<Address> addresses; // with port; at least one
     std::vector<SpkiPin> pins;
+    std::string ca_file{};  // whose certificates vouch for it: its own file, or the common one
+    std::string ca_place{}; // where that stands: see Config::places
 
-    /// How one of its addresses is called: "cloudflare-dns.com [1.1.1.1:853]".
+    /// How one of its addresses is called: "cloudflare-dns.com at 1.1.1.1:853".
     [[nodiscard]] std::string text(const Address& address) const {
-        return name + " [" + address.text() + "]";
+        return name + " at " + address.text();
     }
 };
 
@@ -94,6 +96,8 @@ struct Config {
     struct {
         std::string user;
         std::string group;
+        std::string pid_file;
+        std::string listen;
         std::string ca_file;
     } places{};
 };

@@ -25,7 +25,7 @@ inline constexpr std::array top{"workers"sv,        "user"sv,      "group"sv,   
                                 "limits"sv,         "log"sv,       "local_zones"sv, "cache"sv,
                                 "control_socket"sv, "sandbox"sv};
 inline constexpr std::array listen{"address"sv, "port"sv, "protocols"sv};
-inline constexpr std::array upstream{"name"sv, "addresses"sv, "port"sv, "pins"sv};
+inline constexpr std::array upstream{"name"sv, "addresses"sv, "port"sv, "pins"sv, "ca_file"sv};
 inline constexpr std::array tls{"ca_file"sv};
 inline constexpr std::array timeouts{"query"sv, "connect"sv, "client_idle"sv, "upstream_idle"sv,
                                      "drain"sv};

@@ -143,6 +143,10 @@ std::vector<UpstreamConfig> read_upstreams(const Value& list) {
                 upstream.pins.push_back(read_pin(element));
             }
         }
+        if (const auto ca_file = group.find("ca_file")) {
+            upstream.ca_file = read_ca_file(*ca_file);
+            upstream.ca_place = ca_file->place();
+        }
         if (upstream.name.empty() && upstream.pins.empty()) {
             group.refuse("has neither name nor pins, so nothing to verify the server by; give the "
                          "name in its certificate, such as name = \"dns.example\"");
@@ -263,6 +267,7 @@ void read_process(const Value& root, Config& config) {
     }
     if (const auto pid_file = root.find("pid_file")) {
         config.pid_file = read_pid_file(*pid_file);
+        config.places.pid_file = pid_file->place();
     }
     if (const auto control_socket = root.find("control_socket")) {
         config.control_socket = read_control_socket(*control_socket);
@@ -282,7 +287,17 @@ void read_tls(const Document& document, Config& config) {
     config.places.ca_file = place(document, ca_file, "tls.ca_file");
     if (ca_file) {
         config.ca_file = read_ca_file(*ca_file);
-    } else {
+    }
+    bool needed = false;
+    for (UpstreamConfig& upstream : config.upstreams) {
+        if (upstream.ca_file.empty()) {
+            upstream.ca_file = config.ca_file;
+            upstream.ca_place = config.places.ca_file;
+            needed = true;
+        }
+    }
+    // Where each upstream has its own, a machine without the usual one is no worse for it.
+    if (!ca_file && needed) {
         check_default_ca_file(document, config.ca_file);
     }
 }
@@ -293,7 +308,9 @@ Config read(const Document& document) {
     Config config = defaults();
     read_process(root, config);
     read_account(document, config);
-    if (const auto listen = root.find("listen")) {
+    const auto listen = root.find("listen");
+    config.places.listen = place(document, listen, "listen");
+    if (listen) {
         config.listen = read_listen(*listen);
     }
     if (const auto upstreams = root.find("upstreams")) {

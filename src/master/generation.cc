@@ -8,6 +8,7 @@
 #include "master/privileges.hh"
 
 #include <algorithm>
+#include <map>
 #include <stdexcept>
 #include <system_error>
 
@@ -73,6 +74,15 @@ CachePtr open_cache(const Config& config, CachePtr known) {
     return std::make_shared<const CacheMemory>(config.cache.size, kind);
 }
 
+std::shared_ptr<const tls::ClientContext> load_anchors(const UpstreamConfig& upstream) {
+    try {
+        return std::make_shared<const tls::ClientContext>(upstream.ca_file);
+    } catch (const std::exception& problem) {
+        throw ConfigError{upstream.ca_place + ": " + problem.what() +
+                          "; give a PEM file of the certificate authorities to trust"};
+    }
+}
+
 std::vector<WorkerSlot> make_slots(unsigned count) {
     std::vector<WorkerSlot> slots;
     for (unsigned i = 0; i < count; ++i) {
@@ -96,13 +106,17 @@ CachePtr inherited_cache(Fd memory, const Config& config) {
     }
 }
 
-tls::ClientContext load_trust(const Config& config) {
-    try {
-        return tls::ClientContext{config.ca_file};
-    } catch (const std::exception& problem) {
-        throw ConfigError{config.places.ca_file + ": " + problem.what() +
-                          "; give a PEM file of the certificate authorities to trust"};
+tls::ClientContexts load_trust(const Config& config) {
+    std::map<std::string, std::shared_ptr<const tls::ClientContext>, std::less<>> loaded;
+    tls::ClientContexts contexts;
+    for (const UpstreamConfig& upstream : config.upstreams) {
+        auto& context = loaded[upstream.ca_file];
+        if (context == nullptr) {
+            context = load_anchors(upstream);
+        }
+        contexts.push_back(context);
     }
+    return contexts;
 }
 
 std::vector<std::string> upstream_addresses(const Config& config) {

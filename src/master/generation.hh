@@ -42,7 +42,7 @@ struct Generation {
     unsigned number;
     Config config;
     Listeners listeners;
-    tls::ClientContext tls;
+    tls::ClientContexts tls;
     CachePtr cache; // outlives the generation with the next one that has it
     std::vector<WorkerSlot> workers;
     CounterLease counters;                // from the master's, before the first worker is forked
@@ -57,7 +57,7 @@ struct Generation {
 /// The addresses of all upstreams, in the order of the configuration, as their counts are found by.
 [[nodiscard]] std::vector<std::string> upstream_addresses(const Config& config);
 
-/// Loads the trust store that a configuration names. Throws ConfigError.
-[[nodiscard]] tls::ClientContext load_trust(const Config& config);
+/// Loads the trust stores that a configuration names, each once. Throws ConfigError.
+[[nodiscard]] tls::ClientContexts load_trust(const Config& config);
 
 } // namespace dotproxy

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// ClientContext: what all TLS sessions to upstreams share: trust store and protocol policy. Made in
-// the master before it forks (G24), so that the workers share its memory. Outlives every Stream.
+// ClientContext: what all TLS sessions to upstreams with the same trust anchors share: these and
+// the protocol policy. Made in the master before it forks (G24), so that the workers share its
+// memory. Outlives every Stream.
 
 #pragma once
 
@@ -10,6 +11,7 @@
 #include <gnutls/x509.h>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace dotproxy::tls {
 
@@ -33,6 +35,10 @@ class ClientContext {
     std::unique_ptr<gnutls_certificate_credentials_st, Free> credentials_;
     std::unique_ptr<gnutls_priority_st, Free> priority_;
 };
+
+/// For each upstream, in the order of the configuration, what its sessions share. Those with the
+/// same file of trust anchors have the same one.
+using ClientContexts = std::vector<std::shared_ptr<const ClientContext>>;
 
 /// "3.7.9": the GnuTLS that is in use, not the one of the build.
 [[nodiscard]] const char* library_version() noexcept;

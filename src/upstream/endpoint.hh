@@ -51,7 +51,7 @@ class Endpoint {
 
     [[nodiscard]] tls::Tickets& tickets() noexcept { return tickets_; }
 
-    /// "cloudflare-dns.com [1.1.1.1:853]", for the log.
+    /// "cloudflare-dns.com at 1.1.1.1:853", for the log.
     [[nodiscard]] std::string text() const;
 
     /// It answered: whatever was wrong is over. Returns the trouble that ended.

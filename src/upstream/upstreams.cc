@@ -22,9 +22,9 @@ constexpr std::uint64_t worth_a_spare = 4;
 
 } // namespace
 
-Upstreams::Upstreams(Turn& turn, const tls::ClientContext& context, Inquirer& inquirer,
+Upstreams::Upstreams(Turn& turn, const tls::ClientContexts& contexts, Inquirer& inquirer,
                      const CounterLease& lease)
-    : turn_{turn}, context_{context}, inquirer_{inquirer}, endpoints_{turn, lease},
+    : turn_{turn}, contexts_{contexts}, inquirer_{inquirer}, endpoints_{turn, lease},
       attempts_{Patience::upstream(turn.config)}, random_{std::random_device{}()} {}
 
 void Upstreams::submit(Inquiry& inquiry) noexcept {
@@ -92,8 +92,9 @@ bool Upstreams::seek(unsigned lane) noexcept {
 void Upstreams::connect(Endpoint& endpoint, unsigned lane) noexcept {
     lanes_[lane].spare_wanted = false;
     endpoint.note_connect(turn_.now);
-    Connection& connection = connections_.add(std::make_unique<Connection>(
-        turn_, *this, endpoint, context_, lane, static_cast<std::uint16_t>(random_())));
+    Connection& connection = connections_.add(
+        std::make_unique<Connection>(turn_, *this, endpoint, *contexts_.at(endpoint.rank()), lane,
+                                     static_cast<std::uint16_t>(random_())));
     turn_.counters.set(Counter::upstream_connections, connections_.size());
     connection.start();
 }

@@ -39,9 +39,9 @@ namespace dotproxy {
 
 class Upstreams {
   public:
-    /// `context` and `inquirer` outlive it; `lease` tells which counters are its own. Throws
-    /// ConfigError, as Endpoints does.
-    Upstreams(Turn& turn, const tls::ClientContext& context, Inquirer& inquirer,
+    /// `contexts`, one for each upstream, and `inquirer` outlive it; `lease` tells which counters are
+    /// its own. Throws ConfigError, as Endpoints does.
+    Upstreams(Turn& turn, const tls::ClientContexts& contexts, Inquirer& inquirer,
               const CounterLease& lease);
 
     /// Sends an inquiry as soon as there is a connection for it.
@@ -90,7 +90,7 @@ class Upstreams {
     [[nodiscard]] std::size_t load(unsigned lane) const noexcept;
 
     Turn& turn_;
-    const tls::ClientContext& context_;
+    const tls::ClientContexts& contexts_; // by the rank of an upstream
     Inquirer& inquirer_;
     Endpoints endpoints_;
     Connections connections_;

@@ -40,7 +40,7 @@ enum class Report : std::uint8_t {
 struct WorkerBrief {
     const Config& config;
     const std::vector<std::shared_ptr<const Listener>>& listeners;
-    const tls::ClientContext& tls;
+    const std::vector<std::shared_ptr<const tls::ClientContext>>& tls; // one for each upstream
     const CounterLease& counters;
     const CacheMemory* cache; // nullptr: none
     unsigned slot;            // which of the counters are its own

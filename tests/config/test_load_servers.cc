@@ -8,9 +8,12 @@
 
 #include <string>
 
+using dotproxy::Config;
 using dotproxy::test::assert_error;
 using dotproxy::test::assert_error_at;
 using dotproxy::test::error_of;
+using dotproxy::test::parse;
+using dotproxy::test::scratch;
 using dotproxy::test::set_up;
 using dotproxy::test::setting;
 using dotproxy::test::tear_down;
@@ -118,6 +121,26 @@ void test_parse_when_server_is_given_twice_then_error(void** /*state*/) {
         "nothing");
 }
 
+// An upstream's own file stands in place of the common one, which then need not be there.
+void test_parse_when_upstream_has_a_ca_file_then_that_vouches_for_it(void** /*state*/) {
+    const std::string own = scratch.write("own.pem", "");
+    const std::string first =
+        "{ name = \"a.example\"; addresses = ( \"192.0.2.1\" );\n ca_file = \"" + own + "\"; }";
+    const Config config = parse("upstreams = ( " + first +
+                                ", { name = \"b.example\"; addresses = ( \"192.0.2.2\" ); } );\n");
+    assert_string_equal(config.upstreams[0].ca_file.c_str(), own.c_str());
+    assert_string_equal(config.upstreams[0].ca_place.c_str(), "file:2: upstreams[0].ca_file");
+    assert_string_equal(config.upstreams[1].ca_file.c_str(), scratch.path("ca.pem").c_str());
+    assert_string_equal(config.upstreams[1].ca_place.c_str(), "file:3: tls.ca_file");
+    const Config alone = dotproxy::parse_config("upstreams = ( " + first + " );", "file");
+    assert_string_equal(alone.upstreams[0].ca_file.c_str(), own.c_str());
+    assert_error_at(setting("upstreams[].ca_file", "\"/nowhere/ca.pem\""),
+                    "1: upstreams[0].ca_file: cannot read \"/nowhere/ca.pem\": No such file or "
+                    "directory; give ");
+    assert_error_at(setting("upstreams[].ca_file", "\"ca.pem\""),
+                    "1: upstreams[0].ca_file: \"ca.pem\" is a relative path; ");
+}
+
 } // namespace
 
 int main() {
@@ -129,6 +152,7 @@ int main() {
         cmocka_unit_test(test_parse_when_listener_is_given_twice_then_error),
         cmocka_unit_test(test_parse_when_listener_includes_another_then_error),
         cmocka_unit_test(test_parse_when_server_is_given_twice_then_error),
+        cmocka_unit_test(test_parse_when_upstream_has_a_ca_file_then_that_vouches_for_it),
     };
     return cmocka_run_group_tests_name("config/load_servers", tests, set_up, tear_down);
 }

@@ -287,7 +287,7 @@ def test_an_address_keeps_what_was_counted_of_it(counting, serve):
     for number in range(5):
         ask(proxy.address, f"some{number}.example")
     lines = status(proxy)
-    assert lines["upstream.0.address"] == f"dot.example [127.0.0.1:{first.port}]"
+    assert lines["upstream.0.address"] == f"dot.example at 127.0.0.1:{first.port}"
     assert (lines["upstream.0.queries"], lines["upstream.1.queries"]) == \
         ("5", "0")
     for upstreams in ([second, first], [second], [first, second]):

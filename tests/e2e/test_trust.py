@@ -5,6 +5,7 @@
 # rules C60-C69, C72, G8-G11, G20, L38-L41).
 
 import datetime
+import pathlib
 import ssl
 import time
 
@@ -136,6 +137,45 @@ def test_name_constraints_hold(face, authority, permitted, trusted):
         permitted_subtrees=[x509.DNSName(permitted)], excluded_subtrees=None))
     leaf = middle.leaf(chain=[middle.certificate])
     (assert_trusted if trusted else assert_refused)(*face(leaf))
+
+
+def test_a_wrong_name_is_told_with_the_names_there_are(face, authority):
+    """The administrator sees at once whose certificate it is (L11: escaped and bounded)."""
+    proxy, server = face(authority.leaf(names=("other.example", "more.example")))
+    assert_refused(proxy, server)
+    wait_for(lambda: "is not for dot.example but for other.example, more.example" in proxy.log)
+
+
+# An authority for one upstream.
+
+def entry(server, **more):
+    return {"name": server.name, "addresses": [server.address], "port": server.port} | more
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_an_upstreams_own_authority_vouches_for_it_alone(start, serve, authority, stranger,
+                                                         trusted):
+    """Its file stands in place of the common one, for it and for nobody else."""
+    own = serve(stranger.leaf() if trusted else authority.leaf())
+    proxy = start(entry(own, ca_file=str(stranger.file)), workers=1, timeouts={"query": "1s"})
+    (assert_trusted if trusted else assert_refused)(proxy, own)
+    other = serve(stranger.leaf())
+    beside = start(entry(other), entry(own, ca_file=str(stranger.file)), workers=1,
+                   timeouts={"query": "1s"})
+    ask(beside.address, "beside.example")
+    assert not other.queries and bool(own.asked("beside.example")) == trusted
+
+
+def test_an_upstreams_own_authority_is_read_again_at_a_reload(start, serve, directory, authority,
+                                                              stranger):
+    file = directory / "own.pem"
+    file.write_text(pathlib.Path(authority.file).read_text())
+    server = serve(stranger.leaf())
+    proxy = start(entry(server, ca_file=str(file)), workers=1, timeouts={"query": "1s"})
+    assert_refused(proxy, server)
+    file.write_text(pathlib.Path(stranger.file).read_text())
+    proxy.reload()
+    assert_trusted(proxy, server)
 
 
 # Pins (C65, C66).

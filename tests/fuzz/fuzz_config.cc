@@ -39,6 +39,7 @@ void check_promises(const dotproxy::Config& config) {
     for (const auto& upstream : config.upstreams) {
         check(!upstream.name.empty() || !upstream.pins.empty());
         check(!upstream.addresses.empty());
+        check(!upstream.ca_file.empty() && !upstream.ca_place.empty());
         for (const auto& address : upstream.addresses) {
             check(address.port() != 0 && !address.is_wildcard());
         }

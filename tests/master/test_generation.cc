@@ -48,8 +48,8 @@ struct World {
         Config config;
         config.workers = 2;
         config.listen = std::move(listen);
-        config.upstreams.push_back({.name = "dns.example", .addresses = {Address{}}, .pins = {}});
-        config.ca_file = ca.path();
+        config.upstreams.push_back(
+            {.name = "dns.example", .addresses = {Address{}}, .pins = {}, .ca_file = ca.path()});
         config.limits = {.queries = 16, .tcp_clients = 8, .queries_per_client = 4};
         return config;
     }
@@ -199,10 +199,10 @@ void test_make_when_a_port_is_taken_then_refused_by_name(void** state) {
 
 void test_load_trust_when_no_certificate_then_refused_by_key_and_file(void** state) {
     Config config = static_cast<World*>(*state)->config({});
-    config.places.ca_file = "a.conf:7: tls.ca_file";
+    config.upstreams[0].ca_place = "a.conf:7: tls.ca_file";
     const TemporaryFile empty{"nothing to trust\n"};
     for (const std::string& path : {std::string{"/nonexistent/ca.pem"}, empty.path()}) {
-        config.ca_file = path;
+        config.upstreams[0].ca_file = path;
         std::string why;
         try {
             (void)load_trust(config);
@@ -211,6 +211,20 @@ void test_load_trust_when_no_certificate_then_refused_by_key_and_file(void** sta
         }
         assert_int_equal(why.find("a.conf:7: tls.ca_file: " + path), 0);
     }
+}
+
+// A trust store is some MiB where it is the machine's: upstreams that share a file share it.
+void test_load_trust_then_one_for_each_file(void** state) {
+    Config config = static_cast<World*>(*state)->config({});
+    const TemporaryFile other{
+        dotproxy::tls::test::issue({.common_name = "other", .authority = true}).pem()};
+    config.upstreams.push_back(config.upstreams[0]);
+    config.upstreams.push_back(config.upstreams[0]);
+    config.upstreams[1].ca_file = other.path();
+    const auto contexts = load_trust(config);
+    assert_int_equal(contexts.size(), 3);
+    assert_ptr_equal(contexts[0].get(), contexts[2].get());
+    assert_ptr_not_equal(contexts[0].get(), contexts[1].get());
 }
 
 void test_states_then_those_of_all_workers(void** state) {
@@ -279,6 +293,7 @@ int main() {
             test_make_when_sockets_were_passed_then_served_once_whatever_is_configured),
         cmocka_unit_test(test_make_when_a_port_is_taken_then_refused_by_name),
         cmocka_unit_test(test_load_trust_when_no_certificate_then_refused_by_key_and_file),
+        cmocka_unit_test(test_load_trust_then_one_for_each_file),
         cmocka_unit_test(test_states_then_those_of_all_workers),
         cmocka_unit_test(test_find_when_there_is_no_process_then_none),
         cmocka_unit_test(test_make_when_descriptors_are_few_then_clients_are_fewer),

@@ -51,7 +51,8 @@ std::string refusal(const char* user, const char* group) {
     Config config;
     config.user = user;
     config.group = group;
-    config.places = {.user = "a.conf:3: user", .group = "a.conf: group", .ca_file = {}};
+    config.places.user = "a.conf:3: user";
+    config.places.group = "a.conf: group";
     try {
         static_cast<void>(find_account(config));
     } catch (const ConfigError& problem) {

@@ -28,9 +28,9 @@ Config small_config() {
 
 } // namespace
 
-Rig::Worker::Worker(Rig& rig, const tls::ClientContext& context)
+Rig::Worker::Worker(Rig& rig, const tls::ClientContexts& contexts)
     : turn{rig.config, rig.counters.slot(0)}, relay{turn, upstreams, rig.cache.get()},
-      upstreams{turn, context, relay, rig.counters}, courtesy{turn, rig.counters},
+      upstreams{turn, contexts, relay, rig.counters}, courtesy{turn, rig.counters},
       udp{turn, relay, courtesy, rig.udp_listener_}, tcp{turn, relay, courtesy, rig.counters,
                                                          rig.handover} {}
 
@@ -55,7 +55,7 @@ void Rig::open() {
         }
     }
     counters = region.lease(2, addresses);
-    worker_ = std::make_unique<Worker>(*this, world_.context);
+    worker_ = std::make_unique<Worker>(*this, world_.contexts);
     assert_true(worker_->udp.open());
     assert_true(worker_->tcp.open(tcp_listener_));
     assert_true(worker_->tcp.open_handover());

@@ -41,7 +41,9 @@ struct World {
     tls::test::Service service{{&leaf}, leaf};
     tls::test::Service untrusted{{&stranger}, stranger}; // its name is another one
     tls::test::TemporaryFile ca{authority.pem()};
-    tls::ClientContext context{ca.path()};
+    static constexpr std::size_t most_upstreams = 8;
+    tls::ClientContexts contexts =
+        tls::ClientContexts(most_upstreams, std::make_shared<const tls::ClientContext>(ca.path()));
 };
 
 class Rig {
@@ -127,7 +129,7 @@ class Rig {
 
   private:
     struct Worker {
-        Worker(Rig& rig, const tls::ClientContext& context);
+        Worker(Rig& rig, const tls::ClientContexts& contexts);
 
         Turn turn;
         Relay relay;
