@@ -31,11 +31,13 @@ constexpr mode_t pid_file_mode = S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH;
 constexpr int most_attempts = 16;
 
 [[noreturn]] void refuse_pid_file(const std::string& path, const std::string& why) {
-    throw std::runtime_error{"pid_file " + path + ": " + why};
+    throw std::runtime_error{path + ": " + why};
 }
 
 [[noreturn]] void refuse_pid_file(const std::string& path) {
-    refuse_pid_file(path, std::generic_category().message(errno));
+    refuse_pid_file(path, std::generic_category().message(errno) +
+                              "; give a file in a directory that is there and may be written to, "
+                              "or \"\" for none");
 }
 
 /// A lock of the record kind: it belongs to the process alone, and tells who has it.
@@ -80,7 +82,9 @@ void remove_stale(const std::string& path) {
     }
     if (file && !lock(file)) {
         if (const pid_t other = holder(file); other != 0) {
-            refuse_pid_file(path, "process " + std::to_string(other) + " is running");
+            refuse_pid_file(path, "process " + std::to_string(other) +
+                                      " is running; end that one, or give another "
+                                      "file");
         }
         return;
     }
@@ -178,10 +182,18 @@ void Background::let_go() noexcept {
     starter_.reset();
 }
 
-PidFile::PidFile(std::string path) : path_{std::move(path)} {
+PidFile::PidFile(std::string path, const std::string& place) : path_{std::move(path)} {
     if (path_.empty()) {
         return;
     }
+    try {
+        write();
+    } catch (const std::runtime_error& problem) {
+        throw std::runtime_error{place + ": " + problem.what()};
+    }
+}
+
+void PidFile::write() {
     file_ = create_locked(path_);
     const std::string text = std::to_string(::getpid()) + "\n";
     // The mode whatever the umask: init scripts of other accounts read it too.

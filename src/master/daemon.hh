@@ -45,8 +45,9 @@ class Background {
 class PidFile {
   public:
     /// Writes it; an empty path: none. Throws std::runtime_error when that is not possible or
-    /// another process holds the lock of the file that is there.
-    explicit PidFile(std::string path);
+    /// another process holds the lock of the file that is there; `place` is who named the file, the
+    /// front of the message then.
+    PidFile(std::string path, const std::string& place);
     PidFile(const PidFile&) = delete;
     PidFile& operator=(const PidFile&) = delete;
     /// Removes it, or where the directory does not permit that, empties it.
@@ -56,6 +57,8 @@ class PidFile {
     void close() noexcept { file_.reset(); }
 
   private:
+    void write();
+
     std::string path_;
     Fd file_;
 };

@@ -294,6 +294,7 @@ def test_a_daemon_whose_number_is_in_the_file_is_not_started_twice(daemon, prepa
     second.launch()
     assert second.process.wait(20) == 1
     assert f"process {pid} is running" in second.log
+    assert re.search(rf"{second.config_file}:[0-9]+: pid_file: {file}: process", second.log)
     assert file.read_text() == f"{pid}\n"
     assert ask(proxy.address, "first.example").answer
 

@@ -60,7 +60,7 @@ std::string own_line() {
 /// Why it is refused; empty when it is not.
 std::string refusal(const std::string& path) {
     try {
-        const PidFile file{path};
+        const PidFile file{path, "pid_file"};
     } catch (const std::runtime_error& problem) {
         return problem.what();
     }
@@ -71,7 +71,7 @@ void test_pid_file_then_there_as_long_as_the_object(void** state) {
     const Place& place = *static_cast<Place*>(*state);
     const mode_t old = ::umask(077);
     {
-        const PidFile file{place.file};
+        const PidFile file{place.file, "pid_file"};
         assert_string_equal(read_file(place.file).c_str(), own_line().c_str());
 
         struct stat status {};
@@ -98,7 +98,7 @@ void test_pid_file_when_a_stale_one_then_replaced(void** state) {
     for (const std::string& text : {std::to_string(child) + "\n", std::string{"no number\n"},
                                     std::string{}, own_line(), std::string{"-1\n"}}) {
         assert_true(write_file(place.file, text));
-        const PidFile file{place.file};
+        const PidFile file{place.file, "pid_file"};
         assert_string_equal(read_file(place.file).c_str(), own_line().c_str());
     }
 }
@@ -123,7 +123,7 @@ class Other {
         pid_ = ::fork();
         if (pid_ == 0) {
             try {
-                const PidFile file{holds ? path : ""};
+                const PidFile file{holds ? path : "", "pid_file"};
                 pipe.writing.reset();
                 for (;;) {
                     ::pause();
@@ -193,7 +193,7 @@ void test_pid_file_when_who_had_it_was_killed_then_replaced(void** state) {
     const std::string line = other.line();
     other.end();
     assert_string_equal(read_file(place.file).c_str(), line.c_str());
-    const PidFile file{place.file};
+    const PidFile file{place.file, "pid_file"};
     assert_string_equal(read_file(place.file).c_str(), own_line().c_str());
 }
 
@@ -202,7 +202,8 @@ void test_pid_file_when_a_child_is_left_then_the_lock_is_not(void** state) {
     const Place& place = *static_cast<Place*>(*state);
     Pipe pipe;
     const int ended = in_child([&] {
-        std::make_unique<PidFile>(place.file).release(); // as if killed: nothing is removed
+        std::make_unique<PidFile>(place.file, "pid_file")
+            .release(); // as if killed: nothing is removed
         if (::fork() == 0) {
             pipe.writing.reset();
             char octet = 0;
@@ -219,7 +220,7 @@ void test_pid_file_when_a_child_is_left_then_the_lock_is_not(void** state) {
 void test_pid_file_when_it_cannot_be_removed_then_is_emptied(void** state) {
     const Place& place = *static_cast<Place*>(*state);
     assert_int_equal(in_child([&] {
-                         auto file = std::make_unique<PidFile>(place.file);
+                         auto file = std::make_unique<PidFile>(place.file, "pid_file");
                          ::chmod(place.directory.c_str(), 0555);
                          const bool closed =
                              ::geteuid() != 0 || ::setresuid(65534, 65534, 65534) == 0;
@@ -239,7 +240,7 @@ void test_pid_file_when_it_cannot_be_removed_then_is_emptied(void** state) {
     static_cast<void>(!::read(start.reading.get(), &octet, 1));
     std::unique_ptr<PidFile> file;
     try {
-        file = std::make_unique<PidFile>(path);
+        file = std::make_unique<PidFile>(path, "pid_file");
     } catch (const std::runtime_error&) {
         file.reset();
     }
@@ -288,7 +289,7 @@ void test_pid_file_when_a_link_lies_there_then_its_target_is_untouched(void** st
     assert_true(write_file(place.other, "precious"));
     assert_int_equal(::symlink(place.other.c_str(), place.file.c_str()), 0);
     {
-        const PidFile file{place.file};
+        const PidFile file{place.file, "pid_file"};
 
         struct stat status {};
 
@@ -299,7 +300,7 @@ void test_pid_file_when_a_link_lies_there_then_its_target_is_untouched(void** st
     assert_string_equal(read_file(place.other).c_str(), "precious");
     ::unlink(place.other.c_str());
     assert_int_equal(::symlink(place.other.c_str(), place.file.c_str()), 0); // dangling
-    const PidFile file{place.file};
+    const PidFile file{place.file, "pid_file"};
     assert_int_equal(::access(place.other.c_str(), F_OK), -1);
 }
 
