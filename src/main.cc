@@ -9,6 +9,7 @@
 #include "master/generation.hh"
 #include "master/master.hh"
 #include "master/notify.hh"
+#include "master/preflight.hh"
 #include "master/privileges.hh"
 #include "master/version.hh"
 
@@ -89,20 +90,26 @@ std::optional<Options> read_options(int argc, char** argv, int& status) {
 }
 
 /// What reading the configuration does not show. It is the administrator's to see, at the terminal.
-/// Throws ConfigError.
-void look_ahead(const Config& config) {
+/// Throws ConfigError. Returns whom to become, where that is needed.
+std::optional<Account> look_ahead(const Config& config) {
     static_cast<void>(load_trust(config));
-    static_cast<void>(account_in_place_of_root(config));
+    return account_in_place_of_root(config);
 }
 
 int test(const Options& options, const Config& config) {
-    look_ahead(config);
+    if (const auto account = look_ahead(config)) {
+        read_as(*account, config.user, options.config_path);
+    }
+    for (const std::string& line : warnings(config, look_around())) {
+        log::write(log::Level::warning, "%s", line.c_str());
+    }
     std::printf("%s: good\n", options.config_path.c_str());
     return EXIT_SUCCESS;
 }
 
 int serve(const Options& options, Config config, std::vector<PassedDescriptor> passed) {
-    look_ahead(config);
+    static_cast<void>(look_ahead(config));
+    log::set_role("master");
     Background background;
     if (!options.foreground) {
         background = Background::enter();
@@ -137,10 +144,10 @@ int main(int argc, char** argv) {
         if (options->pid_file && !options->pid_file->empty()) {
             options->pid_file = std::filesystem::absolute(*options->pid_file);
         }
-        log::set_role("master");
         Config config = load_config(options->config_path);
         if (options->pid_file) {
             config.pid_file = *options->pid_file;
+            config.places.pid_file = "-p";
         }
         return options->test ? test(*options, config)
                              : serve(*options, std::move(config), std::move(passed));

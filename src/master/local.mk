@@ -14,6 +14,7 @@ libmaster_a_SOURCES = \
 	src/master/memory.cc src/master/memory.hh \
 	src/master/notify.cc src/master/notify.hh \
 	src/master/port_holder.cc src/master/port_holder.hh \
+	src/master/preflight.cc src/master/preflight.hh \
 	src/master/privileges.cc src/master/privileges.hh \
 	src/master/receive_drops.cc src/master/receive_drops.hh \
 	src/master/request.cc src/master/request.hh \

@@ -5,6 +5,7 @@
 # start alike (C62, L64).
 
 import os
+import pathlib
 import re
 import subprocess
 
@@ -123,6 +124,66 @@ def test_an_account_that_is_not_needed_need_not_exist(directory, authority):
     program = copy_for_anybody(binary(), directory)
     assert run(file, "-t", program=program, user=65534).returncode == 0
     assert run(file, "-t").returncode == 2
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has another account's rights")
+
+
+@needs_root
+@pytest.mark.parametrize("key", ["tls", "upstream", "file"])
+def test_root_judges_files_with_the_rights_of_the_account(directory, authority, key):
+    """What root can read, the service may not be able to: -t says so, and not the next reload."""
+    secret = directory / "secret.pem"
+    secret.write_text(pathlib.Path(authority.file).read_text())
+    common, own = (secret, "") if key == "tls" else (authority.file, "")
+    if key == "upstream":
+        own = f' ca_file = "{secret}";'
+    file = directory / "rights.conf"
+    file.write_text(f'user = "nobody"; group = "nogroup";\ntls: {{ ca_file = "{common}"; }};\n'
+                    'upstreams = ( { name = "dot.example"; addresses = ( "127.0.0.1" );\n'
+                    f'{own} }} );\n')
+    assert run(file, "-t").returncode == 0
+    hidden = file if key == "file" else secret
+    hidden.chmod(0o600)
+    result = run(file, "-t")
+    assert result.returncode == 2 and not result.stdout
+    place = {"tls": f"{file}:2: tls.ca_file: ", "upstream": f"{file}:4: upstreams[0].ca_file: ",
+             "file": f"{file}: "}[key]
+    assert result.stderr.startswith(f"dotproxy: {place}"), result.stderr
+    assert "Permission denied" in result.stderr and '"nobody"' in result.stderr
+
+
+@needs_root
+def test_root_is_warned_of_what_the_service_does_not_see(directory, authority):
+    """The file is good; the service, with its own /tmp and no /home, would not find it."""
+    file = directory / "hidden.conf"
+    file.write_text('user = "nobody"; group = "nogroup";\n'
+                    f'tls: {{ ca_file = "{authority.file}"; }};\n' + UPSTREAM)
+    result = run(file, "-t")
+    assert result.returncode == 0 and result.stdout == f"{file}: good\n"
+    assert result.stderr.startswith(f"dotproxy: warning: {file}:2: tls.ca_file: "), result.stderr
+    assert "PrivateTmp" in result.stderr
+
+
+@needs_root
+def test_whoever_may_not_bind_a_low_port_is_warned(directory, authority):
+    file = directory / "low.conf"
+    file.write_text(f'tls: {{ ca_file = "{authority.file}"; }};\n' + UPSTREAM +
+                    'listen = ( { address = "127.0.0.1"; port = 1; } );\n')
+    program = copy_for_anybody(binary(), directory)
+    result = run(file, "-t", program=program, user=65534)
+    assert result.returncode == 0
+    assert f"warning: {file}:3: listen: port 1 " in result.stderr, result.stderr
+    assert "dotproxy.socket" in result.stderr
+
+
+def test_a_broken_certificate_is_named_by_its_number(directory, authority):
+    good = pathlib.Path(authority.file).read_text()
+    (directory / "broken.pem").write_text(good + good.replace("MII", "!!!", 1))
+    file = directory / "faulty.conf"
+    file.write_text(f'tls: {{\n ca_file = "{directory}/broken.pem"; }};\n')
+    assert_refused(file, f"{file}:2: tls.ca_file", "certificate 2, which begins in line",
+                   "broken")
 
 
 def test_a_good_file_passes(directory, authority):

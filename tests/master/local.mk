@@ -8,6 +8,7 @@ master_tests = \
 	tests/master/test_listeners \
 	tests/master/test_notify \
 	tests/master/test_port_holder \
+	tests/master/test_preflight \
 	tests/master/test_privileges \
 	tests/master/test_privileges_as_root \
 	tests/master/test_receive_drops \
@@ -42,6 +43,10 @@ tests_master_test_notify_SOURCES = tests/master/test_notify.cc tests/master/chil
 tests_master_test_notify_LDADD = $(master_test_libraries)
 tests_master_test_port_holder_SOURCES = tests/master/test_port_holder.cc tests/unit.hh
 tests_master_test_port_holder_LDADD = $(master_test_libraries)
+tests_master_test_preflight_SOURCES = tests/master/test_preflight.cc tests/config/scratch.hh \
+	tests/unit.hh
+tests_master_test_preflight_LDADD = libmaster.a libconfig.a libsandbox.a libshared.a libtls.a \
+	libbase.a $(SECCOMP_LIBS) $(CONFIG_LIBS) $(GNUTLS_LIBS) $(CMOCKA_LIBS)
 tests_master_test_privileges_SOURCES = tests/master/test_privileges.cc tests/master/child.hh \
 	tests/master/status.hh tests/unit.hh
 tests_master_test_privileges_LDADD = $(master_test_libraries)

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "master/preflight.hh"
+
+#include "base/fd.hh"
+#include "master/generation.hh"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <fcntl.h>
+#include <fstream>
+#include <linux/capability.h>
+#include <set>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace dotproxy {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint16_t usual_first_free_port = 1024;
+
+/// A directory that debian/dotproxy.service hides, and by what.
+struct Hidden {
+    std::string_view directory;
+    std::string_view setting;
+};
+
+constexpr std::array hidden{
+    Hidden{"/home", "ProtectHome"},     Hidden{"/root", "ProtectHome"},
+    Hidden{"/run/user", "ProtectHome"}, Hidden{"/tmp", "PrivateTmp"},
+    Hidden{"/var/tmp", "PrivateTmp"},
+};
+
+bool may_bind_low_ports() noexcept {
+    __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> sets{};
+    return ::syscall(SYS_capget, &header, sets.data()) == 0 &&
+           (sets[0].effective & (1U << CAP_NET_BIND_SERVICE)) != 0;
+}
+
+std::uint16_t first_free_port() {
+    std::uint16_t port = usual_first_free_port;
+    if (std::ifstream file{"/proc/sys/net/ipv4/ip_unprivileged_port_start"}; file >> port) {
+        return port;
+    }
+    return usual_first_free_port;
+}
+
+bool lies_in(const fs::path& path, std::string_view directory) {
+    const std::string text = path.string();
+    return text.starts_with(directory) && text.size() > directory.size() &&
+           text[directory.size()] == '/';
+}
+
+const Hidden* hider(const fs::path& path) {
+    std::error_code none;
+    const fs::path named = path.lexically_normal();
+    const fs::path real = fs::weakly_canonical(path, none); // where links lead
+    const auto found = std::ranges::find_if(hidden, [&](const Hidden& one) {
+        return lies_in(named, one.directory) || lies_in(real, one.directory);
+    });
+    return found == hidden.end() ? nullptr : &*found;
+}
+
+/// Whether the administrator gave the service a way to low ports: the socket unit, or a drop-in
+/// with the capability.
+bool has_way_to_low_ports(const fs::path& units) {
+    std::error_code none;
+    if (fs::exists(fs::symlink_status(units / "sockets.target.wants/dotproxy.socket", none))) {
+        return true;
+    }
+    fs::directory_iterator drop_ins{units / "dotproxy.service.d", none};
+    return std::any_of(fs::begin(drop_ins), fs::end(drop_ins), [](const fs::directory_entry& one) {
+        std::ifstream file{one.path()};
+        for (std::string line; std::getline(file, line);) {
+            if (line.find("CAP_NET_BIND_SERVICE") != std::string::npos) {
+                return true;
+            }
+        }
+        return false;
+    });
+}
+
+void warn_of_hidden(const std::string& place, const std::string& file,
+                    std::vector<std::string>& lines) {
+    if (const Hidden* const one = hider(file)) {
+        lines.push_back(place + ": the service does not see \"" + file + "\" (" +
+                        std::string{one->setting} +
+                        " in its unit); give a file elsewhere, such "
+                        "as in /etc/ssl/certs");
+    }
+}
+
+/// What the child finds; empty when all is good.
+std::string problem_for(const std::string& config_path) {
+    try {
+        static_cast<void>(load_trust(load_config(config_path)));
+        return {};
+    } catch (const std::exception& problem) {
+        return problem.what();
+    }
+}
+
+bool becomes(const Account& account) noexcept {
+    try {
+        drop_privileges(account);
+        return true;
+    } catch (const std::exception&) {
+        return false;
+    }
+}
+
+} // namespace
+
+Surroundings look_around() {
+    std::error_code none; // what cannot be looked at is not there
+    return {.root = ::geteuid() == 0,
+            .systemd = fs::exists("/run/systemd/system", none),
+            .binds_low_ports = may_bind_low_ports(),
+            .first_free_port = first_free_port()};
+}
+
+void read_as(const Account& account, const std::string& user, const std::string& config_path) {
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
+        throw std::system_error{errno, std::generic_category(), "pipe"};
+    }
+    const Fd heard{ends[0]};
+    Fd told{ends[1]};
+    const pid_t child = ::fork();
+    if (child < 0) {
+        throw std::system_error{errno, std::generic_category(), "fork"};
+    }
+    if (child == 0) {
+        const std::string problem = becomes(account) ? problem_for(config_path) : std::string{};
+        // Longer than a line of the log it need not be, and so it fits the pipe.
+        static_cast<void>(
+            !::write(told.get(), problem.data(), std::min<std::size_t>(problem.size(), 1024)));
+        ::_exit(0);
+    }
+    told.reset();
+    std::array<char, 1024> text{};
+    ssize_t size = 0;
+    do {
+        size = ::read(heard.get(), text.data(), text.size());
+    } while (size < 0 && errno == EINTR);
+    while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    if (size > 0) {
+        throw ConfigError{std::string{text.data(), static_cast<std::size_t>(size)} +
+                          " (read as user \"" + user + "\", who serves)"};
+    }
+}
+
+std::vector<std::string> warnings(const Config& config, const Surroundings& surroundings) {
+    std::vector<std::string> lines;
+    if (surroundings.root) {
+        std::set<std::string, std::less<>> places; // of a file that several upstreams share
+        for (const UpstreamConfig& upstream : config.upstreams) {
+            if (places.insert(upstream.ca_place).second) {
+                warn_of_hidden(upstream.ca_place, upstream.ca_file, lines);
+            }
+        }
+    }
+    // Under systemd the service is never root, whoever asks here.
+    if (surroundings.binds_low_ports && !(surroundings.root && surroundings.systemd)) {
+        return lines;
+    }
+    const auto low = std::ranges::find_if(config.listen, [&](const ListenConfig& listen) {
+        return listen.address.port() < surroundings.first_free_port;
+    });
+    if (low != config.listen.end() && !has_way_to_low_ports(surroundings.units)) {
+        lines.push_back(config.places.listen + ": port " + std::to_string(low->address.port()) +
+                        " takes a privilege that the service does not have; enable "
+                        "dotproxy.socket, which passes it, or give a port from " +
+                        std::to_string(surroundings.first_free_port));
+    }
+    return lines;
+}
+
+} // namespace dotproxy
