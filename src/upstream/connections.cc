@@ -9,34 +9,24 @@ namespace dotproxy {
 
 namespace {
 
-using namespace std::chrono_literals;
-
-// In a side lane a connection that has just answered may be about to be closed, as some servers do
-// after each answer: the next question gets time to see it, since it has no more sends to lose.
-constexpr Clock::duration side_lane_rest = 10ms;
-
-/// Whether an idle connection is of no use to this question: the last send needs one that has
-/// answered nothing yet, not even a probe. A peer that answers at all has an answer left for it.
-bool is_spent(const Connection& connection, const Inquiry& inquiry) noexcept {
-    return inquiry.has_one_send() && connection.answers() > 0 && connection.in_flight() == 0;
+/// Whether an idle connection is of no use to its lane: the last send needs one that has answered
+/// nothing yet, not even a probe. A peer that answers at all has an answer left for it.
+bool is_spent(const Connection& connection) noexcept {
+    return is_single(connection.lane()) && connection.answers() > 0 && connection.in_flight() == 0;
 }
 
-/// When a connection can take this inquiry; max() where only an event can tell.
-TimePoint free_at(const Connection& connection, const Inquiry& inquiry) noexcept {
-    if (connection.lane() != inquiry.lane || !connection.has_room() ||
-        is_spent(connection, inquiry) || (inquiry.lane > 0 && connection.in_flight() > 0)) {
-        return TimePoint::max();
-    }
-    const bool rests = inquiry.lane > 0 && connection.answers() > 0;
-    return rests ? connection.heard_at() + side_lane_rest : TimePoint::min();
+/// Whether a connection can take a question of this lane now.
+bool takes(const Connection& connection, unsigned lane) noexcept {
+    return connection.lane() == lane && connection.has_room() &&
+           !(is_single(lane) && (connection.in_flight() > 0 || connection.answers() > 0));
 }
 
 } // namespace
 
-Connection* Connections::pick(const Inquiry& inquiry, TimePoint now) const noexcept {
+Connection* Connections::pick(unsigned lane) const noexcept {
     Connection* best = nullptr;
     for (const auto& connection : all_) {
-        if (free_at(*connection, inquiry) <= now &&
+        if (takes(*connection, lane) &&
             (best == nullptr || connection->endpoint().rank() < best->endpoint().rank())) {
             best = connection.get();
         }
@@ -44,19 +34,10 @@ Connection* Connections::pick(const Inquiry& inquiry, TimePoint now) const noexc
     return best;
 }
 
-TimePoint Connections::free_from(const Inquiry& inquiry) const noexcept {
-    TimePoint earliest = TimePoint::max();
-    for (const auto& connection : all_) {
-        earliest = std::min(earliest, free_at(*connection, inquiry));
-    }
-    return earliest;
-}
-
-unsigned Connections::best_rank(unsigned lane, const Inquiry* next) const noexcept {
+unsigned Connections::best_rank(unsigned lane) const noexcept {
     unsigned best = no_rank;
     for (const auto& connection : all_) {
-        if (connection->lane() == lane && connection->has_room() &&
-            !(next != nullptr && is_spent(*connection, *next))) {
+        if (connection->lane() == lane && connection->has_room() && !is_spent(*connection)) {
             best = std::min(best, connection->endpoint().rank());
         }
     }

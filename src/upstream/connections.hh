@@ -5,10 +5,9 @@
 
 #pragma once
 
-#include "base/clock.hh"
 #include "upstream/connection.hh"
 #include "upstream/endpoint.hh"
-#include "upstream/inquiry.hh"
+#include "upstream/lanes.hh"
 
 #include <cstddef>
 #include <limits>
@@ -27,14 +26,13 @@ class Connections {
         return *all_.emplace_back(std::move(connection));
     }
 
-    /// The connection that takes this inquiry now: of the most preferred upstream, nullptr if none.
-    [[nodiscard]] Connection* pick(const Inquiry& inquiry, TimePoint now) const noexcept;
-    /// When one can take it; max() where only an event can tell.
-    [[nodiscard]] TimePoint free_from(const Inquiry& inquiry) const noexcept;
+    /// The connection that takes an inquiry of this lane now: of the most preferred upstream,
+    /// nullptr if none.
+    [[nodiscard]] Connection* pick(unsigned lane) const noexcept;
 
     /// The most preferred rank of those that serve a lane, or will do so when they are idle;
-    /// no_rank if there are none. `next`: who is to be served next there, if anybody.
-    [[nodiscard]] unsigned best_rank(unsigned lane, const Inquiry* next) const noexcept;
+    /// no_rank if there are none.
+    [[nodiscard]] unsigned best_rank(unsigned lane) const noexcept;
 
     /// Whether there is a race in a lane; with `endpoint`, whether that one takes part.
     [[nodiscard]] bool attempting(unsigned lane, const Endpoint* endpoint = nullptr) const noexcept;

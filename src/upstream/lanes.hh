@@ -2,7 +2,8 @@
 // Copyright the dotproxy authors
 //
 // Lanes: the inquiries that wait for a connection, in the order in which they are served. Lane 0 is
-// for all; the others are side lanes, for those that may have broken a connection (see Upstreams).
+// for all; the others are side lanes, for those that may have broken a connection (see Upstreams):
+// first the group lanes, whose connections carry many at a time, then the single ones.
 
 #pragma once
 
@@ -14,7 +15,15 @@
 
 namespace dotproxy {
 
-constexpr unsigned lane_count = 5;
+constexpr unsigned group_lanes = 8;
+constexpr unsigned single_lanes = 8;
+constexpr unsigned first_single_lane = 1 + group_lanes;
+constexpr unsigned lane_count = first_single_lane + single_lanes;
+
+/// Whether each connection of a lane carries one question, the only one it ever carries.
+[[nodiscard]] constexpr bool is_single(unsigned lane) noexcept {
+    return lane >= first_single_lane;
+}
 
 /// Those that wait in one lane, and when more is done for them.
 struct Lane {

@@ -19,6 +19,8 @@ constexpr Clock::duration side_lane_pause = 200ms;
 // A connection that was of this much use and is closed while idle is replaced at once, so that the
 // next question need not wait for a handshake. The spare itself is not: it was of no use yet.
 constexpr std::uint64_t worth_a_spare = 4;
+// So many questions that lost a connection are not worth being divided among several.
+constexpr std::size_t small_group = 16;
 
 } // namespace
 
@@ -28,7 +30,7 @@ Upstreams::Upstreams(Turn& turn, const tls::ClientContexts& contexts, Inquirer& 
       attempts_{Patience::upstream(turn.config)}, random_{std::random_device{}()} {}
 
 void Upstreams::submit(Inquiry& inquiry) noexcept {
-    if (Connection* connection = connections_.pick(inquiry, turn_.now)) {
+    if (Connection* connection = connections_.pick(inquiry.lane)) {
         send(*connection, inquiry);
     } else {
         lanes_[inquiry.lane].push_back(inquiry);
@@ -59,7 +61,7 @@ void Upstreams::send(Connection& connection, Inquiry& inquiry) noexcept {
 
 void Upstreams::hand_out(unsigned lane) noexcept {
     while (Inquiry* inquiry = lanes_[lane].first) {
-        Connection* connection = connections_.pick(*inquiry, turn_.now);
+        Connection* connection = connections_.pick(lane);
         if (connection == nullptr) {
             return;
         }
@@ -68,19 +70,15 @@ void Upstreams::hand_out(unsigned lane) noexcept {
     }
 }
 
-/// Of the connections for whoever is next in a lane.
-unsigned Upstreams::best_rank(unsigned lane) const noexcept {
-    return connections_.best_rank(lane, lanes_[lane].first);
-}
-
 /// Starts the next attempt in a lane if it is time for one. true: it did.
 bool Upstreams::seek(unsigned lane) noexcept {
     if (turn_.now < lanes_[lane].next_attempt) {
         return false;
     }
-    Endpoint* endpoint = endpoints_.next(best_rank(lane), [&](const Endpoint& candidate) {
-        return connections_.attempting(lane, &candidate);
-    });
+    Endpoint* endpoint =
+        endpoints_.next(connections_.best_rank(lane), [&](const Endpoint& candidate) {
+            return connections_.attempting(lane, &candidate);
+        });
     if (endpoint == nullptr) {
         return false;
     }
@@ -259,12 +257,29 @@ void Upstreams::change_lane(Inquiry& inquiry, const Connection& lost) noexcept {
     if (crossed) {
         return;
     }
-    inquiry.lane = 1;
-    for (std::uint8_t lane = 2; lane < lane_count; ++lane) {
-        if (load(lane) < load(inquiry.lane)) {
-            inquiry.lane = lane;
+    inquiry.lane = inquiry.has_one_send() ? single_lane() : group_lane();
+}
+
+/// Where a question that lost its first connection is asked again, together with others.
+std::uint8_t Upstreams::group_lane() const noexcept {
+    std::uint8_t best = 1;
+    for (std::uint8_t lane = 1; lane < first_single_lane; ++lane) {
+        const std::size_t size = load(lane);
+        if (size < small_group) {
+            return lane;
         }
+        best = size < load(best) ? lane : best;
     }
+    return best;
+}
+
+/// Where a question that lost two connections is asked for the last time, alone.
+std::uint8_t Upstreams::single_lane() const noexcept {
+    std::uint8_t best = first_single_lane;
+    for (std::uint8_t lane = best + 1; lane < lane_count; ++lane) {
+        best = load(lane) < load(best) ? lane : best;
+    }
+    return best;
 }
 
 /// How many questions travel in a lane or wait for it.
@@ -281,10 +296,11 @@ void Upstreams::soonest(TimePoint& earliest) noexcept {
         if (lanes_[lane].first == nullptr) {
             continue;
         }
-        // At once if a connection came back after this turn's queues were handed out.
-        const TimePoint free_from = connections_.free_from(*lanes_[lane].first);
-        earliest = std::min(earliest, std::max(free_from, turn_.now));
-        const unsigned ready = best_rank(lane);
+        if (connections_.pick(lane) != nullptr) { // it came back after the queues were handed out
+            earliest = turn_.now;
+            return;
+        }
+        const unsigned ready = connections_.best_rank(lane);
         for (const auto& endpoint : endpoints_) {
             if (endpoint->rank() < ready && !connections_.attempting(lane, endpoint.get())) {
                 earliest =
@@ -296,9 +312,12 @@ void Upstreams::soonest(TimePoint& earliest) noexcept {
 
 void Upstreams::flush() noexcept {
     for (unsigned lane = 0; lane < lane_count; ++lane) {
+        if (lane > 0 && lanes_[lane].first == nullptr) {
+            continue;
+        }
         hand_out(lane);
         const bool wanted = lanes_[lane].first != nullptr || lanes_[lane].spare_wanted;
-        const unsigned ready = best_rank(lane);
+        const unsigned ready = connections_.best_rank(lane);
         // With traffic on a connection that is not the preferred one, those are tried by and by.
         const bool second_best = ready != Connections::no_rank && ready > 0 && !dirty_.empty();
         if (wanted || second_best) {

@@ -9,10 +9,12 @@
 // first that is verified serves, and one to a preferred upstream takes over when it comes up. An
 // endpoint that failed is tried again after a pause (Endpoint).
 //
-// Lanes. A connection that dies takes the queries on it along, and one of them may be the reason.
-// Those that may be travel on in a side lane, of which there are a few: each has a connection of
-// its own that carries one question at a time. So a question that breaks connections soon travels
-// alone, and all the others get their answers (L80, L83, L84).
+// Lanes. A connection that dies takes the queries on it along, and one of them may be the reason;
+// nearly always none is. So they are asked again together, over fresh connections of a few group
+// lanes, apart from all that is new. What loses its connection there too is asked for the last time
+// alone, over a connection that carries nothing else. So the questions beside one that breaks
+// connections lose two sends to it at most, and their third is answered; with a connection that
+// ends for a reason of its own they lose one, and a round trip (L80, L81, L83, L84).
 //
 // A peer may also close a connection because it has answered enough on it (RFC 7766,
 // section 6.2.3), and a question may be on several of those at their ends. So its last send goes
@@ -76,7 +78,6 @@ class Upstreams {
     void send(Connection& connection, Inquiry& inquiry) noexcept;
     void hand_out(unsigned lane) noexcept;
 
-    [[nodiscard]] unsigned best_rank(unsigned lane) const noexcept;
     [[nodiscard]] bool seek(unsigned lane) noexcept;
     void connect(Endpoint& endpoint, unsigned lane) noexcept;
     void give_up(unsigned lane) noexcept;
@@ -87,6 +88,8 @@ class Upstreams {
                std::string reason) noexcept;
     void send_again(Inquiry& inquiry, const Connection& lost, bool sent) noexcept;
     void change_lane(Inquiry& inquiry, const Connection& lost) noexcept;
+    [[nodiscard]] std::uint8_t group_lane() const noexcept;
+    [[nodiscard]] std::uint8_t single_lane() const noexcept;
     [[nodiscard]] std::size_t load(unsigned lane) const noexcept;
 
     Turn& turn_;

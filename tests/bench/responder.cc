@@ -6,7 +6,7 @@
 // before it is the bottleneck: one thread, one read and one TLS record of answers a turn.
 // It says on its standard output where it listens ("port N"), and what it has counted on SIGUSR1
 // and at its end. SIGUSR2 makes it fall silent: it reads and forgets, queries and handshakes alike,
-// until the next SIGUSR2.
+// until the next SIGUSR2. SIGHUP makes it close every connection, whatever is still to be answered.
 
 #include "base/clock.hh"
 #include "base/fd.hh"
@@ -113,7 +113,7 @@ class Responder final : public Host {
             TimePoint now;
             loop_.wait_and_dispatch(until, now);
             if (until != TimePoint::max()) {
-                close_idle(now);
+                close_idle(now - options_.idle_close);
             }
             buried_.clear();
         }
@@ -201,7 +201,7 @@ class Responder final : public Host {
     static Fd open_signals() {
         sigset_t set;
         ::sigemptyset(&set);
-        for (const int number : {SIGUSR1, SIGUSR2, SIGTERM, SIGINT}) {
+        for (const int number : {SIGUSR1, SIGUSR2, SIGHUP, SIGTERM, SIGINT}) {
             ::sigaddset(&set, number);
         }
         ::sigprocmask(SIG_BLOCK, &set, nullptr);
@@ -234,6 +234,8 @@ class Responder final : public Host {
                 report();
             } else if (info.ssi_signo == SIGUSR2) {
                 silent_ = !silent_;
+            } else if (info.ssi_signo == SIGHUP) {
+                close_idle(TimePoint::max());
             } else {
                 done_ = true;
             }
@@ -287,10 +289,11 @@ class Responder final : public Host {
         }
     }
 
-    void close_idle(TimePoint now) noexcept {
+    /// Closes those that were not active after `since`.
+    void close_idle(TimePoint since) noexcept {
         std::vector<Session*> idle;
         for (const auto& [id, session] : sessions_) {
-            if (now - session->active() >= options_.idle_close) {
+            if (session->active() <= since) {
                 idle.push_back(session.get());
             }
         }

@@ -1,5 +1,6 @@
 upstream_tests = \
 	tests/upstream/test_connect_failure \
+	tests/upstream/test_closes \
 	tests/upstream/test_connection \
 	tests/upstream/test_connects \
 	tests/upstream/test_endpoint \
@@ -13,6 +14,8 @@ TESTS += $(upstream_tests)
 
 tests_upstream_test_connect_failure_SOURCES = tests/upstream/test_connect_failure.cc tests/unit.hh
 tests_upstream_test_connect_failure_LDADD = libupstream.a $(CMOCKA_LIBS)
+tests_upstream_test_closes_SOURCES = tests/upstream/test_closes.cc tests/unit.hh
+tests_upstream_test_closes_LDADD = $(rig)
 tests_upstream_test_connection_SOURCES = tests/upstream/test_connection.cc tests/unit.hh
 tests_upstream_test_connection_LDADD = $(rig)
 tests_upstream_test_connects_SOURCES = tests/upstream/test_connects.cc tests/unit.hh
