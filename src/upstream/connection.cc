@@ -179,11 +179,11 @@ void Connection::on_verified() noexcept {
     if (stream_.resumed()) {
         count(UpstreamCounter::resumed);
     }
-    if (endpoint_.trouble() == Trouble::silent) {
+    if (endpoint_.must_answer_probe()) {
         state_ = State::proving;
-        wire_.send_probe();
-        upstreams_.mark_dirty(*this);
+        probe();
     } else {
+        on_trial_ = endpoint_.trouble() == Trouble::silent;
         become_ready();
     }
 }
@@ -196,8 +196,15 @@ void Connection::become_ready() noexcept {
 }
 
 bool Connection::has_room() const noexcept {
-    return state_ == State::ready && wire_.has_room() &&
+    return state_ == State::ready && wire_.has_room() && !(on_trial_ && in_flight() > 0) &&
            wire_.queued().size() + stream_.output().size() < output_limit;
+}
+
+void Connection::probe() noexcept {
+    if (!wire_.is_probed()) {
+        wire_.send_probe();
+        upstreams_.mark_dirty(*this);
+    }
 }
 
 void Connection::send(Inquiry& inquiry) noexcept {
@@ -253,7 +260,8 @@ void Connection::on_arrival(const FrameWire::Arrival& arrival) noexcept {
         break;
     case FrameWire::Arrival::Kind::late:
         count(UpstreamCounter::late);
-        if (arrival.slot != Slots::none) {
+        if (arrival.slot != Slots::none) { // to a question of ours, though nobody waits for it
+            note_answer();
             on_slot_free();
         }
         break;
@@ -267,9 +275,22 @@ void Connection::on_arrival(const FrameWire::Arrival& arrival) noexcept {
 }
 
 void Connection::on_probe_answered() noexcept {
+    note_answer();
+    endpoint_.note_probe(true);
+    if (state_ == State::proving) {
+        become_ready();
+    } else {
+        on_slot_free();
+    }
+}
+
+void Connection::note_answer() noexcept {
     ++answers_;
+    if (on_trial_) {
+        on_trial_ = false;
+        endpoint_.note_trial(true);
+    }
     upstreams_.on_answer(*this);
-    become_ready();
 }
 
 void Connection::on_answer(Inquiry& inquiry, std::uint16_t slot, dns::Octets message) noexcept {
@@ -288,8 +309,7 @@ void Connection::on_answer(Inquiry& inquiry, std::uint16_t slot, dns::Octets mes
         return;
     }
     count(UpstreamCounter::answers);
-    ++answers_;
-    upstreams_.on_answer(*this);
+    note_answer();
     inquiry.remove_place(*this);
     if (inquiry.sends == 1) { // else nobody knows which of them was answered
         time(UpstreamTime::rtt, inquiry.sent_at);
@@ -369,7 +389,7 @@ void Connection::set_deadline() noexcept {
     }
     if (wire_.partial_since() != TimePoint::max()) {
         // Whatever else goes on, a frame that was begun must come to its end (L84).
-        deadline_ = wire_.partial_since() + Patience::upstream(turn_.config);
+        deadline_ = wire_.partial_since() + Patience::rest(turn_.config);
     } else if (in_flight() == 0) {
         deadline_ = idle_since_ + (used_ ? idle_limit_ : std::max(idle_limit_, first_use_time));
     } else {
@@ -386,6 +406,7 @@ void Connection::on_deadline() noexcept {
         end({Trouble::unreachable, ConnectFailure::timeout}, "no TLS handshake in time");
         break;
     case State::proving:
+        endpoint_.note_probe(false);
         end({Trouble::silent, ConnectFailure::timeout}, "no answer to a probe");
         break;
     case State::ready:

@@ -7,6 +7,7 @@
 //   connecting -> handshaking -> (proving ->) ready -> retiring -> closed
 //
 // proving: the endpoint had fallen silent before, so a query of our own must be answered first.
+// Where such queries are in vain it is ready, and on trial: for one question, until it answers.
 // retiring: takes no new queries, and ends when nothing is in flight. Every state can go to closed;
 // the object lives until the end of the turn.
 
@@ -45,6 +46,15 @@ class Connection final : public Watch {
 
     /// Whether send() may be called.
     [[nodiscard]] bool has_room() const noexcept;
+    /// Asks for a sign of life, unless that is under way already; see is_probed().
+    void probe() noexcept;
+
+    /// Whether a probe is on its way and unanswered.
+    [[nodiscard]] bool is_probed() const noexcept { return wire_.is_probed(); }
+
+    /// Whether its first question stands in for the probe.
+    [[nodiscard]] bool is_on_trial() const noexcept { return on_trial_ && state_ == State::ready; }
+
     /// Queues the query of an inquiry for the flush.
     void send(Inquiry& inquiry) noexcept;
 
@@ -119,6 +129,7 @@ class Connection final : public Watch {
     void read(dns::Octets plain) noexcept;
     void on_arrival(const FrameWire::Arrival& arrival) noexcept;
     void on_probe_answered() noexcept;
+    void note_answer() noexcept;
     void on_answer(Inquiry& inquiry, std::uint16_t slot, dns::Octets message) noexcept;
     void note_keepalive(const dns::Response& response) noexcept;
     void write_out() noexcept;
@@ -154,7 +165,8 @@ class Connection final : public Watch {
     std::uint32_t events_{0};
     unsigned lane_;
     State state_{State::connecting};
-    bool used_{false}; // it has carried a query
+    bool used_{false};     // it has carried a query
+    bool on_trial_{false}; // see above
 };
 
 /// Whether a connection is still in the race for who serves a lane.

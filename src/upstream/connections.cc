@@ -46,7 +46,8 @@ unsigned Connections::best_rank(unsigned lane) const noexcept {
 
 bool Connections::attempting(unsigned lane, const Endpoint* endpoint) const noexcept {
     return std::any_of(all_.begin(), all_.end(), [&](const auto& connection) {
-        return connection->lane() == lane && is_attempt(connection->state()) &&
+        return connection->lane() == lane &&
+               (is_attempt(connection->state()) || connection->is_on_trial()) &&
                (endpoint == nullptr || &connection->endpoint() == endpoint);
     });
 }

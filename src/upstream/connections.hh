@@ -34,7 +34,8 @@ class Connections {
     /// no_rank if there are none.
     [[nodiscard]] unsigned best_rank(unsigned lane) const noexcept;
 
-    /// Whether there is a race in a lane; with `endpoint`, whether that one takes part.
+    /// Whether there is a race in a lane, or one that was let in is on trial; with `endpoint`,
+    /// whether that one takes part.
     [[nodiscard]] bool attempting(unsigned lane, const Endpoint* endpoint = nullptr) const noexcept;
 
     /// How many inquiries are in flight in a lane.

@@ -65,6 +65,26 @@ class Endpoint {
 
     [[nodiscard]] Trouble trouble() const noexcept { return trouble_; }
 
+    /// Whether a new connection has to answer a probe before it is trusted with questions: it fell
+    /// silent. Some servers never answer a query for the root's name servers: after two in vain
+    /// one question is let through in their place, and if that is answered, always from then on.
+    [[nodiscard]] bool must_answer_probe() const noexcept {
+        return trouble_ == Trouble::silent && !drops_probes_ &&
+               probes_in_vain_ < most_probes_in_vain;
+    }
+
+    /// What became of a probe, on whichever connection.
+    void note_probe(bool answered) noexcept {
+        probes_in_vain_ = answered ? 0 : probes_in_vain_ + 1;
+        drops_probes_ = drops_probes_ && !answered;
+    }
+
+    /// What became of a question that was let through in place of a probe.
+    void note_trial(bool answered) noexcept {
+        probes_in_vain_ = 0;
+        drops_probes_ = drops_probes_ || answered;
+    }
+
     [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
 
     /// Since when it is out of use; meaningful while trouble() is not none.
@@ -88,6 +108,8 @@ class Endpoint {
     void set_good_at(TimePoint when) noexcept { good_at_ = when; }
 
   private:
+    static constexpr unsigned most_probes_in_vain = 2;
+
     unsigned rank_;
     Address address_;
     const tls::Identity& identity_;
@@ -99,7 +121,9 @@ class Endpoint {
     TimePoint retry_at_{TimePoint::min()};
     TimePoint paid_until_{}; // by which all connects so far are within the rate
     TimePoint good_at_{TimePoint::min()};
-    unsigned failures_{0}; // in a row
+    unsigned failures_{0};       // in a row
+    unsigned probes_in_vain_{0}; // in a row
+    bool drops_probes_{false};
     Trouble trouble_{Trouble::none};
 };
 

@@ -54,6 +54,9 @@ bool Endpoints::precedes(const Endpoint& a, const Endpoint& b) noexcept {
     if (a_well != b_well) {
         return a_well;
     }
+    if (!a_well && a.retry_at() != b.retry_at()) {
+        return a.retry_at() < b.retry_at(); // each has its turn
+    }
     return a.rank() != b.rank() ? a.rank() < b.rank() : a.good_at() > b.good_at();
 }
 

@@ -28,7 +28,8 @@ class Endpoints {
 
     /// The endpoint to be tried next, or nullptr: of a better rank than `below`, where the pause
     /// after its last failure is over and `taken(endpoint)` does not hold. Untroubled ones go
-    /// first, then the better rank, then the one that last was of use.
+    /// first, then the better rank, then the one that last was of use; of troubled ones the one
+    /// whose pause was over first.
     template <class Taken>
     [[nodiscard]] Endpoint* next(unsigned below, Taken taken) const noexcept {
         Endpoint* best = nullptr;

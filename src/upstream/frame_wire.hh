@@ -48,6 +48,9 @@ class FrameWire {
     /// Queues a query of our own, for the name servers of the root.
     void send_probe() noexcept;
 
+    /// Whether a probe was sent and not answered yet.
+    [[nodiscard]] bool is_probed() const noexcept { return probe_ != Slots::none; }
+
     /// Frames to be encrypted. Their sender calls on_sent() once they are.
     [[nodiscard]] dns::Octets queued() const noexcept { return queued_.view(); }
 
@@ -73,9 +76,9 @@ class FrameWire {
     /// How many IDs are lost to questions that were never answered.
     [[nodiscard]] std::size_t forgotten() const noexcept { return slots_.forgotten(); }
 
-    /// Queries that somebody waits for.
+    /// Queries that somebody waits for; a probe is not among them.
     [[nodiscard]] std::size_t in_flight() const noexcept {
-        return slots_.taken() - slots_.forgotten();
+        return slots_.taken() - slots_.forgotten() - (is_probed() ? 1 : 0);
     }
 
     /// Visits every inquiry in flight.

@@ -23,7 +23,7 @@ class Connection;
 /// At most three sends for one question, all causes together (C74, L81).
 constexpr std::size_t max_sends = 3;
 
-/// Its deadline is the upstream's patience, armed at each send.
+/// Its deadline is when to see whether the upstream lives, armed at each send.
 struct Inquiry : Deadline {
     dns::Question question;
     std::vector<std::uint8_t> sealed; // the query itself where it is signed; else empty (C25)
@@ -37,7 +37,8 @@ struct Inquiry : Deadline {
     std::array<Place, max_sends> places{};
     std::uint8_t sends{0};
     std::uint8_t lane{0}; // above 0: it may have broken a connection, see Upstreams
-    TimePoint sent_at{};
+    TimePoint asked_at{}; // when it was submitted
+    TimePoint sent_at{};  // the last time
 
     // The queue of those that wait for a connection; see Lane.
     bool queued{false};

@@ -13,7 +13,9 @@
 #include "config/config.hh"
 #include "shared/counters.hh"
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 
@@ -58,10 +60,16 @@ struct Patience {
         return config.timeouts.query * 9 / 10;
     }
 
-    /// After this long without a sign of life an upstream connection is no longer waited for: there
-    /// is time left to ask elsewhere, twice (L31, L32).
-    [[nodiscard]] static Clock::duration upstream(const Config& config) noexcept {
+    /// The rest of an answer that was begun is waited for this long: there is time left to ask
+    /// elsewhere, twice (L84).
+    [[nodiscard]] static Clock::duration rest(const Config& config) noexcept {
         return config.timeouts.query / 5;
+    }
+
+    /// After this long without a sign of life, half of it after a probe, an upstream connection is
+    /// no longer waited for (L31, L32). A second at least: a name takes its time (L80).
+    [[nodiscard]] static Clock::duration silence(const Config& config) noexcept {
+        return std::max<Clock::duration>(config.timeouts.query / 5, std::chrono::seconds{1});
     }
 };
 

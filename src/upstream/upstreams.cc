@@ -16,6 +16,16 @@ using namespace std::chrono_literals;
 constexpr Clock::duration stagger = 250ms;
 // Between attempts in the side lanes, whose connections may be broken again and again.
 constexpr Clock::duration side_lane_pause = 200ms;
+// The same while no upstream works: there are many of those lanes, and one question is enough to
+// see that one works again (L35).
+constexpr Clock::duration side_lane_rest = 1s;
+// Between attempts when nothing works: an eighth of the time for which whoever asked last has
+// waited, however many addresses there are (L35). So one question makes some thirty connects in
+// the 4.5 s of its client's patience, and while others come an outage is seen to be over as soon as
+// ever.
+constexpr Clock::duration shortest_pause = 50ms;
+constexpr Clock::duration longest_pause = 1s;
+constexpr int wait_share = 8;
 // A connection that was of this much use and is closed while idle is replaced at once, so that the
 // next question need not wait for a handshake. The spare itself is not: it was of no use yet.
 constexpr std::uint64_t worth_a_spare = 4;
@@ -27,13 +37,18 @@ constexpr std::size_t small_group = 16;
 Upstreams::Upstreams(Turn& turn, const tls::ClientContexts& contexts, Inquirer& inquirer,
                      const CounterLease& lease)
     : turn_{turn}, contexts_{contexts}, inquirer_{inquirer}, endpoints_{turn, lease},
-      attempts_{Patience::upstream(turn.config)}, random_{std::random_device{}()} {}
+      checks_{Patience::silence(turn.config) / 2}, random_{std::random_device{}()} {}
 
 void Upstreams::submit(Inquiry& inquiry) noexcept {
+    inquiry.asked_at = turn_.now;
     if (Connection* connection = connections_.pick(inquiry.lane)) {
         send(*connection, inquiry);
-    } else {
-        lanes_[inquiry.lane].push_back(inquiry);
+        return;
+    }
+    Lane& lane = lanes_[inquiry.lane];
+    lane.push_back(inquiry);
+    if (!connections_.attempting(inquiry.lane)) {
+        lane.next_attempt = std::min(lane.next_attempt, turn_.now + shortest_pause);
     }
 }
 
@@ -56,7 +71,7 @@ void Upstreams::send(Connection& connection, Inquiry& inquiry) noexcept {
         connection.endpoint().counts().add(UpstreamCounter::resent);
     }
     connection.send(inquiry);
-    attempts_.arm(inquiry, turn_.now);
+    checks_.arm(inquiry, turn_.now);
 }
 
 void Upstreams::hand_out(unsigned lane) noexcept {
@@ -114,7 +129,7 @@ void Upstreams::give_up(unsigned lane) noexcept {
 }
 
 void Upstreams::expire() noexcept {
-    while (Inquiry* inquiry = attempts_.pop(turn_.now)) {
+    while (Inquiry* inquiry = checks_.pop(turn_.now)) {
         overdue(*inquiry);
     }
     for (const auto& connection : connections_) { // only the flush adds to them
@@ -124,35 +139,46 @@ void Upstreams::expire() noexcept {
     }
 }
 
+/// No answer yet. A connection that has been quiet is asked for a sign of life before it is called
+/// silent. If it gives one, the upstream is slow with this name, which is not held against it:
+/// asking again would not help, and the client's patience bounds it. But the connection may fall
+/// silent yet.
 void Upstreams::overdue(Inquiry& inquiry) noexcept {
-    const TimePoint long_ago = turn_.now - Patience::upstream(turn_.config);
+    const Clock::duration silence = Patience::silence(turn_.config);
     bool hoping = false;
     for (const Inquiry::Place& place : inquiry.places) {
         Connection* connection = place.connection;
         if (connection == nullptr || connection->state() != Connection::State::ready) {
             continue;
         }
-        if (std::max(connection->heard_at(), inquiry.sent_at) <= long_ago) {
+        const Clock::duration quiet = turn_.now - std::max(connection->heard_at(), inquiry.sent_at);
+        if (quiet >= silence && connection->is_probed()) {
             stalled(*connection);
             return;
+        }
+        if (quiet >= silence / 2) {
+            connection->probe();
         }
         hoping = true;
     }
     if (hoping) {
-        // The connection lives, the upstream is slow with this name: asking again would not help,
-        // and the client's patience bounds it. But the connection may fall silent yet.
-        attempts_.arm(inquiry, turn_.now);
+        checks_.arm(inquiry, turn_.now);
     }
 }
 
 /// A connection has been silent for too long while questions were in flight (L31, L32): they are
 /// asked again elsewhere, and it takes no new ones, but its answers still count if they come.
 void Upstreams::stalled(Connection& connection) noexcept {
+    if (connection.is_on_trial()) {
+        connection.endpoint().note_trial(false);
+    } else {
+        connection.endpoint().note_probe(false);
+    }
     endpoints_.failed(connection.endpoint(), Trouble::silent, "answers nothing");
     connection.retire();
     connection.for_each_inquiry([&](Inquiry& inquiry) {
         if (!inquiry.queued && inquiry.sends < max_sends) {
-            change_lane(inquiry, connection);
+            step_aside(inquiry);
             lanes_[inquiry.lane].push_back(inquiry);
         }
     });
@@ -186,6 +212,11 @@ void Upstreams::on_ready(Connection& connection) noexcept {
 }
 
 void Upstreams::on_answer(Connection& connection) noexcept {
+    if (failing()) { // it works again: nobody rests any more
+        for (Lane& lane : lanes_) {
+            lane.next_attempt = std::min(lane.next_attempt, turn_.now);
+        }
+    }
     endpoints_.answered(connection.endpoint());
 }
 
@@ -197,7 +228,8 @@ void Upstreams::on_closed(Connection& connection, Connection::State was, Trouble
     }
     if (!is_attempt(was)) {
         const bool at_once = connection.lane() == 0 || connection.answers() > 0;
-        lanes_[connection.lane()].next_attempt = at_once ? turn_.now : turn_.now + side_lane_pause;
+        const Clock::duration rest = failing() ? side_lane_rest : side_lane_pause;
+        lanes_[connection.lane()].next_attempt = at_once ? turn_.now : turn_.now + rest;
     }
     connection.release_inquiries(
         [&](Inquiry& inquiry, bool sent) { send_again(inquiry, connection, sent); });
@@ -214,8 +246,9 @@ void Upstreams::judge(Connection& connection, Connection::State was, Trouble why
         first_timers = first_timers || inquiry.sends == 1;
     });
     if (is_attempt(was)) {
+        const bool again = connection.endpoint().trouble() != Trouble::none;
         endpoints_.failed(connection.endpoint(), why, std::move(reason));
-        lane.next_attempt = turn_.now;
+        lane.next_attempt = again && failing() ? turn_.now + pause(lane) : turn_.now;
     } else if (connection.answers() == 0 && first_timers) {
         // It let us in and then answered nothing. Questions that broke another connection before
         // may be to blame themselves, and are not held against it (L80).
@@ -224,6 +257,15 @@ void Upstreams::judge(Connection& connection, Connection::State was, Trouble why
                was == Connection::State::ready) {
         lane.spare_wanted = true;
     }
+}
+
+/// How long a lane rests between attempts while no upstream works.
+Clock::duration Upstreams::pause(const Lane& lane) const noexcept {
+    if (lane.last == nullptr) {
+        return shortest_pause;
+    }
+    return std::clamp((turn_.now - lane.last->asked_at) / wait_share, shortest_pause,
+                      longest_pause);
 }
 
 void Upstreams::send_again(Inquiry& inquiry, const Connection& lost, bool sent) noexcept {
@@ -241,22 +283,21 @@ void Upstreams::send_again(Inquiry& inquiry, const Connection& lost, bool sent) 
                                                       "the upstream closes instead of answering")});
         return;
     }
-    if (sent) {
-        change_lane(inquiry, lost);
+    if (sent && !crossed(inquiry, lost)) {
+        step_aside(inquiry);
     }
     lanes_[inquiry.lane].push_front(inquiry);
 }
 
+/// Whether the end of a connection that was of use may have crossed with a question (L34), or had
+/// begun before it: nothing came since it was sent, and it is the first one that this question
+/// lost.
+bool Upstreams::crossed(const Inquiry& inquiry, const Connection& lost) noexcept {
+    return lost.answers() > 0 && lost.sound_until() < inquiry.sent_at && inquiry.sends == 1;
+}
+
 /// A connection was lost under an inquiry, which may be to blame.
-void Upstreams::change_lane(Inquiry& inquiry, const Connection& lost) noexcept {
-    // The end of a connection that was of use may have crossed with the question (L34), or had
-    // begun before it: nothing came since it was sent, and it is the first one that this question
-    // lost.
-    const bool crossed =
-        lost.answers() > 0 && lost.sound_until() < inquiry.sent_at && inquiry.sends == 1;
-    if (crossed) {
-        return;
-    }
+void Upstreams::step_aside(Inquiry& inquiry) const noexcept {
     inquiry.lane = inquiry.has_one_send() ? single_lane() : group_lane();
 }
 
@@ -288,7 +329,7 @@ std::size_t Upstreams::load(unsigned lane) const noexcept {
 }
 
 void Upstreams::soonest(TimePoint& earliest) noexcept {
-    attempts_.soonest(earliest);
+    checks_.soonest(earliest);
     for (const auto& connection : connections_) {
         earliest = std::min(earliest, connection->deadline());
     }

@@ -86,8 +86,10 @@ class Upstreams {
     void stalled(Connection& connection) noexcept;
     void judge(Connection& connection, Connection::State was, Trouble why,
                std::string reason) noexcept;
+    [[nodiscard]] Clock::duration pause(const Lane& lane) const noexcept;
     void send_again(Inquiry& inquiry, const Connection& lost, bool sent) noexcept;
-    void change_lane(Inquiry& inquiry, const Connection& lost) noexcept;
+    [[nodiscard]] static bool crossed(const Inquiry& inquiry, const Connection& lost) noexcept;
+    void step_aside(Inquiry& inquiry) const noexcept;
     [[nodiscard]] std::uint8_t group_lane() const noexcept;
     [[nodiscard]] std::uint8_t single_lane() const noexcept;
     [[nodiscard]] std::size_t load(unsigned lane) const noexcept;
@@ -99,8 +101,8 @@ class Upstreams {
     Connections connections_;
     std::vector<Connection*> dirty_;
     Lanes lanes_{};
-    DeadlineQueue<Inquiry> attempts_; // in flight, by when their upstream should have answered
-    std::minstd_rand random_;         // for the IDs on the wire
+    DeadlineQueue<Inquiry> checks_; // in flight, by when to see whether their upstream lives
+    std::minstd_rand random_;       // for the IDs on the wire
     bool closed_any_{false};
 };
 

@@ -133,7 +133,7 @@ void test_probe_then_its_answer_is_told_from_others(void** /*state*/) {
     FrameWire wire{mask};
     wire.send_probe();
     const std::vector<std::uint8_t> frames = echo(wire);
-    assert_int_equal(wire.in_flight(), 1);
+    assert_int_equal(wire.in_flight(), 0);
     wire.feed(frames);
     assert_true(wire.next().kind == Kind::probe);
     assert_int_equal(wire.in_flight(), 0);

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Upstreams that answer nothing, and those that are only slow with a name: which is which, and what
+// it costs to find out.
+
+#include "unit.hh"
+#include "upstream/upstreams.hh"
+#include "worker/rig.hh"
+#include "worker/rig_names.hh"
+
+#include <string>
+#include <utility>
+
+using namespace std::chrono_literals;
+using dotproxy::Clock;
+
+namespace {
+
+constexpr unsigned noerror = 0;
+
+/// Lets time pass, while a resolver answers everything but names that begin with "dead" and, if
+/// `drops_probes`, the queries for the root.
+void serve(Rig& rig, Resolver& resolver, Clock::duration time, bool drops_probes = false) {
+    for (Clock::duration passed{}; passed < time; passed += 10ms) {
+        for (int i = 0; i < 3; ++i) {
+            rig.step();
+            for (const Asked& one : std::exchange(resolver.asked, {})) {
+                if (!one.name.starts_with("dead") && !(drops_probes && one.name.empty())) {
+                    resolver.answer(one);
+                }
+            }
+        }
+        rig.pass(10ms);
+    }
+}
+
+/// Whether a question asked now is answered within `time`.
+bool is_answered(Rig& rig, Resolver& resolver, const std::string& name, Clock::duration time,
+                 bool drops_probes = false) {
+    const UdpClient client{rig.udp_address()};
+    client.send(query(name, 1));
+    serve(rig, resolver, time, drops_probes);
+    return rcode(client.receive()) == noerror;
+}
+
+/// Connected, used, and idle for a while.
+void warm(Rig& rig, Resolver& resolver) {
+    rig.open();
+    assert_int_equal(rcode(rig.resolve("warm.example")), noerror);
+    resolver.answers = false;
+    rig.pass(1s);
+}
+
+// L80: questions for a dead name, one after the other, with nothing else in flight.
+void test_silence_when_of_one_name_then_nothing_is_held_against_the_upstream(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& first = rig.add_upstream();
+    Resolver& second = rig.add_upstream();
+    warm(rig, first);
+    const UdpClient client{rig.udp_address()};
+    for (int i = 0; i < 5; ++i) {
+        client.send(query("dead" + std::to_string(i) + ".example", 1));
+        serve(rig, first, 5s);
+    }
+    assert_true(rig.relay().idle());
+    assert_int_equal(rig.count(UpstreamCounter::connects), 1);
+    assert_int_equal(rig.count(UpstreamCounter::failed), 0);
+    assert_int_equal(second.sessions(), 0);
+    assert_true(is_answered(rig, first, "good.example", 10ms));
+}
+
+// L80 against L32: however short the patience of clients is, an upstream has a second.
+void test_silence_when_patience_is_short_then_not_within_a_second(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.config.timeouts.query = 1s;
+    Resolver& resolver = rig.add_upstream();
+    warm(rig, resolver);
+    const UdpClient client{rig.udp_address()};
+    for (int i = 0; i < 3; ++i) {
+        client.send(query("dead" + std::to_string(i) + ".example", 1));
+        rig.pass(890ms);
+        serve(rig, resolver, 20ms); // what was asked meanwhile is answered now
+        assert_int_equal(rig.count(UpstreamCounter::failed), 0);
+    }
+    assert_int_equal(rig.count(UpstreamCounter::connects), 1);
+}
+
+// Some servers never answer for the root. One dead name there, and all the others are answered
+// again after a real question was let through; the next time nobody waits for probes.
+void test_silence_when_probes_are_dropped_then_a_real_question_tells(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& resolver = rig.add_upstream();
+    warm(rig, resolver);
+    const UdpClient client{rig.udp_address()};
+    client.send(query("dead0.example", 1));
+    serve(rig, resolver, 1010ms, true);
+    assert_int_equal(rig.count(UpstreamCounter::failed), 1);
+    assert_true(is_answered(rig, resolver, "good0.example", 2500ms, true));
+    serve(rig, resolver, 5s, true);
+    for (int i = 1; i < 4; ++i) {
+        client.send(query("dead" + std::to_string(i) + ".example", 1));
+        serve(rig, resolver, 1010ms, true);
+        assert_true(
+            is_answered(rig, resolver, "good" + std::to_string(i) + ".example", 200ms, true));
+        serve(rig, resolver, 5s, true);
+    }
+}
+
+// L32: while an upstream answers nothing at all, a few questions only are tried on it.
+void test_silence_when_it_lasts_then_few_real_questions_are_risked(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& resolver = rig.add_upstream();
+    warm(rig, resolver);
+    const UdpClient client{rig.udp_address()};
+    std::size_t real = 0;
+    for (int i = 0; i < 200; ++i) {
+        client.send(query("n" + std::to_string(i) + ".example", 1));
+        rig.pass(100ms);
+        for (const Asked& one : std::exchange(resolver.asked, {})) {
+            real += i >= 10 && !one.name.empty() ? 1U : 0U;
+        }
+    }
+    assert_in_range(real, 1, 60); // of 190, in 19 s
+}
+
+// L35: one question while nothing can be reached, whatever the number of addresses.
+void test_outage_when_one_question_waits_then_few_connects(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    for (int i = 0; i < 4; ++i) {
+        rig.add_upstream().stop();
+    }
+    rig.open();
+    const UdpClient client{rig.udp_address()};
+    client.send(query("a.example", 1));
+    for (int i = 0; i < 500; ++i) {
+        rig.pass(10ms); // a refusal is heard of at once
+    }
+    assert_int_equal(rig.failures(), 1);
+    assert_in_range(rig.count(UpstreamCounter::connects), 8, 40);
+}
+
+// And whichever of them comes back, it is found soon.
+void test_outage_when_the_last_address_comes_back_then_soon_found(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    for (int i = 0; i < 4; ++i) {
+        rig.add_upstream().stop();
+    }
+    rig.open();
+    const UdpClient client{rig.udp_address()};
+    for (int i = 0; i < 100; ++i) {
+        client.send(query("n" + std::to_string(i) + ".example", 1));
+        rig.pass(20ms);
+    }
+    while (!client.receive().empty()) {
+    }
+    Resolver& last = *rig.resolvers.back();
+    last.start();
+    for (int i = 0; i < 15; ++i) {
+        client.send(query("m" + std::to_string(i) + ".example", 1));
+        rig.pass(20ms);
+    }
+    assert_true(last.asked_in_all > 0);
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            test_silence_when_of_one_name_then_nothing_is_held_against_the_upstream, make_rig,
+            free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_silence_when_patience_is_short_then_not_within_a_second, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_silence_when_probes_are_dropped_then_a_real_question_tells, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_silence_when_it_lasts_then_few_real_questions_are_risked, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(test_outage_when_one_question_waits_then_few_connects,
+                                        make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_outage_when_the_last_address_comes_back_then_soon_found, make_rig, free_rig),
+    };
+    return cmocka_run_group_tests_name("upstream/silence", tests, make_world, free_world);
+}
