@@ -8,9 +8,6 @@
 
 #include "dns/chain.hh"
 
-#include "dns/name.hh"
-#include "dns/record.hh"
-
 #include <algorithm>
 #include <array>
 #include <span>
@@ -18,10 +15,6 @@
 namespace dotproxy::dns {
 
 namespace {
-
-constexpr std::size_t max_names = max_links + 1;
-/// A DNAME comes with the CNAME that it stands for (RFC 6672, section 3.1).
-constexpr std::size_t max_alias_records = 2 * max_links;
 
 constexpr std::uint16_t type_mailb = 253;
 constexpr std::uint16_t type_maila = 254;
@@ -49,6 +42,8 @@ class Records {
 
     [[nodiscard]] bool empty() const noexcept { return left_ == 0; }
 
+    [[nodiscard]] std::size_t left() const noexcept { return left_; }
+
     [[nodiscard]] Record front() const noexcept {
         return known_record_at(message_, at_, name_size(message_, at_));
     }
@@ -66,7 +61,7 @@ class Records {
 
 // Takes off the records that are seen to answer without expanding a name.
 void skip_ordered(Octets message, const Question& asked, Records& records) noexcept {
-    std::array<std::size_t, max_names> starts{header_size};
+    std::array<std::size_t, max_links + 1> starts{header_size};
     std::size_t count = 1;
     while (!records.empty()) {
         const Record record = records.front();
@@ -86,139 +81,147 @@ void skip_ordered(Octets message, const Question& asked, Records& records) noexc
     }
 }
 
-/// The names that an answer may be about.
-class Lineage {
-  public:
-    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): only what is counted is read
-    Lineage(Octets message, const Question& asked) noexcept : message_{message} {
-        names_[0] = asked.name;
-    }
+// Whether the record, which belongs to the answer, says more than that something else is signed.
+bool is_substance(const Record& record, const Question& asked) noexcept {
+    return record.type != type::rrsig || asked.type == type::rrsig || is_wildcard(asked.type);
+}
 
-    // Takes the aliases of the section, and follows them from QNAME. False when there are more of
-    // them than an answer may have.
-    bool trace(Records records) noexcept {
-        while (!records.empty()) {
-            const Record record = records.front();
-            records.pop(record);
-            if (!is_alias(record.type)) {
-                continue;
-            }
-            if (alias_count_ == aliases_.size()) {
-                return false;
-            }
-            aliases_[alias_count_++] = record;
-        }
-        for (std::size_t i = 0; i < name_count_; ++i) {
-            for (std::size_t alias = 0; alias < alias_count_; ++alias) {
-                if (!follow(names_[i], alias)) {
-                    return false;
-                }
-            }
-        }
-        return true;
+// Holds the records against the names, but for those in front of the last `left`, which are known
+// to belong to the answer.
+Answering sift(Records records, std::size_t left, const Question& asked,
+               const Lineage& lineage) noexcept {
+    bool beside = false;
+    bool substance = false;
+    while (!records.empty()) {
+        const Record record = records.front();
+        const bool belongs = records.left() > left || lineage.contains(record);
+        beside = beside || !belongs;
+        substance = substance || (belongs && is_substance(record, asked));
+        records.pop(record);
     }
-
-    bool contains(const Record& record) const noexcept {
-        Name owner;
-        read_name(message_, record.owner, owner);
-        return find(owner) || is_redirection(record, owner);
+    if (!beside) {
+        return Answering::all;
     }
-
-  private:
-    bool follow(const Name& name, std::size_t index) noexcept {
-        const Record& alias = aliases_[index];
-        if (alias.type == type::cname) {
-            if (!name_equals(message_, alias.owner, name.view())) {
-                return true;
-            }
-            Name target;
-            read_name(message_, alias.rdata, target);
-            return add(target);
-        }
-        Name owner;
-        read_name(message_, alias.owner, owner);
-        if (owner.size >= name.size || !within(name.view(), owner.view())) {
-            return true;
-        }
-        redirects_[index] = true;
-        return substitute(name, name.size - owner.size, alias);
-    }
-
-    // RFC 6672, section 2.2. Where the result would be too long there is none.
-    bool substitute(const Name& name, std::size_t prefix, const Record& dname) noexcept {
-        Name target;
-        read_name(message_, dname.rdata, target);
-        if (prefix + target.size > max_name_size) {
-            return true;
-        }
-        Name result;
-        std::copy_n(name.octets.begin(), prefix, result.octets.begin());
-        std::copy_n(target.octets.begin(), target.size, &result.octets[prefix]);
-        result.size = static_cast<std::uint8_t>(prefix + target.size);
-        return add(result);
-    }
-
-    bool add(const Name& name) noexcept {
-        if (find(name)) {
-            return true;
-        }
-        if (name_count_ == names_.size()) {
-            return false;
-        }
-        names_[name_count_++] = name;
-        return true;
-    }
-
-    bool find(const Name& name) const noexcept {
-        const std::span known{names_.data(), name_count_};
-        return std::ranges::any_of(known, [&name](const Name& other) {
-            return std::ranges::equal(other.view(), name.view());
-        });
-    }
-
-    // The owner of a DNAME lies above the names that it redirects. It stands there with its
-    // signature.
-    bool is_redirection(const Record& record, const Name& owner) const noexcept {
-        if (record.type != type::dname && record.type != type::rrsig) {
-            return false;
-        }
-        for (std::size_t i = 0; i < alias_count_; ++i) {
-            if (redirects_[i] && name_equals(message_, aliases_[i].owner, owner.view())) {
-                return true;
-            }
-        }
-        return false;
-    }
-
-    Octets message_;
-    std::array<Name, max_names> names_;
-    std::size_t name_count_{1};
-    std::array<Record, max_alias_records> aliases_;
-    std::array<bool, max_alias_records> redirects_{}; // a DNAME that a name went through
-    std::size_t alias_count_{0};
-};
+    return substance ? Answering::some : Answering::none;
+}
 
 } // namespace
 
-bool answers(Octets message, const Question& asked, std::size_t at, std::size_t count) noexcept {
+// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): only what is counted is read
+Lineage::Lineage(Octets message, const Question& asked) noexcept
+    : message_{message}, asked_{asked} {
+    names_[0] = asked.name;
+}
+
+bool Lineage::trace(std::size_t at, std::size_t count) noexcept {
+    Records records{message_, at, count};
+    while (!records.empty()) {
+        const Record record = records.front();
+        records.pop(record);
+        if (!is_alias(record.type) || !is_expected(record, asked_)) {
+            continue;
+        }
+        if (alias_count_ == aliases_.size()) {
+            return false;
+        }
+        aliases_[alias_count_++] = record;
+    }
+    for (std::size_t i = 0; i < name_count_; ++i) {
+        for (std::size_t alias = 0; alias < alias_count_; ++alias) {
+            if (!follow(names_[i], alias)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+bool Lineage::contains(const Record& record) const noexcept {
+    if (!is_expected(record, asked_)) {
+        return false;
+    }
+    Name owner;
+    read_name(message_, record.owner, owner);
+    return find(owner) || is_redirection(record, owner);
+}
+
+bool Lineage::follow(const Name& name, std::size_t index) noexcept {
+    const Record& alias = aliases_[index];
+    if (alias.type == type::cname) {
+        if (!name_equals(message_, alias.owner, name.view())) {
+            return true;
+        }
+        Name target;
+        read_name(message_, alias.rdata, target);
+        return add(target);
+    }
+    Name owner;
+    read_name(message_, alias.owner, owner);
+    if (owner.size >= name.size || !within(name.view(), owner.view())) {
+        return true;
+    }
+    redirects_[index] = true;
+    return substitute(name, name.size - owner.size, alias);
+}
+
+// RFC 6672, section 2.2. Where the result would be too long there is none.
+bool Lineage::substitute(const Name& name, std::size_t prefix, const Record& dname) noexcept {
+    Name target;
+    read_name(message_, dname.rdata, target);
+    if (prefix + target.size > max_name_size) {
+        return true;
+    }
+    Name result;
+    std::copy_n(name.octets.begin(), prefix, result.octets.begin());
+    std::copy_n(target.octets.begin(), target.size, &result.octets[prefix]);
+    result.size = static_cast<std::uint8_t>(prefix + target.size);
+    return add(result);
+}
+
+bool Lineage::add(const Name& name) noexcept {
+    if (find(name)) {
+        return true;
+    }
+    if (name_count_ == names_.size()) {
+        return false;
+    }
+    names_[name_count_++] = name;
+    return true;
+}
+
+bool Lineage::find(const Name& name) const noexcept {
+    const std::span known{names_.data(), name_count_};
+    return std::ranges::any_of(known, [&name](const Name& other) {
+        return std::ranges::equal(other.view(), name.view());
+    });
+}
+
+// The owner of a DNAME lies above the names that it redirects. It stands there with its signature.
+bool Lineage::is_redirection(const Record& record, const Name& owner) const noexcept {
+    if (record.type != type::dname && record.type != type::rrsig) {
+        return false;
+    }
+    for (std::size_t i = 0; i < alias_count_; ++i) {
+        if (redirects_[i] && name_equals(message_, aliases_[i].owner, owner.view())) {
+            return true;
+        }
+    }
+    return false;
+}
+
+Answering answers(Octets message, const Question& asked, std::size_t at,
+                  std::size_t count) noexcept {
     const Records all{message, at, count};
     Records rest = all;
     skip_ordered(message, asked, rest);
     if (rest.empty()) {
-        return true;
+        return Answering::all;
     }
     Lineage lineage{message, asked};
-    if (!lineage.trace(all)) {
-        return false;
+    if (!lineage.trace(at, count)) {
+        return Answering::none;
     }
-    while (!rest.empty()) {
-        const Record record = rest.front();
-        rest.pop(record);
-        if (!is_expected(record, asked) || !lineage.contains(record)) {
-            return false;
-        }
-    }
-    return true;
+    return sift(all, rest.left(), asked, lineage);
 }
 
 } // namespace dotproxy::dns

@@ -154,6 +154,24 @@ void read_name(Octets message, std::size_t at, Name& out) noexcept {
     out.size = static_cast<std::uint8_t>(size);
 }
 
+std::size_t copy_name(Octets message, std::size_t at, MutableOctets out) noexcept {
+    std::size_t size = 0;
+    bool last = false;
+    while (!last) {
+        at = name_start(message, at);
+        const Run run = run_at(message, at);
+        if (run.size > out.size() - size) {
+            return 0;
+        }
+        std::copy_n(message.begin() + static_cast<std::ptrdiff_t>(at), run.size,
+                    out.begin() + static_cast<std::ptrdiff_t>(size));
+        size += run.size;
+        at += run.size;
+        last = run.last;
+    }
+    return size;
+}
+
 bool name_equals(Octets message, std::size_t at, Octets name) noexcept {
     std::size_t matched = 0;
     while (true) {

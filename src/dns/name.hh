@@ -57,6 +57,10 @@ struct Name {
 /// Expands the name at `at`, which name_extent() accepted, folded to lower case.
 void read_name(Octets message, std::size_t at, Name& out) noexcept;
 
+/// Expands the name at `at`, which name_extent() accepted, as it is spelled. Returns its size; 0
+/// when it does not fit `out`.
+[[nodiscard]] std::size_t copy_name(Octets message, std::size_t at, MutableOctets out) noexcept;
+
 /// Whether the name at `at` (which name_extent() accepted) equals `name` (uncompressed), case
 /// ignored.
 [[nodiscard]] bool name_equals(Octets message, std::size_t at, Octets name) noexcept;

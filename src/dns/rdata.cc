@@ -8,6 +8,7 @@
 
 #include "dns/name.hh"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -109,6 +110,10 @@ constexpr std::array forms{
     Form{257, any_class, {1, field::string, field::rest}},                             // CAA
 };
 
+static_assert(std::ranges::all_of(forms, [](const Form& form) {
+    return std::ranges::count(form.fields, field::name) <= int{max_rdata_names};
+}));
+
 /// The place in `forms` of each type; none: its form is not known.
 constexpr std::uint8_t none = 0xff;
 constexpr auto places = [] {
@@ -125,6 +130,8 @@ class Rdata {
   public:
     Rdata(Octets message, const Record& record) noexcept
         : until_{message.first(record.end)}, at_{record.rdata} {}
+
+    [[nodiscard]] std::size_t at() const noexcept { return at_; }
 
     [[nodiscard]] std::size_t left() const noexcept { return until_.size() - at_; }
 
@@ -226,23 +233,28 @@ class Rdata {
     std::size_t at_;
 };
 
+// nullptr: it has none that we know.
+const Form* form_of(const Record& record) noexcept {
+    const std::uint8_t place = record.type < places.size() ? places[record.type] : none;
+    if (place == none || (forms[place].internet && record.klass != klass::in)) {
+        return nullptr;
+    }
+    return &forms[place];
+}
+
 } // namespace
 
 bool is_rdata_sound(Octets message, const Record& record) noexcept {
-    const std::uint8_t place = record.type < places.size() ? places[record.type] : none;
-    if (place == none) {
+    const Form* form = form_of(record);
+    if (form == nullptr) {
         return true;
     }
-    const Form& form = forms[place];
-    if (form.internet && record.klass != klass::in) {
-        return true;
-    }
-    const Field first = form.fields[0];
-    if (first <= field::max_fixed && form.fields[1] == field::end) {
+    const Field first = form->fields[0];
+    if (first <= field::max_fixed && form->fields[1] == field::end) {
         return record.end - record.rdata == first;
     }
     Rdata rdata{message, record};
-    for (const Field what : form.fields) {
+    for (const Field what : form->fields) {
         if (what == field::end) {
             break;
         }
@@ -251,6 +263,24 @@ bool is_rdata_sound(Octets message, const Record& record) noexcept {
         }
     }
     return rdata.left() == 0;
+}
+
+RdataNames names_in(Octets message, const Record& record) noexcept {
+    RdataNames names;
+    const Form* form = form_of(record);
+    if (form == nullptr) {
+        return names;
+    }
+    Rdata rdata{message, record};
+    for (const Field what : form->fields) {
+        if (what == field::name) {
+            names.at[names.count++] = rdata.at();
+        }
+        if (what == field::end || !rdata.take_field(what)) {
+            break;
+        }
+    }
+    return names;
 }
 
 } // namespace dotproxy::dns

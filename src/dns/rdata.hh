@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// Whether RDATA can be its type's, for this room alone. Looks at its form, not at what it says.
+// RDATA: whether it can be its type's, and where names stand in it; for this room alone. Looks at
+// its form, not at what it says.
 
 #pragma once
 
 #include "dns/record.hh"
 #include "dns/wire.hh"
+
+#include <array>
+#include <cstddef>
 
 namespace dotproxy::dns {
 
@@ -15,5 +19,17 @@ namespace dotproxy::dns {
 /// that belong to the Internet are looked at in class IN alone. Whatever else there is has no form
 /// that we know, and is sound (RFC 3597; C21). Names may be compressed in any type.
 [[nodiscard]] bool is_rdata_sound(Octets message, const Record& record) noexcept;
+
+/// A record has no more names in its RDATA.
+constexpr std::size_t max_rdata_names = 2;
+
+/// Where the names in RDATA stand, in their order.
+struct RdataNames {
+    std::array<std::size_t, max_rdata_names> at{}; // [0, count) is meaningful
+    std::size_t count{0};
+};
+
+/// The names in the RDATA of `record`, which was found to be sound.
+[[nodiscard]] RdataNames names_in(Octets message, const Record& record) noexcept;
 
 } // namespace dotproxy::dns

@@ -160,8 +160,15 @@ ResponseVerdict parse_response(Octets message, const Question& asked, Response& 
         out.answers = out.authorities = out.additionals = 0;
         return may_lack_question(out.rcode) ? ResponseVerdict::accepted : ResponseVerdict::foreign;
     }
-    return answers(message, asked, question_end, out.answers) ? ResponseVerdict::accepted
-                                                              : ResponseVerdict::unrelated;
+    switch (answers(message, asked, question_end, out.answers)) {
+    case Answering::all:
+        return ResponseVerdict::accepted;
+    case Answering::some:
+        return ResponseVerdict::mixed;
+    case Answering::none:
+        break;
+    }
+    return ResponseVerdict::unrelated;
 }
 
 ResponseVerdict parse_sealed_response(Octets message, const Question& asked) noexcept {

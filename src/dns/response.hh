@@ -53,10 +53,11 @@ enum class ResponseVerdict : std::uint8_t {
     foreign,   // answers another question: the stream cannot be trusted, close it (7.1 step 4)
     malformed, // not to be passed on: SERVFAIL to the client; the stream goes on
     truncated, // TC over a stream (C39): as malformed
-    unrelated, // records that do not answer the question (L82): as malformed
+    unrelated, // no record answers the question (L82): as malformed
+    mixed,     // some do not: not to be passed on but without those, see dns/excerpt.hh
 };
 
-/// An accepted response, as offsets into the message it was read from.
+/// A response that was accepted or mixed, as offsets into the message it was read from.
 struct Response {
     std::uint16_t rcode{0}; // with the upper bits from its OPT
     std::uint16_t flags{0};
@@ -72,7 +73,7 @@ struct Response {
 };
 
 /// Reads a response to `asked` whole. The ID has been matched before. Work is bounded by the size
-/// of the message, whatever it holds (L5). `out` is meaningful when accepted.
+/// of the message, whatever it holds (L5). `out` is meaningful when accepted or mixed.
 [[nodiscard]] ResponseVerdict parse_response(Octets message, const Question& asked,
                                              Response& out) noexcept;
 

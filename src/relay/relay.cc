@@ -4,11 +4,13 @@
 #include "relay/relay.hh"
 
 #include "dns/answer.hh"
+#include "dns/excerpt.hh"
 #include "dns/local.hh"
 #include "relay/counted_as.hh"
 #include "upstream/upstreams.hh"
 
 #include <algorithm>
+#include <array>
 #include <string_view>
 
 namespace dotproxy {
@@ -188,26 +190,46 @@ void Relay::answered(Inquiry& asked, dns::Octets message, dns::ResponseVerdict v
                      const dns::Response& response) noexcept {
     auto& inquiry = static_cast<Awaited&>(asked); // nobody else submits any
     if (verdict != dns::ResponseVerdict::accepted) {
-        failed(inquiry, {.reason = FailureReason::unusable_answer, .error = refusal(verdict)});
+        if (verdict == dns::ResponseVerdict::mixed) {
+            pass_on_excerpt(inquiry, message, response);
+        } else {
+            failed(inquiry, {.reason = FailureReason::unusable_answer, .error = refusal(verdict)});
+        }
         return;
     }
     if (inquiry.sealed.empty()) {
-        const dns::Answer answer = dns::answer_of(message, response);
-        const auto instead = cache_.learn(inquiry.question, answer, inquiry.refresh_until);
-        while (inquiry.waiters != nullptr) {
-            const Waiter& waiter = *inquiry.waiters;
-            if (instead) {
-                give_instead(waiter.client, inquiry.question, waiter.asker, *instead);
-            } else {
-                give(waiter.client, inquiry.question, waiter.asker, answer, Outcome::miss);
-            }
-            end_waiter(*inquiry.waiters);
-        }
+        pass_on(inquiry, dns::answer_of(message, response));
     } else {
         give_sealed(*inquiry.waiters, message);
         end_waiter(*inquiry.waiters);
+        end(inquiry);
+    }
+}
+
+void Relay::pass_on(Awaited& inquiry, const dns::Answer& answer) noexcept {
+    const auto instead = cache_.learn(inquiry.question, answer, inquiry.refresh_until);
+    while (inquiry.waiters != nullptr) {
+        const Waiter& waiter = *inquiry.waiters;
+        if (instead) {
+            give_instead(waiter.client, inquiry.question, waiter.asker, *instead);
+        } else {
+            give(waiter.client, inquiry.question, waiter.asker, answer, Outcome::miss);
+        }
+        end_waiter(*inquiry.waiters);
     }
     end(inquiry);
+}
+
+// Apart from answered(), since hardly any answer needs the room.
+[[gnu::noinline]] void Relay::pass_on_excerpt(Awaited& inquiry, dns::Octets message,
+                                              const dns::Response& response) noexcept {
+    std::array<std::uint8_t, dns::max_message_size> room; // NOLINT(*-member-init): written first
+    if (const auto answer = dns::excerpt_of(message, response, inquiry.question, room)) {
+        pass_on(inquiry, *answer);
+    } else {
+        failed(inquiry, {.reason = FailureReason::unusable_answer,
+                         .error = refusal(dns::ResponseVerdict::unrelated)});
+    }
 }
 
 void Relay::failed(Inquiry& asked, const NoAnswer& why) noexcept {

@@ -30,8 +30,8 @@ class Relay final : public Inquirer {
     /// answered or will be, exactly once.
     [[nodiscard]] bool ask(const Client& client, dns::Octets message) noexcept;
 
-    /// An upstream answered: passes it to everybody who waits and ends the inquiry. What may not be
-    /// passed on (L82) becomes SERVFAIL.
+    /// An upstream answered: passes it to everybody who waits and ends the inquiry. Records beside
+    /// the answer are left out; what may not be passed on at all (L82) becomes SERVFAIL.
     void answered(Inquiry& inquiry, dns::Octets message, dns::ResponseVerdict verdict,
                   const dns::Response& response) noexcept override;
 
@@ -61,6 +61,9 @@ class Relay final : public Inquirer {
     void refresh(const dns::Question& question, std::uint64_t until) noexcept;
     [[nodiscard]] Waiter* enlist(const dns::Question& question, dns::Octets sealed) noexcept;
 
+    void pass_on(Awaited& inquiry, const dns::Answer& answer) noexcept;
+    void pass_on_excerpt(Awaited& inquiry, dns::Octets message,
+                         const dns::Response& response) noexcept;
     void give(const Client& client, const dns::Question& question, const dns::Asker& asker,
               const dns::Answer& answer, Outcome outcome) noexcept;
     void give_instead(const Client& client, const dns::Question& question, const dns::Asker& asker,

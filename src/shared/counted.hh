@@ -129,7 +129,7 @@ enum class UpstreamCounter : std::uint8_t {
     answers,
     resent,
     late,    // answers that nobody waits for any more
-    refused, // answers not passed on: malformed, truncated, unrelated (L82)
+    refused, // answers not passed on, or not whole: malformed, unrelated ... (L82)
     broken,  // connections closed since their stream made no sense (L83)
     count_
 };

@@ -314,10 +314,11 @@ void Connection::on_answer(Inquiry& inquiry, std::uint16_t slot, dns::Octets mes
     if (inquiry.sends == 1) { // else nobody knows which of them was answered
         time(UpstreamTime::rtt, inquiry.sent_at);
     }
-    if (verdict == dns::ResponseVerdict::accepted) {
-        note_keepalive(response);
-    } else {
+    if (verdict != dns::ResponseVerdict::accepted) {
         count(UpstreamCounter::refused);
+    }
+    if (verdict == dns::ResponseVerdict::accepted || verdict == dns::ResponseVerdict::mixed) {
+        note_keepalive(response);
     }
     upstreams_.inquirer().answered(inquiry, message, verdict, response);
     wire_.free(slot);

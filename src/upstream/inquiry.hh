@@ -64,8 +64,8 @@ struct NoAnswer {
 /// tell one of these, once; it may be freed in the call.
 class Inquirer {
   public:
-    /// An upstream answered. `verdict` is accepted, malformed, truncated or unrelated; `response`
-    /// is meaningful when it is accepted and the query was not sealed.
+    /// An upstream answered. `verdict` is accepted, mixed, malformed, truncated or unrelated;
+    /// `response` is meaningful with the first two when the query was not sealed.
     virtual void answered(Inquiry& inquiry, dns::Octets message, dns::ResponseVerdict verdict,
                           const dns::Response& response) noexcept = 0;
 

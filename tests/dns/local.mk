@@ -1,6 +1,7 @@
 dns_tests = \
 	tests/dns/test_answer \
 	tests/dns/test_chain \
+	tests/dns/test_excerpt \
 	tests/dns/test_frame \
 	tests/dns/test_keeping \
 	tests/dns/test_kept \
@@ -19,6 +20,8 @@ tests_dns_test_answer_SOURCES = tests/dns/test_answer.cc tests/dns/messages.hh
 tests_dns_test_answer_LDADD = $(dns_test_libraries)
 tests_dns_test_chain_SOURCES = tests/dns/test_chain.cc tests/dns/messages.hh
 tests_dns_test_chain_LDADD = $(dns_test_libraries)
+tests_dns_test_excerpt_SOURCES = tests/dns/test_excerpt.cc tests/dns/messages.hh
+tests_dns_test_excerpt_LDADD = $(dns_test_libraries)
 tests_dns_test_frame_SOURCES = tests/dns/test_frame.cc tests/dns/messages.hh
 tests_dns_test_frame_LDADD = $(dns_test_libraries)
 tests_dns_test_keeping_SOURCES = tests/dns/test_keeping.cc tests/dns/keeping.hh \

@@ -56,6 +56,10 @@ void assert_unrelated(Entries entries, unsigned qtype = type::a) {
     assert_true(verdict(entries, qtype) == ResponseVerdict::unrelated);
 }
 
+void assert_mixed(Entries entries, unsigned qtype = type::a) {
+    assert_true(verdict(entries, qtype) == ResponseVerdict::mixed);
+}
+
 void test_answer_when_at_qname_then_is_accepted(void** /*state*/) {
     assert_accepted({});
     assert_accepted({{"www.example.com", type::a, ""}, {"WWW.example.COM", type::a, ""}});
@@ -64,14 +68,28 @@ void test_answer_when_at_qname_then_is_accepted(void** /*state*/) {
 
 void test_answer_when_owner_is_foreign_then_is_unrelated(void** /*state*/) {
     assert_unrelated({{"www.example.org", type::a, ""}});
-    assert_unrelated({{"www.example.com", type::a, ""}, {"example.com", type::a, ""}});
-    assert_unrelated({{"www.example.com", type::a, ""}, {"a.www.example.com", type::a, ""}});
-    assert_unrelated({{"other.example", type::rrsig, ""}, {"www.example.com", type::a, ""}});
+    assert_unrelated({{"www.example.org", type::a, ""}, {"example.com", type::a, ""}});
+    assert_unrelated({{"other.example", type::rrsig, ""}, {"a.www.example.com", type::a, ""}});
+}
+
+void test_answer_when_one_owner_is_foreign_then_is_mixed(void** /*state*/) {
+    assert_mixed({{"www.example.com", type::a, ""}, {"example.com", type::a, ""}});
+    assert_mixed({{"www.example.com", type::a, ""}, {"a.www.example.com", type::a, ""}});
+    assert_mixed({{"other.example", type::rrsig, ""}, {"www.example.com", type::a, ""}});
+    assert_mixed({{"www.example.com", type::cname, "a.example"}, {"b.example", type::a, ""}});
+}
+
+// A signature is of nothing that was left.
+void test_answer_when_only_signatures_belong_then_is_unrelated(void** /*state*/) {
+    assert_unrelated({{"www.example.com", type::rrsig, ""}, {"www.example.com", type::txt, ""}});
+    assert_unrelated({{"www.example.com", type::txt, ""}, {"www.example.com", type::rrsig, ""}});
+    assert_mixed({{"www.example.com", type::rrsig, ""}, {"a.example", type::rrsig, ""}},
+                 type::rrsig);
 }
 
 void test_answer_when_type_is_another_then_is_unrelated(void** /*state*/) {
     assert_unrelated({{"www.example.com", type::aaaa, ""}});
-    assert_unrelated({{"www.example.com", type::a, ""}, {"www.example.com", type::txt, ""}});
+    assert_mixed({{"www.example.com", type::a, ""}, {"www.example.com", type::txt, ""}});
     assert_unrelated({{"www.example.com", 47, ""}}); // NSEC is no answer but to itself
     assert_accepted({{"www.example.com", 47, ""}}, 47);
     assert_accepted({{"www.example.com", 65534, ""}}, 65534); // C21
@@ -94,6 +112,12 @@ void test_answer_when_class_is_another_then_is_unrelated(void** /*state*/) {
     any.question("www.example.com", type::a, klass::any);
     any.record(Section::answer, "www.example.com", type::a, address, klass::ch);
     assert_true(judge(any, type::a, klass::any) == ResponseVerdict::accepted);
+    // Nor does an alias of another class lead anywhere.
+    Message alias = response("www.example.com");
+    alias.record(Section::answer, "www.example.com", type::cname, wire_name("a.example").octets(),
+                 klass::ch);
+    alias.record(Section::answer, "a.example", type::a, address);
+    assert_true(judge(alias, type::a) == ResponseVerdict::unrelated);
 }
 
 void test_answer_when_aliases_are_in_order_then_is_accepted(void** /*state*/) {
@@ -108,16 +132,17 @@ void test_answer_when_aliases_are_in_order_then_is_accepted(void** /*state*/) {
     message.at(cdn, Section::answer, type::rrsig, rdata_of(type::rrsig).octets());
     assert_true(judge(message, type::a) == ResponseVerdict::accepted);
     message.at(16, Section::answer, type::a, address); // example.com
-    assert_true(judge(message, type::a) == ResponseVerdict::unrelated);
+    assert_true(judge(message, type::a) == ResponseVerdict::mixed);
 }
 
 void test_answer_when_aliases_are_in_any_order_then_is_accepted(void** /*state*/) {
     assert_accepted({{"c.example", type::a, ""},
                      {"b.example", type::cname, "C.example"},
                      {"WWW.example.com", type::cname, "b.example"}});
-    assert_unrelated({{"c.example", type::a, ""},
-                      {"b.example", type::cname, "c.example"},
-                      {"www.example.com", type::cname, "a.example"}});
+    assert_mixed({{"c.example", type::a, ""},
+                  {"b.example", type::cname, "c.example"},
+                  {"www.example.com", type::cname, "a.example"}});
+    assert_unrelated({{"c.example", type::a, ""}, {"b.example", type::cname, "c.example"}});
 }
 
 void test_answer_when_aliases_end_without_the_type_then_is_accepted(void** /*state*/) {
@@ -128,9 +153,9 @@ void test_answer_when_aliases_end_without_the_type_then_is_accepted(void** /*sta
 void test_answer_when_aliases_go_in_circles_then_ends(void** /*state*/) {
     assert_accepted({{"www.example.com", type::cname, "a.example"},
                      {"a.example", type::cname, "www.example.com"}});
-    assert_unrelated({{"www.example.com", type::cname, "a.example"},
-                      {"a.example", type::cname, "www.example.com"},
-                      {"b.example", type::a, ""}});
+    assert_mixed({{"www.example.com", type::cname, "a.example"},
+                  {"a.example", type::cname, "www.example.com"},
+                  {"b.example", type::a, ""}});
 }
 
 void test_answer_when_dname_redirects_then_is_accepted(void** /*state*/) {
@@ -146,11 +171,11 @@ void test_answer_when_dname_redirects_then_is_accepted(void** /*state*/) {
 void test_answer_when_dname_does_not_redirect_then_is_unrelated(void** /*state*/) {
     assert_unrelated({{"example.org", type::dname, "example.net"}});
     assert_unrelated({{"example.com", type::rrsig, ""}}); // without the DNAME
-    assert_unrelated({{"example.com", type::dname, "example.net"}, {"example.com", type::a, ""}});
-    assert_unrelated({{"example.com", type::dname, "example.net"}, {"example.net", type::a, ""}});
+    assert_unrelated({{"example.org", type::dname, "example.net"}, {"example.net", type::a, ""}});
+    assert_mixed({{"example.com", type::dname, "example.net"}, {"example.com", type::a, ""}});
+    assert_mixed({{"example.com", type::dname, "example.net"}, {"example.net", type::a, ""}});
     // A DNAME does not redirect its own owner (RFC 6672, section 2.3).
-    assert_unrelated(
-        {{"www.example.com", type::dname, "example.net"}, {"example.net", type::a, ""}});
+    assert_mixed({{"www.example.com", type::dname, "example.net"}, {"example.net", type::a, ""}});
 }
 
 void test_answer_when_dname_makes_a_name_too_long_then_ends(void** /*state*/) {
@@ -161,7 +186,7 @@ void test_answer_when_dname_makes_a_name_too_long_then_ends(void** /*state*/) {
     message.record(Section::answer, "example.com", type::dname, target.octets());
     assert_true(judge(message, type::a) == ResponseVerdict::accepted);
     message.record(Section::answer, "a.example", type::a, address);
-    assert_true(judge(message, type::a) == ResponseVerdict::unrelated);
+    assert_true(judge(message, type::a) == ResponseVerdict::mixed);
 }
 
 // Links from www.example.com over n1.example, n2.example ... and an address at the end.
@@ -293,6 +318,8 @@ int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(test_answer_when_at_qname_then_is_accepted),
         cmocka_unit_test(test_answer_when_owner_is_foreign_then_is_unrelated),
+        cmocka_unit_test(test_answer_when_one_owner_is_foreign_then_is_mixed),
+        cmocka_unit_test(test_answer_when_only_signatures_belong_then_is_unrelated),
         cmocka_unit_test(test_answer_when_type_is_another_then_is_unrelated),
         cmocka_unit_test(test_answer_when_any_was_asked_then_every_type_is_accepted),
         cmocka_unit_test(test_answer_when_class_is_another_then_is_unrelated),

@@ -219,8 +219,8 @@ MALFORMED = {
         q.raw, records=[wire.record(b"\xc0\x0c", 16, b"\2hi")]),
     "another class": lambda q: wire.answer(
         q.raw, records=[wire.record(b"\xc0\x0c", 1, b"\1\2\3\4", rdclass=3)]),
-    "alias to nowhere near": lambda q: wire.answer(
-        q.raw, records=[wire.record(b"\xc0\x0c", 5, wire.name("alias.example")),
+    "foreign owners, with what leads to them": lambda q: wire.answer(
+        q.raw, records=[wire.record("alias.example", 5, wire.name("other.example")),
                         wire.record("other.example", 1, b"\1\2\3\4")]),
     "pointer to itself": lambda q: wire.answer(
         q.raw, records=[wire.record(b"\xc0" + bytes([len(_name_of(q)) + 12]), 1, b"\1\2\3\4")]),
@@ -257,13 +257,31 @@ def test_a_message_that_is_no_answer_is_not_passed_on(spoil, case):
     assert_contained(*spoil(MALFORMED[case]))
 
 
-def test_records_beside_the_answer_do_not_get_through(proxy, upstream):
-    """L82, L18: a good record and one for another name: that one is dropped, or both are."""
-    upstream.on_query = lambda query: wire.answer(
-        query.raw, records=[A_RECORD, wire.record("bank.example", 1, b"\6\6\6\6")])
-    answer = ask(proxy.address, "beside.example")
-    assert "6.6.6.6" not in answer.to_text()
-    assert answer.answer or answer.rcode() == dns.rcode.SERVFAIL
+ALIAS = wire.record(b"\xc0\x0c", 5, wire.name("alias.example"))
+AT_ALIAS = wire.record("alias.example", 1, b"\x0a\1\2\3")
+BESIDE = {
+    "behind": ([A_RECORD], [A_RECORD, wire.record("bank.example", 1, b"\6\6\6\6")]),
+    "in front": ([A_RECORD], [wire.record("bank.example", 1, b"\6\6\6\6"), A_RECORD]),
+    "another type": ([A_RECORD], [wire.record(b"\xc0\x0c", 16, b"\2hi"), A_RECORD]),
+    "another class": ([A_RECORD], [wire.record(b"\xc0\x0c", 1, b"\6\6\6\6", rdclass=3), A_RECORD]),
+    "within a chain": ([ALIAS, AT_ALIAS], [
+        ALIAS, wire.record("bank.example", 5, wire.name("alias.example")), AT_ALIAS]),
+    "an alias to nowhere near": ([ALIAS], [ALIAS, wire.record("bank.example", 1, b"\6\6\6\6")]),
+}
+
+
+@pytest.mark.parametrize("case", BESIDE)
+def test_records_beside_the_answer_are_left_out_and_the_rest_gets_through(proxy, upstream, case):
+    """L82, L18, RFC 2181 section 5.4.1: and so it is from the cache."""
+    right, records = BESIDE[case]
+    name = f"{case.replace(' ', '-')}.example"
+    upstream.on_query = lambda query: wire.answer(query.raw, records=records)
+    expected = dns.message.from_wire(wire.answer(
+        dns.message.make_query(name, "A").to_wire(), records=right, edns=False)).answer
+    for _ in range(2):
+        answer = ask(proxy.address, name)
+        assert answer.rcode() == dns.rcode.NOERROR
+        assert answer.answer == expected
 
 
 FOREIGN = {

@@ -17,6 +17,7 @@
 using namespace std::chrono_literals;
 using namespace dotproxy::test;
 using dotproxy::Counter;
+using dotproxy::UpstreamCounter;
 using dotproxy::dns::test::Bytes;
 using dotproxy::dns::test::dnssec_ok;
 using dotproxy::dns::test::layout;
@@ -73,6 +74,31 @@ void test_look_up_when_known_then_each_asker_gets_it_his_own_way(void** state) {
     assert_int_equal(rig.count(Counter::cache_hits), 2);
     assert_int_equal(rig.count(Counter::cache_misses), 1);
     assert_int_equal(asked_upstream(rig), 1);
+    assert_true(nothing_waits(rig));
+}
+
+// L82, RFC 2181 section 5.4.1: nobody sees what stands beside the answer, and it is not kept.
+void test_learn_when_records_are_beside_the_answer_then_kept_without_them(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& resolver = serve_cached(rig);
+    const UdpClient client{rig.udp_address()};
+    client.send(make_query("www.example", {.edns = false}));
+    assert_true(rig.until([&] { return !resolver.asked.empty(); }));
+    const Message whole = [&] {
+        const dns::test::Message made = with_ttl(resolver.asked[0], 300);
+        return Message{made.octets().begin(), made.octets().end()};
+    }();
+    dns::test::Message mixed = with_ttl(resolver.asked[0], 300);
+    mixed.record(dns::test::Section::answer, "bank.example", dns::type::a, dns::test::address);
+    resolver.send(0, mixed.octets());
+    Message direct = answer_to(rig, client);
+    assert_int_equal(rig.count(UpstreamCounter::refused), 1);
+    const Message kept = ask(rig, make_query("www.example", {.edns = false}));
+    assert_int_equal(rig.count(Counter::cache_hits), 1);
+    assert_true(direct == kept);
+    dns::set_id(direct, dns::id(whole));
+    assert_true(direct == whole);
+    assert_int_equal(rig.failures(), 0);
     assert_true(nothing_waits(rig));
 }
 
@@ -395,6 +421,9 @@ void test_look_up_when_known_then_nothing_is_allocated(void** state) {
 
 int main() {
     const CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            test_learn_when_records_are_beside_the_answer_then_kept_without_them, make_rig,
+            free_rig),
         cmocka_unit_test_setup_teardown(test_look_up_when_known_then_each_asker_gets_it_his_own_way,
                                         make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_look_up_when_time_passes_then_ttl_ages_to_one_and_ends,
