@@ -4,9 +4,9 @@
 #include "master/confinement.hh"
 
 #include "base/log.hh"
-#include "worker/worker.hh"
 #include "sandbox/landlock.hh"
 #include "sandbox/sandbox.hh"
+#include "worker/worker.hh"
 
 #include <cstdlib>
 #include <exception>

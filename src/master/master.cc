@@ -74,10 +74,10 @@ Fd open_signals() {
 
 Master::Master(std::string config_path, Config config, Background background,
                std::vector<PassedDescriptor> passed)
-    : config_path_{std::move(config_path)}, background_{std::move(background)},
-      account_{account_in_place_of_root(config)}, signals_{open_signals()},
-      pid_file_{config.pid_file, config.places.pid_file}, counters_{config.workers},
-      handover_{make_handover()},
+    : config_path_{std::move(config_path)},
+      background_{std::move(background)}, account_{account_in_place_of_root(config)},
+      signals_{open_signals()}, pid_file_{config.pid_file, config.places.pid_file},
+      counters_{config.workers}, handover_{make_handover()},
       ping_interval_{
           std::min(longest_ping,
                    notify_.watchdog().value_or(longest_ping * pings_per_alive) / pings_per_alive)} {

@@ -41,8 +41,8 @@ namespace dotproxy {
 
 class Upstreams {
   public:
-    /// `contexts`, one for each upstream, and `inquirer` outlive it; `lease` tells which counters are
-    /// its own. Throws ConfigError, as Endpoints does.
+    /// `contexts`, one for each upstream, and `inquirer` outlive it; `lease` tells which counters
+    /// are its own. Throws ConfigError, as Endpoints does.
     Upstreams(Turn& turn, const tls::ClientContexts& contexts, Inquirer& inquirer,
               const CounterLease& lease);
 
