@@ -6,6 +6,7 @@
 #include "config/config.hh"
 #include "ctl/name_text.hh"
 #include "ctl/service.hh"
+#include "dns/name_text.hh"
 
 #include <array>
 #include <cstdio>
@@ -89,11 +90,11 @@ std::optional<Options> read_options(int argc, char** argv, int& status) {
 }
 
 std::string wire_name(std::string_view text) {
-    const auto name = ctl::parse_name(text);
+    const auto name = dns::parse_name(text);
     if (!name) {
         throw UsageError{'"' + std::string{text} + "\" is not a domain name"};
     }
-    return ctl::hex(*name);
+    return ctl::hex(name->view());
 }
 
 std::string flush_request(const Words& words) {

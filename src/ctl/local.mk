@@ -5,4 +5,4 @@ libctl_a_SOURCES = \
 
 sbin_PROGRAMS += dotproxyctl
 dotproxyctl_SOURCES = src/ctl/dotproxyctl.cc
-dotproxyctl_LDADD = libctl.a libconfig.a libbase.a $(CONFIG_LIBS)
+dotproxyctl_LDADD = libctl.a libconfig.a libdns.a libbase.a $(CONFIG_LIBS)

@@ -3,8 +3,6 @@
 
 #include "ctl/name_text.hh"
 
-#include "dns/wire.hh"
-
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -14,8 +12,6 @@ namespace dotproxy::ctl {
 namespace {
 
 using namespace std::string_view_literals;
-
-constexpr std::size_t max_label_size = 63;
 
 struct Type {
     std::string_view name;
@@ -43,73 +39,7 @@ char upper(char c) noexcept {
     return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
 }
 
-std::uint8_t lower(char c) noexcept {
-    return static_cast<std::uint8_t>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-}
-
-bool is_digit(char c) noexcept {
-    return c >= '0' && c <= '9';
-}
-
-/// What a backslash stands for together with what follows it; both are taken off `text`.
-std::optional<std::uint8_t> take_escape(std::string_view& text) noexcept {
-    text.remove_prefix(1);
-    if (text.empty()) {
-        return std::nullopt;
-    }
-    if (!is_digit(text.front())) {
-        const std::uint8_t octet = lower(text.front());
-        text.remove_prefix(1);
-        return octet;
-    }
-    const std::string_view digits = text.substr(0, 3);
-    unsigned number = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-    if (digits.size() != 3 || error != std::errc{} || end != digits.data() + 3 || number > 255) {
-        return std::nullopt;
-    }
-    text.remove_prefix(3);
-    return lower(static_cast<char>(number));
-}
-
 } // namespace
-
-std::optional<std::vector<std::uint8_t>> parse_name(std::string_view text) {
-    if (text == ".") {
-        return std::vector<std::uint8_t>{0};
-    }
-    std::vector<std::uint8_t> name{0};
-    std::size_t length_at = 0; // of the label now being read
-    while (!text.empty()) {
-        if (text.front() == '.') {
-            if (name[length_at] == 0) {
-                return std::nullopt;
-            }
-            length_at = name.size();
-            name.push_back(0);
-            text.remove_prefix(1);
-            continue;
-        }
-        std::optional<std::uint8_t> octet;
-        if (text.front() == '\\') {
-            octet = take_escape(text);
-        } else {
-            octet = lower(text.front());
-            text.remove_prefix(1);
-        }
-        if (!octet || name[length_at] == max_label_size || name.size() == dns::max_name_size) {
-            return std::nullopt;
-        }
-        ++name[length_at];
-        name.push_back(*octet);
-    }
-    if (name[length_at] != 0) {
-        name.push_back(0);
-    }
-    // A lone root label comes of an empty text.
-    return name.size() > 1 && name.size() <= dns::max_name_size ? std::optional{name}
-                                                                : std::nullopt;
-}
 
 std::optional<std::uint16_t> parse_type(std::string_view text) {
     std::string name{text};
@@ -129,7 +59,7 @@ std::optional<std::uint16_t> parse_type(std::string_view text) {
                                                               : std::nullopt;
 }
 
-std::string hex(const std::vector<std::uint8_t>& octets) {
+std::string hex(std::span<const std::uint8_t> octets) {
     constexpr auto digits = "0123456789abcdef"sv;
     std::string text;
     for (const std::uint8_t octet : octets) {

@@ -9,6 +9,7 @@ libdns_a_SOURCES = \
 	src/dns/key.cc src/dns/key.hh \
 	src/dns/local.cc src/dns/local.hh \
 	src/dns/name.cc src/dns/name.hh \
+	src/dns/name_text.cc src/dns/name_text.hh \
 	src/dns/query.cc src/dns/query.hh \
 	src/dns/rdata.cc src/dns/rdata.hh \
 	src/dns/record.hh \

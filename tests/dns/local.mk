@@ -8,6 +8,7 @@ dns_tests = \
 	tests/dns/test_key \
 	tests/dns/test_local \
 	tests/dns/test_name \
+	tests/dns/test_name_text \
 	tests/dns/test_query \
 	tests/dns/test_rdata \
 	tests/dns/test_response
@@ -35,6 +36,8 @@ tests_dns_test_local_SOURCES = tests/dns/test_local.cc tests/dns/messages.hh
 tests_dns_test_local_LDADD = $(dns_test_libraries)
 tests_dns_test_name_SOURCES = tests/dns/test_name.cc tests/dns/messages.hh
 tests_dns_test_name_LDADD = $(dns_test_libraries)
+tests_dns_test_name_text_SOURCES = tests/dns/test_name_text.cc tests/unit.hh
+tests_dns_test_name_text_LDADD = $(dns_test_libraries)
 tests_dns_test_query_SOURCES = tests/dns/test_query.cc tests/dns/messages.hh
 tests_dns_test_query_LDADD = $(dns_test_libraries)
 tests_dns_test_rdata_SOURCES = tests/dns/test_rdata.cc tests/dns/messages.hh
