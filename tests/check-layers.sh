@@ -43,7 +43,7 @@ echo 1..19
 may_include base 'base/'
 may_include dns 'dns/'
 may_include tls '(tls|base)/'
-may_include config '(config|base)/'
+may_include config '(config|dns|base)/'
 may_include shared '(shared|base)/'
 may_include sandbox '(sandbox|base)/'
 may_include upstream '(upstream|tls|shared|config|dns|base)/'

@@ -6,6 +6,8 @@
 #include "base/cgroup.hh"
 #include "base/fd.hh"
 #include "config/identity_text.hh"
+#include "dns/local.hh"
+#include "dns/name_text.hh"
 
 #include <algorithm>
 #include <cerrno>
@@ -184,6 +186,25 @@ void check_default_ca_file(const Document& document, const std::string& path) {
         throw ConfigError{document.source().name() +
                           ": tls.ca_file: " + ca_file_problem(path, problem)};
     }
+}
+
+dns::Name read_local_exception(const Value& value, const std::vector<dns::Name>& others) {
+    const std::string text = value.string("home.arpa");
+    const auto name = dns::parse_name(text);
+    if (!name) {
+        value.refuse(in_quotes(text) + " is not a domain name; give one such as \"home.arpa\"");
+    }
+    if (!dns::may_be_excepted(name->view())) {
+        value.refuse(in_quotes(text) +
+                     " is not within a zone that local_zones is about; give one that is, such as "
+                     "\"home.arpa\" or \"10.in-addr.arpa\"");
+    }
+    if (std::ranges::any_of(others, [&name](const dns::Name& other) {
+            return dns::same_name(other.view(), name->view());
+        })) {
+        value.refuse(in_quotes(text) + " is given twice; give each name once");
+    }
+    return *name;
 }
 
 void check_listener(const Value& address, const ListenConfig& listen,

@@ -41,6 +41,10 @@ enum class Whose : std::uint8_t { this_machine, another };
 /// The same for the file that is used when none is named.
 void check_default_ca_file(const Document& document, const std::string& path);
 
+/// A name at or below the apex of a zone that local_zones is about, and not among `others`.
+[[nodiscard]] dns::Name read_local_exception(const Value& value,
+                                             const std::vector<dns::Name>& others);
+
 /// Refuses a listener that cannot be bound beside one of `others`: both have a protocol and an
 /// address, or one has all addresses on the other's port.
 void check_listener(const Value& address, const ListenConfig& listen,

@@ -9,6 +9,7 @@
 #include "base/address.hh"
 #include "base/clock.hh"
 #include "base/log.hh"
+#include "dns/name.hh"
 
 #include <array>
 #include <cstdint>
@@ -68,6 +69,7 @@ struct Config {
     std::vector<ListenConfig> listen;
     std::vector<UpstreamConfig> upstreams; // at least one
     bool local_zones{true};
+    std::vector<dns::Name> local_zones_except; // within the local zones; lower case
     std::string ca_file;
 
     struct {

@@ -319,6 +319,12 @@ Config read(const Document& document) {
     if (const auto local_zones = root.find("local_zones")) {
         config.local_zones = local_zones->boolean();
     }
+    if (const auto except = root.find("local_zones_except")) {
+        for (const Value& element : except->elements("\"home.arpa\"")) {
+            config.local_zones_except.push_back(
+                read_local_exception(element, config.local_zones_except));
+        }
+    }
     read_tls(document, config);
     if (const auto timeouts = root.find("timeouts")) {
         read_timeouts(*timeouts, config);

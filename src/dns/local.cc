@@ -89,6 +89,20 @@ std::optional<LocalName> find_local(Octets name, bool zones) noexcept {
     return std::nullopt;
 }
 
+// None of our zones lies within another, so an exception above `name` is never above its zone: the
+// longest match is the exception.
+bool is_excepted(Octets name, std::span<const Name> except) noexcept {
+    return std::ranges::any_of(
+        except, [name](const Name& exception) { return within(name, exception.view()); });
+}
+
+// Who is told NXDOMAIN need not ask for anything below (RFC 8020), so a name above an exception
+// exists.
+bool leads_to_exception(Octets name, std::span<const Name> except) noexcept {
+    return std::ranges::any_of(
+        except, [name](const Name& exception) { return within(exception.view(), name); });
+}
+
 /// A message of ours in the making. The longest has a question, two records and an SOA.
 class LocalMessage {
   public:
@@ -195,7 +209,9 @@ std::size_t write_local(const LocalName& found, const Question& question, const 
         message.add_soa(found.apex); // what makes a negative answer one (RFC 2308, section 3)
     }
     const Response& response = message.close(found.exists ? Rcode::noerror : Rcode::nxdomain);
-    return write_answer(answer_of(message.octets(), response), question, asker, channel, out);
+    Answer answer = answer_of(message.octets(), response);
+    answer.say_first(ExtendedError::of(ExtendedError::synthesized, "answered by dotproxy itself"));
+    return write_answer(answer, question, asker, channel, out);
 }
 
 // Names that ask a CHAOS server who it is (RFC 4892; C103).
@@ -225,7 +241,11 @@ std::size_t deny_nxname(const Question& question, const Asker& asker, const Chan
 
 } // namespace
 
-std::size_t answer_locally(const Question& question, const Asker& asker, bool zones,
+bool may_be_excepted(Octets name) noexcept {
+    return find_local(name, true) && !find_local(name, false);
+}
+
+std::size_t answer_locally(const Question& question, const Asker& asker, const LocalZones& zones,
                            const Channel& channel, MutableOctets out) noexcept {
     if (question.type == type::axfr || question.type == type::ixfr) {
         return refuse(question, asker, channel, out); // C102
@@ -239,10 +259,12 @@ std::size_t answer_locally(const Question& question, const Asker& asker, bool zo
     if (question.klass != klass::in && question.klass != klass::any) {
         return 0;
     }
-    const std::optional<LocalName> found = find_local(question.name.view(), zones);
-    if (!found) {
+    const Octets name = question.name.view();
+    std::optional<LocalName> found = find_local(name, zones.served);
+    if (!found || is_excepted(name, zones.except)) {
         return 0;
     }
+    found->exists = found->exists || leads_to_exception(name, zones.except);
     if (found->delegated && found->apex == 0 && question.type == type::ds) {
         // A DS belongs to the parent (RFC 4035, section 3.1.4.1), and the proof that there is none
         // is what lets a validating client accept our unsigned answers.

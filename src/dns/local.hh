@@ -8,13 +8,29 @@
 #pragma once
 
 #include "dns/answer.hh"
+#include "dns/name.hh"
+
+#include <span>
 
 namespace dotproxy::dns {
 
-/// Answers `question` here if it is one of those. Returns the answer's size; 0: forward it.
-/// `zones` false: only what must never be forwarded (transfers, NXNAME,
-/// resolver.arpa, CHAOS identity).
-[[nodiscard]] std::size_t answer_locally(const Question& question, const Asker& asker, bool zones,
-                                         const Channel& channel, MutableOctets out) noexcept;
+/// Which of the zones are answered for here.
+struct LocalZones {
+    bool served; // false: only what must never be forwarded (transfers, NXNAME, resolver.arpa,
+                 // CHAOS identity)
+    /// Names within them, for which may_be_excepted() holds, that are forwarded all the same, with
+    /// all below. Borrowed.
+    std::span<const Name> except;
+};
+
+/// Whether uncompressed `name`, in lower case, is the apex of a zone that `served` is about, or
+/// below one.
+[[nodiscard]] bool may_be_excepted(Octets name) noexcept;
+
+/// Answers `question` here if it is one of those. Returns the answer's size; 0: forward it. An
+/// asker with EDNS is told who made the answer up.
+[[nodiscard]] std::size_t answer_locally(const Question& question, const Asker& asker,
+                                         const LocalZones& zones, const Channel& channel,
+                                         MutableOctets out) noexcept;
 
 } // namespace dotproxy::dns

@@ -33,6 +33,7 @@ struct ExtendedError {
         no_reachable_authority = 22,
         network_error = 23,
         invalid_data = 24,
+        synthesized = 29,
         invalid_query_type = 30, // RFC 9824
     };
 

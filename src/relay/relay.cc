@@ -89,8 +89,10 @@ bool Relay::answer_locally(const Client& client) noexcept {
     std::array<std::uint8_t, dns::max_udp_answer_size> answer; // NOLINT(*-member-init)
     dns::Channel channel = client.front->channel(query_.asker);
     channel.limit = std::min(channel.limit, answer.size());
-    const std::size_t size = dns::answer_locally(query_.question, query_.asker,
-                                                 turn_.config.local_zones, channel, answer);
+    const dns::LocalZones zones{.served = turn_.config.local_zones,
+                                .except = turn_.config.local_zones_except};
+    const std::size_t size =
+        dns::answer_locally(query_.question, query_.asker, zones, channel, answer);
     if (size == 0) {
         return false;
     }

@@ -15,7 +15,7 @@ TESTS += \
 	tests/config/test_units
 dist_check_SCRIPTS += tests/check-example.sh
 
-config_test_libraries = libconfig.a libbase.a $(CONFIG_LIBS) $(CMOCKA_LIBS)
+config_test_libraries = libconfig.a libdns.a libbase.a $(CONFIG_LIBS) $(CMOCKA_LIBS)
 
 tests_config_test_identity_text_SOURCES = tests/config/test_identity_text.cc tests/unit.hh
 tests_config_test_identity_text_LDADD = $(config_test_libraries)

@@ -65,7 +65,7 @@ void assert_defaults(const Config& config) {
     assert_string_equal(upstream.addresses[1].text().c_str(), "1.0.0.1:853");
     assert_string_equal(upstream.addresses[2].text().c_str(), "[2606:4700:4700::1111]:853");
     assert_string_equal(upstream.addresses[3].text().c_str(), "[2606:4700:4700::1001]:853");
-    assert_true(config.local_zones);
+    assert_true(config.local_zones && config.local_zones_except.empty());
     assert_true(config.timeouts.query == 5s);
     assert_true(config.timeouts.connect == 2s);
     assert_true(config.timeouts.client_idle == 10s);
@@ -129,7 +129,7 @@ void test_parse_when_everything_is_given_then_taken(void** /*state*/) {
                       { name = "2001:DB8::1"; addresses = ( "192.0.2.2" ); port = 8853; },
                       { pins = ( "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" );
                         addresses = ( "fe80::1%lo" ); } );
-        local_zones = false;
+        local_zones = false; local_zones_except = ( "Home.ARPA.", "1.10.in-addr.arpa" );
         timeouts: { query = "100ms"; connect = "100ms"; client_idle = "0s"; upstream_idle = "1h";
                     drain = "5m"; };
         limits: { queries = 64; tcp_clients = 0; queries_per_client = 65535; };
@@ -152,6 +152,9 @@ void test_parse_when_everything_is_given_then_taken(void** /*state*/) {
     assert_string_equal(config.upstreams[2].name.c_str(), "");
     assert_string_equal(config.upstreams[2].addresses[0].text().c_str(), "[fe80::1%lo]:853");
     assert_false(config.local_zones);
+    assert_int_equal(config.local_zones_except.size(), 2);
+    assert_memory_equal(config.local_zones_except[0].octets.data(), "\4home\4arpa", 11);
+    assert_int_equal(config.local_zones_except[0].size, 11);
     assert_string_equal(config.ca_file.c_str(), scratch.path("ca.pem").c_str());
     assert_true(config.timeouts.query == 100ms);
     assert_true(config.timeouts.connect == 100ms);
@@ -264,7 +267,22 @@ void test_parse_when_key_is_unknown_then_the_nearest_is_suggested(void** /*state
     assert_error("tls_ca_file_name = 1;",
                  "1: tls_ca_file_name: unknown key; give one of workers, user, group, pid_file, "
                  "listen, upstreams, tls, timeouts, limits, log, local_zones, cache, "
-                 "control_socket or sandbox");
+                 "control_socket, sandbox or local_zones_except");
+}
+
+void test_parse_when_exception_is_in_no_local_zone_then_error(void** /*state*/) {
+    for (const std::string name : {".", "arpa", "in-addr.arpa", "172.in-addr.arpa", "example.com",
+                                   "resolver.arpa", "a.resolver.arpa"}) {
+        assert_error("local_zones_except = ( \"home.arpa\",\n\"" + name + "\" );",
+                     "2: local_zones_except[1]: \"" + name +
+                         "\" is not within a zone that local_zones is about; give one that is, "
+                         "such as \"home.arpa\" or \"10.in-addr.arpa\"");
+    }
+    assert_error("local_zones_except = ( \"a..test\" );",
+                 "1: local_zones_except[0]: \"a..test\" is not a domain name; give one such as "
+                 "\"home.arpa\"");
+    assert_error("local_zones_except = ( \"a.test\", \"A.test.\" );",
+                 "1: local_zones_except[1]: \"A.test.\" is given twice; give each name once");
 }
 
 void test_parse_when_duration_has_no_unit_then_hint(void** /*state*/) {
@@ -416,6 +434,7 @@ int main() {
         cmocka_unit_test(test_parse_when_integer_is_beyond_32_bits_then_error),
         cmocka_unit_test(test_parse_when_key_is_unknown_then_the_nearest_is_suggested),
         cmocka_unit_test(test_parse_when_key_in_tls_is_unknown_then_the_only_one_is_named),
+        cmocka_unit_test(test_parse_when_exception_is_in_no_local_zone_then_error),
         cmocka_unit_test(test_parse_when_duration_has_no_unit_then_hint),
         cmocka_unit_test(test_parse_when_connect_exceeds_query_then_error),
         cmocka_unit_test(test_parse_when_min_ttl_exceeds_max_ttl_then_error),

@@ -6,6 +6,7 @@
 #include "dns/local.hh"
 
 #include "dns/messages.hh"
+#include "dns/name_text.hh"
 
 #include <string_view>
 
@@ -41,11 +42,12 @@ struct Reply {
     }
 };
 
-Reply ask(const Message& query, bool zones = true) {
+Reply ask(const Message& query, bool zones = true, std::span<const Name> except = {}) {
     ParsedQuery parsed;
     Reply reply;
     assert_true(parse_query(query.octets(), parsed) == QueryVerdict::forward);
-    reply.size = answer_locally(parsed.question, parsed.asker, zones, {}, reply.out);
+    reply.size = answer_locally(parsed.question, parsed.asker, {.served = zones, .except = except},
+                                {}, reply.out);
     if (reply.size != 0) {
         assert_true(layout(reply.octets()).sound);
         assert_int_equal(id(reply.octets()), 0x1234);
@@ -311,8 +313,8 @@ void test_answer_when_asker_has_edns_then_gets_an_opt(void** /*state*/) {
 void test_answer_when_room_is_small_then_is_truncated(void** /*state*/) {
     const ParsedQuery asked = parsed(query("localhost"));
     Reply reply;
-    reply.size = answer_locally(asked.question, asked.asker, true, {.limit = 30, .keepalive = {}},
-                                reply.out);
+    reply.size = answer_locally(asked.question, asked.asker, {.served = true, .except = {}},
+                                {.limit = 30, .keepalive = {}}, reply.out);
     assert_int_equal(reply.size, 27);
     assert_int_equal(flags(reply.octets()) & 0x0200, 0x0200);
 }
@@ -330,6 +332,63 @@ void test_answer_when_name_is_longest_then_fits(void** /*state*/) {
     deep.name("onion").u16(type::a).u16(klass::in);
     deep.count(Section::question);
     assert_negative(ask(deep), nxdomain, 246);
+}
+
+// A person with dig sees who answered; others are told nothing (C41).
+void test_answer_when_made_here_then_says_so(void** /*state*/) {
+    for (const std::string_view name :
+         {"localhost", "a.onion", "10.in-addr.arpa", "_dns.resolver.arpa"}) {
+        Message message = query(name);
+        message.opt();
+        const Octets error = find_option(ask(message).octets(), 15).data;
+        const std::string_view text = "answered by dotproxy itself";
+        assert_int_equal(error.size(), 2 + text.size());
+        assert_int_equal(load16(error, 0), 29);
+        assert_true(std::equal(text.begin(), text.end(), error.begin() + 2, error.end()));
+        assert_int_equal(arcount(ask(name).octets()), 0);
+    }
+}
+
+void test_exception_when_asked_then_is_forwarded_with_all_below(void** /*state*/) {
+    const std::array<Name, 4> except{*parse_name("home.arpa"), *parse_name("1.10.in-addr.arpa"),
+                                     *parse_name("corp.local"), *parse_name("localhost")};
+    for (const std::string_view name :
+         {"home.arpa", "Nas.HOME.arpa", "1.10.in-addr.arpa", "3.2.1.10.in-addr.arpa", "corp.local",
+          "a.b.corp.local", "localhost", "www.localhost"}) {
+        assert_false(ask(name).forwarded());
+        assert_true(ask(query(name), true, except).forwarded());
+    }
+    assert_negative(ask(query("2.10.in-addr.arpa"), true, except), nxdomain, 2);
+    assert_negative(ask(query("11.10.in-addr.arpa"), true, except), nxdomain, 3);
+    assert_negative(ask(query("xcorp.local"), true, except), nxdomain, 6);
+    assert_negative(ask(query("a.service.arpa"), true, except), nxdomain, 2);
+    assert_negative(ask(query("_dns.resolver.arpa"), true, except), 0, 5); // C100
+    assert_negative(ask(query("_dns.resolver.arpa"), false, except), 0, 5);
+}
+
+// NXDOMAIN would deny the exception as well (RFC 8020).
+void test_exception_when_name_is_above_then_that_exists(void** /*state*/) {
+    const std::array<Name, 2> except{*parse_name("3.2.1.10.in-addr.arpa"),
+                                     *parse_name("a.corp.local")};
+    for (const std::string_view name : {"2.1.10.in-addr.arpa", "1.10.in-addr.arpa"}) {
+        assert_int_equal(ask(name).rcode(), nxdomain);
+        assert_negative(ask(query(name), true, except), 0, name.front() == '2' ? 4 : 2);
+    }
+    assert_negative(ask(query("corp.local"), true, except), 0, 5);
+    assert_negative(ask(query("Local"), true, except), 0, 0);
+    assert_positive(ask(query("local", type::soa), true, except), type::soa);
+    assert_negative(ask(query("b.corp.local"), true, except), nxdomain, 7);
+}
+
+void test_exception_when_within_no_zone_then_may_be_none(void** /*state*/) {
+    for (const char* const name : {"home.arpa", "a.home.arpa", "10.in-addr.arpa", "onion", "a.test",
+                                   "16.172.in-addr.arpa", "d.f.ip6.arpa"}) {
+        assert_true(may_be_excepted(parse_name(name)->view()));
+    }
+    for (const char* const name : {".", "arpa", "in-addr.arpa", "172.in-addr.arpa", "example.com",
+                                   "resolver.arpa", "_dns.resolver.arpa", "f.ip6.arpa"}) {
+        assert_false(may_be_excepted(parse_name(name)->view()));
+    }
 }
 
 } // namespace
@@ -354,6 +413,10 @@ int main() {
         cmocka_unit_test(test_answer_when_asker_has_edns_then_gets_an_opt),
         cmocka_unit_test(test_answer_when_room_is_small_then_is_truncated),
         cmocka_unit_test(test_answer_when_name_is_longest_then_fits),
+        cmocka_unit_test(test_answer_when_made_here_then_says_so),
+        cmocka_unit_test(test_exception_when_asked_then_is_forwarded_with_all_below),
+        cmocka_unit_test(test_exception_when_name_is_above_then_that_exists),
+        cmocka_unit_test(test_exception_when_within_no_zone_then_may_be_none),
     };
     return cmocka_run_group_tests_name("dns/local", tests, nullptr, nullptr);
 }

@@ -257,6 +257,22 @@ def test_local_names_leave_only_if_so_configured(start, upstream, name, rdtype, 
     assert upstream.asked(name)
 
 
+def test_local_zones_let_exceptions_through_and_say_who_answered(start, upstream):
+    """RFC 8914, RFC 8020"""
+    proxy = start(upstream, workers=1, local_zones=True,
+                  local_zones_except=["home.arpa", "2.1.10.in-addr.arpa"])
+    for name in ("nas.home.arpa", "3.2.1.10.in-addr.arpa"):
+        ask(proxy.address, name)
+        assert upstream.asked(name)
+    above = ask(proxy.address, "1.10.in-addr.arpa", "PTR", edns=0)
+    beside = ask(proxy.address, "3.10.in-addr.arpa", "PTR", edns=0)
+    assert [above.rcode(), beside.rcode()] == [dns.rcode.NOERROR, dns.rcode.NXDOMAIN]
+    for answer in (above, beside):
+        assert [int(option.code) for option in answer.options if option.otype == 15] == [29]
+    assert not ask(proxy.address, "x.onion").options
+    assert len(upstream.queries) == 2
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("rdtype", [251, 252])
 def test_zone_transfers_are_refused(proxy, upstream, rdtype, transport):

@@ -5,6 +5,7 @@
 // promises: above all, no upstream without anything to verify it by (C62).
 
 #include "config/config.hh"
+#include "dns/local.hh"
 
 #include <cstddef>
 #include <cstdint>
@@ -43,6 +44,9 @@ void check_promises(const dotproxy::Config& config) {
         for (const auto& address : upstream.addresses) {
             check(address.port() != 0 && !address.is_wildcard());
         }
+    }
+    for (const auto& name : config.local_zones_except) {
+        check(dotproxy::dns::may_be_excepted(name.view()));
     }
     check(config.timeouts.query.count() > 0 && config.timeouts.connect.count() > 0);
     check(config.timeouts.connect <= config.timeouts.query);

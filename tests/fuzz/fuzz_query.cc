@@ -60,7 +60,10 @@ void check_answer(Octets answer, const ParsedQuery& query, std::size_t limit) {
 
 void check_answers(const ParsedQuery& query, std::size_t limit) {
     const Channel channel{.limit = limit, .keepalive = 100};
-    for (const bool zones : {false, true}) {
+    const std::array<Name, 1> except{query.question.name};
+    for (const LocalZones& zones :
+         {LocalZones{.served = false, .except = {}}, LocalZones{.served = true, .except = {}},
+          LocalZones{.served = true, .except = except}}) {
         Exact out{limit};
         const std::size_t size =
             answer_locally(query.question, query.asker, zones, channel, out.span());

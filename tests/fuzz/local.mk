@@ -23,7 +23,7 @@ TESTS += tests/fuzz/check-corpora.sh
 dist_check_SCRIPTS += tests/fuzz/check-corpora.sh
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/make_corpus.py
 
-fuzz_config_libraries = libconfig.a libbase.a $(CONFIG_LIBS)
+fuzz_config_libraries = libconfig.a libdns.a libbase.a $(CONFIG_LIBS)
 
 tests_fuzz_corpus_cache_SOURCES = tests/fuzz/fuzz_cache.cc $(fuzz_runner)
 tests_fuzz_corpus_cache_LDADD = libshared.a
