@@ -131,9 +131,10 @@ std::vector<std::string> upstream_addresses(const Config& config) {
 
 Generation::Generation(unsigned its_number, Config its_config, const Listeners& passed,
                        const Listeners& existing, CachePtr known)
-    : number{its_number}, config{within_limits(std::move(its_config))},
-      listeners{open_listeners(config.listen, passed, existing)}, tls{load_trust(config)},
-      cache{open_cache(config, std::move(known))}, workers{make_slots(config.workers)} {}
+    : number{its_number}, config{within_limits(std::move(its_config))}, tls{load_trust(config)},
+      cache{open_cache(config, std::move(known))},
+      listeners{open_listeners(config.listen, passed, existing)}, workers{
+                                                                      make_slots(config.workers)} {}
 
 bool Generation::all_ready() const noexcept {
     return std::all_of(workers.begin(), workers.end(), [](const WorkerSlot& worker) {

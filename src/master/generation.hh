@@ -41,9 +41,9 @@ struct Generation {
 
     unsigned number;
     Config config;
-    Listeners listeners;
     tls::ClientContexts tls;
-    CachePtr cache; // outlives the generation with the next one that has it
+    CachePtr cache;      // outlives the generation with the next one that has it
+    Listeners listeners; // last of what can fail: a socket takes questions as soon as it is bound
     std::vector<WorkerSlot> workers;
     CounterLease counters;                // from the master's, before the first worker is forked
     TimePoint serves_since{};             // meaningful once it serves

@@ -24,9 +24,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint16_t usual_first_free_port = 1024;
+constexpr std::uint16_t passed_port = 53; // by dotproxy.socket, at 127.0.0.1 and ::1
 
-/// A directory that debian/dotproxy.service hides, and by what.
+/// A directory that the unit hides, and by what.
 struct Hidden {
     std::string_view directory;
     std::string_view setting;
@@ -45,12 +45,11 @@ bool may_bind_low_ports() noexcept {
            (sets[0].effective & (1U << CAP_NET_BIND_SERVICE)) != 0;
 }
 
+/// 0 where it cannot be read, as within the unit: then nothing is judged by it.
 std::uint16_t first_free_port() {
-    std::uint16_t port = usual_first_free_port;
-    if (std::ifstream file{"/proc/sys/net/ipv4/ip_unprivileged_port_start"}; file >> port) {
-        return port;
-    }
-    return usual_first_free_port;
+    std::uint16_t port = 0;
+    std::ifstream{"/proc/sys/net/ipv4/ip_unprivileged_port_start"} >> port;
+    return port;
 }
 
 bool lies_in(const fs::path& path, std::string_view directory) {
@@ -69,13 +68,17 @@ const Hidden* hider(const fs::path& path) {
     return found == hidden.end() ? nullptr : &*found;
 }
 
-/// Whether the administrator gave the service a way to low ports: the socket unit, or a drop-in
-/// with the capability.
-bool has_way_to_low_ports(const fs::path& units) {
+/// Whether the socket unit is enabled, and passes this address.
+bool is_passed(const Address& address, const fs::path& units) {
     std::error_code none;
-    if (fs::exists(fs::symlink_status(units / "sockets.target.wants/dotproxy.socket", none))) {
-        return true;
-    }
+    return address.port() == passed_port &&
+           (address.host() == "127.0.0.1" || address.host() == "::1") &&
+           fs::exists(fs::symlink_status(units / "sockets.target.wants/dotproxy.socket", none));
+}
+
+/// Whether the administrator gave the service the capability to bind low ports, in a drop-in.
+bool has_capability(const fs::path& units) {
+    std::error_code none;
     fs::directory_iterator drop_ins{units / "dotproxy.service.d", none};
     return std::any_of(fs::begin(drop_ins), fs::end(drop_ins), [](const fs::directory_entry& one) {
         std::ifstream file{one.path()};
@@ -161,7 +164,7 @@ void read_as(const Account& account, const std::string& user, const std::string&
 
 std::vector<std::string> warnings(const Config& config, const Surroundings& surroundings) {
     std::vector<std::string> lines;
-    if (surroundings.root) {
+    if (surroundings.root && surroundings.systemd) {
         std::set<std::string, std::less<>> places; // of a file that several upstreams share
         for (const UpstreamConfig& upstream : config.upstreams) {
             if (places.insert(upstream.ca_place).second) {
@@ -174,12 +177,14 @@ std::vector<std::string> warnings(const Config& config, const Surroundings& surr
         return lines;
     }
     const auto low = std::ranges::find_if(config.listen, [&](const ListenConfig& listen) {
-        return listen.address.port() < surroundings.first_free_port;
+        return listen.address.port() < surroundings.first_free_port &&
+               !is_passed(listen.address, surroundings.units);
     });
-    if (low != config.listen.end() && !has_way_to_low_ports(surroundings.units)) {
+    if (low != config.listen.end() && !has_capability(surroundings.units)) {
         lines.push_back(config.places.listen + ": port " + std::to_string(low->address.port()) +
                         " takes a privilege that the service does not have; enable "
-                        "dotproxy.socket, which passes it, or give a port from " +
+                        "dotproxy.socket, which passes port 53 of 127.0.0.1 and ::1, or give the "
+                        "service CAP_NET_BIND_SERVICE, or a port from " +
                         std::to_string(surroundings.first_free_port));
     }
     return lines;

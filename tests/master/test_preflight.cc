@@ -94,7 +94,8 @@ void test_warnings_when_port_is_low_then_only_where_there_is_no_way(void** /*sta
     assert_int_equal(lines.size(), 1);
     assert_string_equal(lines[0].c_str(),
                         "a.conf:2: listen: port 53 takes a privilege that the service does not "
-                        "have; enable dotproxy.socket, which passes it, or give a port from 1024");
+                        "have; enable dotproxy.socket, which passes port 53 of 127.0.0.1 and "
+                        "::1, or give the service CAP_NET_BIND_SERVICE, or a port from 1024");
     assert_true(of_port(machine.surroundings, 1024).empty());
 
     Surroundings lowered = machine.surroundings;
@@ -113,10 +114,27 @@ void test_warnings_when_port_is_low_then_only_where_there_is_no_way(void** /*sta
     assert_true(of_port(somebody, 53).empty());
 }
 
+// An init script's service sees all that root sees.
+void test_warnings_when_there_is_no_systemd_then_nothing_is_hidden(void** /*state*/) {
+    Machine machine;
+    machine.surroundings.systemd = false;
+    assert_true(warnings(config_with("/home/me/ca.pem", 5300), machine.surroundings).empty());
+}
+
+void test_warnings_when_the_first_free_port_is_not_known_then_none(void** /*state*/) {
+    Machine machine;
+    machine.surroundings.first_free_port = 0;
+    assert_true(of_port(machine.surroundings, 53).empty());
+}
+
 void test_warnings_when_the_administrator_gave_a_way_then_none(void** /*state*/) {
     const Machine with_socket;
     with_socket.units.write("sockets.target.wants/dotproxy.socket", "");
     assert_true(of_port(with_socket.surroundings, 53).empty());
+    assert_int_equal(of_port(with_socket.surroundings, 54).size(), 1);
+    Config of_network = config_with("/etc/ca.pem", 53);
+    of_network.listen[0].address = Address::parse("192.0.2.1", 53).value();
+    assert_int_equal(warnings(of_network, with_socket.surroundings).size(), 1);
     const Machine with_drop_in;
     with_drop_in.units.write("dotproxy.service.d/other.conf", "[Service]\nNice=1\n");
     assert_int_equal(of_port(with_drop_in.surroundings, 53).size(), 1);
@@ -133,6 +151,8 @@ int main() {
         cmocka_unit_test(test_warnings_when_the_unit_hides_a_file_then_named_once),
         cmocka_unit_test(test_warnings_when_a_link_leads_into_what_is_hidden_then_named),
         cmocka_unit_test(test_warnings_when_port_is_low_then_only_where_there_is_no_way),
+        cmocka_unit_test(test_warnings_when_there_is_no_systemd_then_nothing_is_hidden),
+        cmocka_unit_test(test_warnings_when_the_first_free_port_is_not_known_then_none),
         cmocka_unit_test(test_warnings_when_the_administrator_gave_a_way_then_none),
     };
     return cmocka_run_group_tests_name("master/preflight", tests, nullptr, nullptr);
