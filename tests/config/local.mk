@@ -27,8 +27,8 @@ tests_config_test_load_servers_SOURCES = tests/config/test_load_servers.cc \
 tests_config_test_load_servers_LDADD = $(config_test_libraries)
 tests_config_test_source_SOURCES = tests/config/test_source.cc tests/config/scratch.hh tests/unit.hh
 tests_config_test_source_LDADD = $(config_test_libraries)
-tests_config_test_syntax_SOURCES = tests/config/test_syntax.cc tests/config/parsing.hh \
-	tests/config/scratch.hh tests/unit.hh
+tests_config_test_syntax_SOURCES = tests/config/test_syntax.cc tests/config/libconfig_leak.hh \
+	tests/config/parsing.hh tests/config/scratch.hh tests/unit.hh
 tests_config_test_syntax_LDADD = $(config_test_libraries)
 tests_config_test_units_SOURCES = tests/config/test_units.cc tests/unit.hh
 tests_config_test_units_LDADD = $(config_test_libraries)

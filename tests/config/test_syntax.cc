@@ -6,6 +6,7 @@
 
 #include "config/syntax.hh"
 
+#include "config/libconfig_leak.hh"
 #include "config/parsing.hh"
 #include "unit.hh"
 

@@ -5,6 +5,7 @@
 // promises: above all, no upstream without anything to verify it by (C62).
 
 #include "config/config.hh"
+#include "config/libconfig_leak.hh"
 #include "dns/local.hh"
 
 #include <cstddef>
@@ -14,12 +15,6 @@
 
 extern "C" {
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
-const char* __lsan_default_suppressions();
-}
-
-// LeakSanitizer asks for this. libconfig 1.5 forgets the string that a syntax error cuts short.
-const char* __lsan_default_suppressions() {
-    return "leak:libconfig.so\n";
 }
 
 namespace {
