@@ -187,6 +187,9 @@ void TcpFront::take(TcpClient& client, dns::Octets octets) noexcept {
             break;
         }
     }
+    if (client.closed) {
+        return; // an answer found no room any more; what it held counts no longer
+    }
     if (held) {
         client.in.consume(used);
     } else {
@@ -418,16 +421,17 @@ void TcpFront::account(TcpClient& client) noexcept {
 /// (L29). false: `client` was among them. Of the largest, all go that hold half as much or more,
 /// until an eighth is free: each look at all clients pays for many answers.
 bool TcpFront::make_room(TcpClient& client) noexcept {
-    while (held_ > held_cap) {
-        std::size_t most = 0;
-        clients_.for_each([&](const TcpClient& one) { most = std::max(most, one.held); });
-        clients_.for_each([&](TcpClient& one) {
-            if (held_ > held_cap - held_cap / 8 && one.held >= most / 2 && one.held > 0) {
-                turn_.counters.add(Counter::tcp_timed_out);
-                close(one);
-            }
-        });
+    if (held_ <= held_cap) {
+        return true;
     }
+    std::size_t most = 0;
+    clients_.for_each([&](const TcpClient& one) { most = std::max(most, one.held); });
+    clients_.for_each([&](TcpClient& one) {
+        if (held_ > held_cap - held_cap / 8 && one.held >= most / 2 && !one.closed) {
+            turn_.counters.add(Counter::tcp_timed_out);
+            close(one);
+        }
+    });
     return !client.closed;
 }
 

@@ -196,7 +196,7 @@ void Connection::become_ready() noexcept {
 }
 
 bool Connection::has_room() const noexcept {
-    return state_ == State::ready && wire_.has_room() && !(on_trial_ && in_flight() > 0) &&
+    return state_ == State::ready && wire_.has_room() && !(is_on_trial() && in_flight() > 0) &&
            wire_.queued().size() + stream_.output().size() < output_limit;
 }
 

@@ -53,7 +53,9 @@ class Connection final : public Watch {
     [[nodiscard]] bool is_probed() const noexcept { return wire_.is_probed(); }
 
     /// Whether its first question stands in for the probe.
-    [[nodiscard]] bool is_on_trial() const noexcept { return on_trial_ && state_ == State::ready; }
+    [[nodiscard]] bool is_on_trial() const noexcept {
+        return on_trial_ && state_ == State::ready && endpoint_.trouble() == Trouble::silent;
+    }
 
     /// Queues the query of an inquiry for the flush.
     void send(Inquiry& inquiry) noexcept;

@@ -40,8 +40,10 @@ class FrameWire {
     /// `id_mask`: random, so that IDs on the wire do not count up (C97).
     explicit FrameWire(std::uint16_t id_mask) noexcept : slots_{id_mask} {}
 
-    /// Whether there is an ID for another query.
-    [[nodiscard]] bool has_room() const noexcept { return slots_.taken() < Slots::capacity; }
+    /// Whether there is an ID for another query. One is kept for a probe.
+    [[nodiscard]] bool has_room() const noexcept {
+        return slots_.taken() + (is_probed() ? 0 : 1) < Slots::capacity;
+    }
 
     /// Queues the query of an inquiry. Returns its slot.
     [[nodiscard]] std::uint16_t send(Inquiry& inquiry) noexcept;

@@ -48,9 +48,9 @@ struct WorkerBrief {
     Fd control; // SOCK_SEQPACKET; at its end of file the master is gone, and the worker goes
 };
 
-/// The number of the form in which workers store answers; see CacheMemory. A change of the form
-/// that dns/kept.cc or dns/key.cc writes raises it.
-constexpr std::uint32_t cache_format = 1;
+/// The number of the form in which workers store answers; see CacheMemory. A change of what
+/// dns/kept.cc or dns/key.cc writes raises it.
+constexpr std::uint32_t cache_format = 2;
 
 /// Exit status of a worker.
 constexpr int exit_finished = 0;

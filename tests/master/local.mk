@@ -35,7 +35,7 @@ tests_master_test_generation_LDADD = tests/tls/libpeer.a libmaster.a libsandbox.
 tests_master_test_inheritance_SOURCES = tests/master/test_inheritance.cc tests/unit.hh
 tests_master_test_inheritance_LDADD = $(master_test_libraries)
 tests_master_test_memory_SOURCES = tests/master/test_memory.cc tests/unit.hh
-tests_master_test_memory_LDADD = libmaster.a libshared.a libconfig.a libbase.a $(CMOCKA_LIBS)
+tests_master_test_memory_LDADD = libmaster.a libshared.a libconfig.a libdns.a libbase.a $(CMOCKA_LIBS)
 tests_master_test_listeners_SOURCES = tests/master/test_listeners.cc tests/base/sockets.hh \
 	tests/unit.hh
 tests_master_test_listeners_LDADD = $(master_test_libraries)
@@ -45,7 +45,7 @@ tests_master_test_port_holder_SOURCES = tests/master/test_port_holder.cc tests/u
 tests_master_test_port_holder_LDADD = $(master_test_libraries)
 tests_master_test_preflight_SOURCES = tests/master/test_preflight.cc tests/config/scratch.hh \
 	tests/unit.hh
-tests_master_test_preflight_LDADD = libmaster.a libconfig.a libsandbox.a libshared.a libtls.a \
+tests_master_test_preflight_LDADD = libmaster.a libconfig.a libdns.a libsandbox.a libshared.a libtls.a \
 	libbase.a $(SECCOMP_LIBS) $(CONFIG_LIBS) $(GNUTLS_LIBS) $(CMOCKA_LIBS)
 tests_master_test_privileges_SOURCES = tests/master/test_privileges.cc tests/master/child.hh \
 	tests/master/status.hh tests/unit.hh
