@@ -47,7 +47,7 @@ check_refused_reloads() {
 
     echo 'workers = many;' >>/etc/dotproxy.conf
     line=$(wc -l </etc/dotproxy.conf)
-    refused "a mistake in the file" "/etc/dotproxy.conf:$line: "
+    refused "a mistake in the file" "/etc/dotproxy.conf:$line:"
 
     # Nothing is wrong with the file, as far as can be seen without the service.
     listen_elsewhere 5333

@@ -87,7 +87,7 @@ reinstall_both() {
 check_journal() {
     journalctl --sync
     journalctl -q -o cat -p err _COMM=dotproxy | grep -v -e 'was killed by signal [0-9]' \
-        -e 'does not respond' -e 'socketpair: Too many open files' -e 'duplicate setting name' \
+        -e 'does not respond' -e 'socketpair: Too many open files' -e 'is given twice' \
         -e 'Address already in use' -e "$upstream_ca" -e ':53: Permission denied' >/tmp/errors
     check "the journal has no error that was not provoked" shows_nothing /tmp/errors
     journalctl -q -o cat -p notice _COMM=dotproxy >/tmp/notices
