@@ -110,7 +110,7 @@ std::string for_bare_word(std::string_view word) {
         return std::string{word} + " is no value; give " + quoted + ", in quotes, or " +
                (same_word(word, "on") ? "true" : "false") + " where the key is a boolean";
     }
-    if (const std::string known = look_alike(word); !known.empty()) {
+    if (std::string known = look_alike(word); !known.empty()) {
         return known;
     }
     return quoted + " has no quotes around it; give " + quoted + " in double quotes";
