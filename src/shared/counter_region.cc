@@ -149,7 +149,7 @@ unsigned CounterRegion::row_for_new() noexcept {
 void CounterRegion::give_back(const CounterLease& lease) noexcept {
     for (const Counters* slot : lease.slots_) {
         for (Chunk& chunk : chunks_) {
-            const std::less<const Counters*> before;
+            const std::less<> before;
             if (!before(slot, chunk.slots) && before(slot, chunk.slots + chunk.taken.size())) {
                 chunk.taken[static_cast<std::size_t>(slot - chunk.slots)] = false;
             }
