@@ -5,22 +5,13 @@
 
 namespace dotproxy {
 
-void Lane::push_back(Inquiry& inquiry) noexcept {
+void Lane::insert(Inquiry& inquiry, Inquiry* previous, Inquiry* next) noexcept {
     inquiry.queued = true;
     ++queued;
-    inquiry.queue_previous = last;
-    inquiry.queue_next = nullptr;
-    (last != nullptr ? last->queue_next : first) = &inquiry;
-    last = &inquiry;
-}
-
-void Lane::push_front(Inquiry& inquiry) noexcept {
-    inquiry.queued = true;
-    ++queued;
-    inquiry.queue_previous = nullptr;
-    inquiry.queue_next = first;
-    (first != nullptr ? first->queue_previous : last) = &inquiry;
-    first = &inquiry;
+    inquiry.queue_previous = previous;
+    inquiry.queue_next = next;
+    (previous != nullptr ? previous->queue_next : first) = &inquiry;
+    (next != nullptr ? next->queue_previous : last) = &inquiry;
 }
 
 void Lane::remove(Inquiry& inquiry) noexcept {

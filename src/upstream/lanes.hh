@@ -33,9 +33,14 @@ struct Lane {
     TimePoint next_attempt{TimePoint::min()}; // no attempt before, while another one is under way
     bool spare_wanted{false};                 // a connection, though nothing waits for it
 
-    void push_back(Inquiry& inquiry) noexcept;
-    void push_front(Inquiry& inquiry) noexcept;
+    void push_back(Inquiry& inquiry) noexcept { insert(inquiry, last, nullptr); }
+
+    void push_front(Inquiry& inquiry) noexcept { insert(inquiry, nullptr, first); }
+
     void remove(Inquiry& inquiry) noexcept;
+
+  private:
+    void insert(Inquiry& inquiry, Inquiry* previous, Inquiry* next) noexcept;
 };
 
 /// One for each number from 0; an inquiry's lane is where it stands, or would.
