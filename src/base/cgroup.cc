@@ -3,8 +3,9 @@
 
 #include "base/cgroup.hh"
 
+#include "base/number.hh"
+
 #include <algorithm>
-#include <charconv>
 #include <fstream>
 #include <limits>
 #include <sstream>
@@ -97,14 +98,6 @@ std::vector<std::string> directories(const std::string& root, std::string_view c
     return all;
 }
 
-/// nullopt for what is no number: "max" and "-1" mean that there is no limit.
-std::optional<std::uint64_t> number(const std::string& text) {
-    std::uint64_t value = 0;
-    const char* const end = text.data() + text.size();
-    const auto [rest, error] = std::from_chars(text.data(), end, value);
-    return error == std::errc{} && rest == end ? std::optional{value} : std::nullopt;
-}
-
 /// The first two words of a file; empty where there is none.
 struct Words {
     std::string first;
@@ -117,16 +110,17 @@ Words read_words(const std::string& path) {
     return words;
 }
 
+/// Where a file says "max" or "-1", which are no numbers here, there is no limit.
 void lower(std::optional<MemoryLimit>& least, const std::string& file) {
-    const auto octets = number(read_words(file).first);
+    const auto octets = parse_number<std::uint64_t>(read_words(file).first);
     if (octets && (!least || *octets < least->octets)) {
         least = {.octets = *octets, .file = file};
     }
 }
 
 void lower(std::optional<unsigned>& least, const std::string& quota, const std::string& period) {
-    const auto had = number(quota);
-    const auto of = number(period);
+    const auto had = parse_number<std::uint64_t>(quota);
+    const auto of = parse_number<std::uint64_t>(period);
     if (!had || !of || *of == 0) {
         return;
     }
@@ -141,7 +135,7 @@ std::optional<std::uint64_t> kills_in(const std::string& path) {
     std::ifstream file{path};
     for (std::string key, value; file >> key >> value;) {
         if (key == "oom_kill") {
-            return number(value);
+            return parse_number<std::uint64_t>(value);
         }
     }
     return std::nullopt;

@@ -11,6 +11,7 @@ libbase_a_SOURCES = \
 	src/base/log.cc src/base/log.hh \
 	src/base/loop.cc src/base/loop.hh \
 	src/base/siphash.cc src/base/siphash.hh \
+	src/base/number.hh \
 	src/base/poison.hh \
 	src/base/slab.hh \
 	src/base/undumped.cc src/base/undumped.hh

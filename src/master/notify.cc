@@ -3,9 +3,10 @@
 
 #include "master/notify.hh"
 
+#include "base/number.hh"
+
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
@@ -34,24 +35,15 @@ std::string environment(const char* name) {
     return value != nullptr ? value : "";
 }
 
-std::optional<std::uint64_t> number(const std::string& text) noexcept {
-    std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc{} || end != text.data() + text.size() || text.empty()) {
-        return std::nullopt;
-    }
-    return value;
-}
-
 bool meant_for_us(const char* pid_variable) {
-    const auto pid = number(environment(pid_variable));
+    const auto pid = parse_number<std::uint64_t>(environment(pid_variable));
     return pid && *pid == static_cast<std::uint64_t>(::getpid());
 }
 
 } // namespace
 
 Notify::Notify() : path_{environment("NOTIFY_SOCKET")} {
-    const auto microseconds = number(environment("WATCHDOG_USEC"));
+    const auto microseconds = parse_number<std::uint64_t>(environment("WATCHDOG_USEC"));
     if (microseconds && *microseconds > 0 && *microseconds <= longest_watchdog &&
         (environment("WATCHDOG_PID").empty() || meant_for_us("WATCHDOG_PID"))) {
         watchdog_ = std::chrono::microseconds{*microseconds / 2};
@@ -140,7 +132,7 @@ void Notify::send(const std::string& state, std::span<const int> descriptors) co
 std::vector<PassedDescriptor> passed_descriptors() {
     constexpr int first = 3; // SD_LISTEN_FDS_START
     std::vector<PassedDescriptor> passed;
-    const auto count = number(environment("LISTEN_FDS"));
+    const auto count = parse_number<std::uint64_t>(environment("LISTEN_FDS"));
     if (count && meant_for_us("LISTEN_PID")) {
         const std::string names = environment("LISTEN_FDNAMES");
         std::size_t at = 0;

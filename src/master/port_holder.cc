@@ -4,10 +4,10 @@
 #include "master/port_holder.hh"
 
 #include "base/fd.hh"
+#include "base/number.hh"
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
@@ -58,21 +58,12 @@ std::vector<std::string_view> columns_of(std::string_view line) {
     }
 }
 
-template <class Number>
-std::optional<Number> number(std::string_view text, int base) noexcept {
-    Number value{};
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-    if (error != std::errc{} || end != text.data() + text.size()) {
-        return std::nullopt;
-    }
-    return value;
-}
-
 /// "0100007F:14B4": words of four octets as this machine has them in memory, and a port.
 std::optional<Address> read_address(std::string_view text) noexcept {
     constexpr std::size_t digits_of_word = 8;
     const std::size_t colon = std::min(text.find(':'), text.size());
-    const auto port = number<std::uint16_t>(text.substr(std::min(colon + 1, text.size())), 16);
+    const auto port =
+        parse_number<std::uint16_t>(text.substr(std::min(colon + 1, text.size())), 16);
     std::array<std::uint32_t, 4> words{};
     const std::size_t count = colon / digits_of_word;
     if (!port || colon % digits_of_word != 0 || (count != 1 && count != words.size())) {
@@ -80,7 +71,7 @@ std::optional<Address> read_address(std::string_view text) noexcept {
     }
     for (std::size_t i = 0; i < count; ++i) {
         const auto word =
-            number<std::uint32_t>(text.substr(i * digits_of_word, digits_of_word), 16);
+            parse_number<std::uint32_t>(text.substr(i * digits_of_word, digits_of_word), 16);
         if (!word) {
             return std::nullopt;
         }
@@ -115,7 +106,7 @@ pid_t process_with(std::uint64_t inode) {
     std::error_code error;
     for (fs::directory_iterator one{"/proc", error}, end; !error && one != end;
          one.increment(error)) {
-        const auto pid = number<pid_t>(one->path().filename().native(), 10);
+        const auto pid = parse_number<pid_t>(one->path().filename().native());
         if (!pid) {
             continue;
         }
@@ -166,8 +157,8 @@ std::optional<BoundSocket> find_bound(std::string_view table, Protocol protocol,
             continue;
         }
         const auto bound = read_address(columns[local_column]);
-        const auto owner = number<uid_t>(columns[owner_column], 10);
-        const auto inode = number<std::uint64_t>(columns[inode_column], 10);
+        const auto owner = parse_number<uid_t>(columns[owner_column]);
+        const auto inode = parse_number<std::uint64_t>(columns[inode_column]);
         if (bound && owner && inode && may_collide(*bound, address)) {
             return BoundSocket{.address = *bound, .owner = *owner, .inode = *inode};
         }

@@ -3,9 +3,10 @@
 
 #include "master/request.hh"
 
+#include "base/number.hh"
+
 #include <algorithm>
 #include <array>
-#include <charconv>
 
 namespace dotproxy {
 
@@ -44,14 +45,6 @@ std::vector<std::string_view> words_of(std::string_view line) {
     return words;
 }
 
-/// The number that all of `text` is.
-std::optional<unsigned> number_of(std::string_view text, int base) noexcept {
-    unsigned number = 0;
-    const char* const last = text.data() + text.size();
-    const auto [end, error] = std::from_chars(text.data(), last, number, base);
-    return error == std::errc{} && end == last ? std::optional{number} : std::nullopt;
-}
-
 /// Whether labels fill `name` up to its end, where the root label stands.
 bool is_name(const std::vector<std::uint8_t>& name) noexcept {
     std::size_t at = 0;
@@ -68,7 +61,7 @@ bool is_name(const std::vector<std::uint8_t>& name) noexcept {
 std::vector<std::uint8_t> read_name(std::string_view hex) {
     std::vector<std::uint8_t> name;
     for (; hex.size() >= 2; hex.remove_prefix(2)) {
-        const auto octet = number_of(hex.substr(0, 2), 16);
+        const auto octet = parse_number<unsigned>(hex.substr(0, 2), 16);
         if (!octet) {
             return {};
         }
@@ -104,7 +97,7 @@ std::optional<Request> parse_request(std::string_view line, const char*& problem
         }
     }
     if (words.size() > 2) {
-        const auto type = number_of(words[2], 10);
+        const auto type = parse_number<unsigned>(words[2], 10);
         if (!type || *type == 0 || *type > UINT16_MAX) {
             problem = "not the number of a type, from 1 to 65535";
             return std::nullopt;
