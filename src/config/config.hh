@@ -93,6 +93,17 @@ struct Config {
         log::Target target;
     } log{};
 
+    /// The addresses of all upstreams, as UpstreamConfig::text() calls them, in their order.
+    [[nodiscard]] std::vector<std::string> upstream_texts() const {
+        std::vector<std::string> texts;
+        for (const UpstreamConfig& upstream : upstreams) {
+            for (const Address& address : upstream.addresses) {
+                texts.push_back(upstream.text(address));
+            }
+        }
+        return texts;
+    }
+
     /// "FILE:LINE: KEY", or "FILE: KEY" for a default, of what is only found to be wrong when it is
     /// used: the front of the message then.
     struct {

@@ -119,16 +119,6 @@ tls::ClientContexts load_trust(const Config& config) {
     return contexts;
 }
 
-std::vector<std::string> upstream_addresses(const Config& config) {
-    std::vector<std::string> texts;
-    for (const UpstreamConfig& upstream : config.upstreams) {
-        for (const Address& address : upstream.addresses) {
-            texts.push_back(upstream.text(address));
-        }
-    }
-    return texts;
-}
-
 Generation::Generation(unsigned its_number, Config its_config, const Listeners& passed,
                        const Listeners& existing, CachePtr known)
     : number{its_number}, config{within_limits(std::move(its_config))}, tls{load_trust(config)},

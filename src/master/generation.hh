@@ -54,9 +54,6 @@ struct Generation {
 /// anything about it is not as this one would have made it.
 [[nodiscard]] CachePtr inherited_cache(Fd memory, const Config& config);
 
-/// The addresses of all upstreams, in the order of the configuration, as their counts are found by.
-[[nodiscard]] std::vector<std::string> upstream_addresses(const Config& config);
-
 /// Loads the trust stores that a configuration names, each once. Throws ConfigError.
 [[nodiscard]] tls::ClientContexts load_trust(const Config& config);
 

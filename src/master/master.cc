@@ -271,7 +271,7 @@ void Master::reload() {
 
 /// Forks the workers of a generation; commit() follows when all of them are ready.
 void Master::start(GenerationPtr next) {
-    next->counters = counters_.lease(next->config.workers, upstream_addresses(next->config));
+    next->counters = counters_.lease(next->config.workers, next->config.upstream_texts());
     next_ = std::move(next);
     now_ = Clock::now(); // to make it may have taken a while
     next_->deadline = now_ + start_time;

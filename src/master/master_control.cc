@@ -208,7 +208,7 @@ std::string Master::status_text() {
     };
     report_counts(counters_, add);
     if (current_) {
-        const std::vector<std::string> addresses = upstream_addresses(current_->config);
+        const std::vector<std::string> addresses = current_->config.upstream_texts();
         for (std::size_t i = 0; i < addresses.size(); ++i) {
             const std::string front = "upstream." + std::to_string(i) + '.';
             lines.add(front + "address", addresses[i]);

@@ -44,10 +44,6 @@ std::vector<Address> in_turns(std::vector<Address> addresses) {
     return addresses;
 }
 
-std::string Endpoint::text() const {
-    return upstream_name_ + " at " + address_.text();
-}
-
 TimePoint Endpoint::retry_at() const noexcept {
     return std::max(retry_at_, paid_until_ - (connect_burst - 1) * connect_interval);
 }

@@ -8,6 +8,7 @@
 
 #include "base/address.hh"
 #include "base/clock.hh"
+#include "config/config.hh"
 #include "shared/counters.hh"
 #include "tls/identity.hh"
 #include "tls/tickets.hh"
@@ -33,12 +34,12 @@ enum class Trouble : std::uint8_t {
 
 class Endpoint {
   public:
-    /// `rank`: the place of its upstream in the configuration, 0 is asked first. `identity`,
-    /// `upstream_name` and `counts` outlive the endpoint.
-    Endpoint(unsigned rank, const Address& address, const tls::Identity& identity,
-             const std::string& upstream_name, UpstreamCounts& counts) noexcept
-        : rank_{rank}, address_{address}, identity_{identity},
-          upstream_name_{upstream_name}, counts_{counts} {}
+    /// `rank`: the place of its upstream in the configuration, 0 is asked first. `upstream`,
+    /// `identity` and `counts` outlive the endpoint.
+    Endpoint(unsigned rank, const UpstreamConfig& upstream, const Address& address,
+             const tls::Identity& identity, UpstreamCounts& counts) noexcept
+        : rank_{rank}, upstream_{upstream}, address_{address}, identity_{identity}, counts_{
+                                                                                        counts} {}
 
     [[nodiscard]] unsigned rank() const noexcept { return rank_; }
 
@@ -52,7 +53,7 @@ class Endpoint {
     [[nodiscard]] tls::Tickets& tickets() noexcept { return tickets_; }
 
     /// "cloudflare-dns.com at 1.1.1.1:853", for the log.
-    [[nodiscard]] std::string text() const;
+    [[nodiscard]] std::string text() const { return upstream_.text(address_); }
 
     /// It answered: whatever was wrong is over. Returns the trouble that ended.
     Trouble recover() noexcept;
@@ -111,9 +112,9 @@ class Endpoint {
     static constexpr unsigned most_probes_in_vain = 2;
 
     unsigned rank_;
+    const UpstreamConfig& upstream_;
     Address address_;
     const tls::Identity& identity_;
-    const std::string& upstream_name_;
     UpstreamCounts& counts_;
     tls::Tickets tickets_;
     std::string reason_;

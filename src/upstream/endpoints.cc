@@ -42,7 +42,7 @@ Endpoints::Endpoints(Turn& turn, const CounterLease& lease)
         identities_.push_back(std::move(*identity));
         for (const Address& address : in_turns(upstream.addresses)) {
             all_.push_back(std::make_unique<Endpoint>(
-                rank, address, identities_.back(), upstream.name,
+                rank, upstream, address, identities_.back(),
                 turn.counters.upstream(lease.row_of(upstream.text(address)))));
         }
     }

@@ -64,6 +64,15 @@ def directory():
     shutil.rmtree(path, ignore_errors=True)
 
 
+@pytest.fixture
+def place(directory):
+    """A directory in it that the account of the program can write to."""
+    run = directory / "run"
+    run.mkdir()
+    run.chmod(0o777)
+    return run
+
+
 @pytest.fixture(scope="session")
 def authority():
     """The certification authority that dotproxy is told to trust."""
@@ -119,20 +128,17 @@ def start(prepare):
 
 
 @pytest.fixture
-def daemon(directory, prepare, upstream):
+def daemon(place, prepare, upstream):
     """Starts dotproxy without -f and waits until that is done:
     daemon(output=None, **how) -> (proxy, PID of the daemon, PID file)."""
-    run = directory / "run"
-    run.mkdir()
-    run.chmod(0o777)
     pids = []
 
     def make(output=None, **how):
-        proxy = prepare(upstream, arguments=(), pid_file=str(run / "dotproxy.pid"), **how)
+        proxy = prepare(upstream, arguments=(), pid_file=str(place / "dotproxy.pid"), **how)
         proxy.launch(output)
         assert proxy.process.wait(20) == 0, proxy.log
-        pids.append(int((run / "dotproxy.pid").read_text()))
-        return proxy, pids[-1], run / "dotproxy.pid"
+        pids.append(int((place / "dotproxy.pid").read_text()))
+        return proxy, pids[-1], place / "dotproxy.pid"
     yield make
     for pid in pids:
         kill(pid)

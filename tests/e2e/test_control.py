@@ -20,15 +20,6 @@ from harness.process import binary, copy_for_anybody, kill, state_of
 from harness.waiting import PATIENCE, wait_for
 
 
-@pytest.fixture
-def place(directory):
-    """A directory that the account of the program can write to."""
-    run = directory / "run"
-    run.mkdir()
-    run.chmod(0o777)
-    return run
-
-
 def ctl(path, *arguments, timeout=PATIENCE):
     """Runs dotproxyctl; with the socket, or the file, at `path`."""
     option = "-s" if "conf" not in path.name else "-c"

@@ -29,15 +29,6 @@ COUNTED = re.compile(r"^(?!uptime|generation|workers$|pid$|worker\.|upstream\.).
 
 
 @pytest.fixture
-def place(directory):
-    """A directory that the account of the program can write to."""
-    run = directory / "run"
-    run.mkdir()
-    run.chmod(0o777)
-    return run
-
-
-@pytest.fixture
 def counting(place, start):
     """Starts dotproxy with one worker and a control socket."""
     return lambda *upstreams, **how: start(

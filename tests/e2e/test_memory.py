@@ -146,17 +146,14 @@ def test_cache_when_two_are_killed_and_the_count_is_hidden_then_given_back(group
     assert len(upstream.queries) == 2
 
 
-def test_flush_when_everything_then_memory_is_given_back(directory, serve, start):
-    run = directory / "run"
-    run.mkdir()
-    run.chmod(0o777)
+def test_flush_when_everything_then_memory_is_given_back(place, serve, start):
     proxy = start(serve(on_query=large), cache={"size": "64M"}, workers=1,
-                  control_socket=str(run / "control"))
+                  control_socket=str(place / "control"))
     wait_for(lambda: "cache" in proxy.kept)
     for request in ("flush", "flush-below 00"):
         assert fill(proxy, 8 * MEBI, "a")
         assert resident(proxy) > 8 * MEBI
-        assert control(run / "control", request) == f"flushed {8 * MEBI // LARGE}\nok\n"
+        assert control(place / "control", request) == f"flushed {8 * MEBI // LARGE}\nok\n"
         assert resident(proxy) < 2 * MEBI
 
 

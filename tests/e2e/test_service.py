@@ -299,28 +299,25 @@ def test_a_daemon_whose_number_is_in_the_file_is_not_started_twice(daemon, prepa
     assert ask(proxy.address, "first.example").answer
 
 
-def test_an_init_script_names_the_pid_file_whatever_the_configuration_says(directory, prepare,
+def test_an_init_script_names_the_pid_file_whatever_the_configuration_says(place, prepare,
                                                                            upstream):
     """-p: it need not know the configuration, nor does that lose the file by a reload."""
-    run = directory / "run"
-    run.mkdir()
-    run.chmod(0o777)
     # Relative, to where it is started: a daemon goes elsewhere.
     proxy = prepare(upstream, arguments=("-p", "../run/given.pid"),
-                    pid_file=str(run / "configured.pid"))
+                    pid_file=str(place / "configured.pid"))
     proxy.launch()
     assert proxy.process.wait(20) == 0, proxy.log
-    pid = int((run / "given.pid").read_text())
+    pid = int((place / "given.pid").read_text())
     try:
         assert ask(proxy.address, "given.example").answer
-        assert not (run / "configured.pid").exists()
+        assert not (place / "configured.pid").exists()
         os.kill(pid, signal.SIGHUP)
         for number in range(20):
             assert ask(proxy.address, f"reload{number}.example").answer
-        assert int((run / "given.pid").read_text()) == pid
+        assert int((place / "given.pid").read_text()) == pid
         os.kill(pid, signal.SIGTERM)
         wait_for(lambda: has_ended(pid))
-        assert not (run / "given.pid").exists() or (run / "given.pid").read_text() == ""
+        assert not (place / "given.pid").exists() or (place / "given.pid").read_text() == ""
     finally:
         kill(pid)
 
@@ -346,15 +343,12 @@ def test_a_daemon_that_cannot_start_says_so(prepare, upstream):
     assert proxy.process.wait(20) == 2
 
 
-def test_a_pid_file_is_no_way_to_other_files(directory, prepare, upstream):
+def test_a_pid_file_is_no_way_to_other_files(directory, place, prepare, upstream):
     """L69: a symbolic link is not followed."""
-    run = directory / "run"
-    run.mkdir()
-    run.chmod(0o777)
     victim = directory / "victim"
     victim.write_text("precious")
-    (run / "dotproxy.pid").symlink_to(victim)
-    proxy = prepare(upstream, pid_file=str(run / "dotproxy.pid"))
+    (place / "dotproxy.pid").symlink_to(victim)
+    proxy = prepare(upstream, pid_file=str(place / "dotproxy.pid"))
     proxy.expect_clean_exit = False
     proxy.launch()
     wait_for(lambda: proxy.process.poll() is not None or "READY=1" in proxy.lines())

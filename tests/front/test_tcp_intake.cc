@@ -29,6 +29,13 @@ constexpr std::size_t least = 16;
 
 using Clients = std::vector<std::unique_ptr<TcpClient>>;
 
+/// A worker that has a connection to its upstream, and so steps back for nobody.
+void open_warm(Rig& rig) {
+    rig.add_upstream();
+    rig.open();
+    assert_false(rig.resolve("warm.example").empty());
+}
+
 /// So many more connections that the worker has seen, from one address.
 void connect(Rig& rig, Clients& clients, std::size_t count) {
     const std::uint64_t before = rig.count(Counter::tcp_accepted);
@@ -185,9 +192,7 @@ void expect_waited_for(Rig& rig, TcpClient& client, std::unique_ptr<NoDescriptor
 // L47
 void test_accept_when_out_of_descriptors_then_later(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
-    rig.add_upstream();
-    rig.open();
-    assert_false(rig.resolve("warm.example").empty());
+    open_warm(rig);
     TcpClient client{rig.tcp_address()};
     expect_waited_for(rig, client, std::make_unique<NoDescriptors>());
 }
@@ -195,9 +200,7 @@ void test_accept_when_out_of_descriptors_then_later(void** state) {
 // L47, L65: a reload into a worker that is out of descriptors loses no client.
 void test_handover_when_out_of_descriptors_then_later(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
-    rig.add_upstream();
-    rig.open();
-    assert_false(rig.resolve("warm.example").empty());
+    open_warm(rig);
     const Older older{rig};
     expect_waited_for(rig, *older.client, std::make_unique<NoDescriptors>());
     assert_int_equal(rig.count(Counter::tcp_refused), 0);
@@ -225,9 +228,7 @@ void pause(Rig& rig, TcpClient& waiting) {
 // L65: it was woken for who waits, and no other worker was, so that it takes him before it leaves.
 void test_close_when_paused_then_who_waits_is_taken_all_the_same(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
-    rig.add_upstream();
-    rig.open();
-    assert_false(rig.resolve("warm.example").empty());
+    open_warm(rig);
     TcpClient client{rig.tcp_address()};
     pause(rig, client);
     rig.in_turn([&] { rig.tcp().drain(true); });
@@ -237,9 +238,7 @@ void test_close_when_paused_then_who_waits_is_taken_all_the_same(void** state) {
 
 void test_close_when_paused_then_who_was_handed_over_is_taken_all_the_same(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
-    rig.add_upstream();
-    rig.open();
-    assert_false(rig.resolve("warm.example").empty());
+    open_warm(rig);
     TcpClient client{rig.tcp_address()};
     pause(rig, client);
     const Older older{rig};

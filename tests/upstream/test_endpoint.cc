@@ -18,6 +18,7 @@ using dotproxy::Clock;
 using dotproxy::Endpoint;
 using dotproxy::TimePoint;
 using dotproxy::Trouble;
+using dotproxy::UpstreamConfig;
 using dotproxy::UpstreamCounts;
 using dotproxy::tls::Identity;
 
@@ -28,9 +29,9 @@ constexpr TimePoint start{24h};
 /// What an endpoint borrows, and the endpoint.
 struct Case {
     Identity identity{*Identity::make("dns.example", {})};
-    std::string name{"dns.example"};
+    UpstreamConfig upstream{.name = "dns.example", .addresses = {}, .pins = {}};
     std::unique_ptr<UpstreamCounts> counts{std::make_unique<UpstreamCounts>()};
-    Endpoint endpoint{1, *Address::parse("192.0.2.1", 853), identity, name, *counts};
+    Endpoint endpoint{1, upstream, *Address::parse("192.0.2.1", 853), identity, *counts};
 };
 
 /// The pause that follows a failure `outage` after the first one.

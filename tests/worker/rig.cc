@@ -48,13 +48,7 @@ Resolver& Rig::add_upstream(bool trusted) {
 }
 
 void Rig::open() {
-    std::vector<std::string> addresses;
-    for (const UpstreamConfig& upstream : config.upstreams) {
-        for (const Address& address : upstream.addresses) {
-            addresses.push_back(upstream.text(address));
-        }
-    }
-    counters = region.lease(2, addresses);
+    counters = region.lease(2, config.upstream_texts());
     worker_ = std::make_unique<Worker>(*this, world_.contexts);
     assert_true(worker_->udp.open());
     assert_true(worker_->tcp.open(tcp_listener_));
