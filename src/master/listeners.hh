@@ -2,8 +2,8 @@
 // Copyright the dotproxy authors
 //
 // The sockets of a generation. They are shared with the generations before it where they are equal,
-// and bound beside them where both cannot have a port, so that those are there until it serves. What
-// reaches a closer address before that waits for the new workers, and is lost if they fail.
+// and bound beside them where both cannot have a port, so that those are there until it serves.
+// What reaches a closer address before that waits for the new workers, and is lost if they fail.
 
 #pragma once
 

@@ -247,9 +247,8 @@ std::string whom_it_names(const Certificate& leaf) {
     if (count == 0) {
         return "nobody: it has no subjectAltName for a server";
     }
-    return count > shown_names_max
-               ? text + " and " + std::to_string(count - shown_names_max) + " more"
-               : text;
+    return count > shown_names_max ? text + ", ... (" + std::to_string(count) + " names in all)"
+                                   : text;
 }
 
 bool signs(const Certificate& issuer, const Certificate& subject) noexcept {

@@ -340,7 +340,8 @@ void test_answer_when_made_here_then_says_so(void** /*state*/) {
          {"localhost", "a.onion", "10.in-addr.arpa", "_dns.resolver.arpa"}) {
         Message message = query(name);
         message.opt();
-        const Octets error = find_option(ask(message).octets(), 15).data;
+        const auto answer = ask(message);
+        const Octets error = find_option(answer.octets(), 15).data;
         const std::string_view text = "answered by dotproxy itself";
         assert_int_equal(error.size(), 2 + text.size());
         assert_int_equal(load16(error, 0), 29);

@@ -66,8 +66,11 @@ needed() {
 
 is_serving() { systemctl is-active dotproxy && [ "$(property NRestarts)" = 0 ]; }
 
-# errors: what dotproxy logged as an error, but for workers that are killed.
-errors() { journalctl -b -q -o cat -t dotproxy -p err | grep -v 'was killed by signal'; }
+# errors: what dotproxy logged as an error, but for workers that are killed, and why.
+errors() {
+    journalctl -b -q -o cat -t dotproxy -p err |
+        grep -vE 'was killed by signal|memory has run out'
+}
 
 # nothing COMMAND: whether it has nothing to show.
 nothing() {
@@ -144,6 +147,8 @@ check_sandbox() {
     done
 }
 
+tells_of_memory() { journalctl -b -q -o cat -t dotproxy -p err | grep 'memory has run out'; }
+
 check_deaths() {
     local before restarts
     before=$(workers)
@@ -155,6 +160,7 @@ check_deaths() {
     echo f >/proc/sysrq-trigger
     # shellcheck disable=SC2086
     check "a worker that is killed for its memory is replaced" within $limit replaced 1 $before
+    check "... the journal says what for" within $limit tells_of_memory
     check "... and the master is the same" is_serving
     before=$(master)
     restarts=$(property NRestarts)
