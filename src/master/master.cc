@@ -6,6 +6,7 @@
 #include "base/log.hh"
 #include "master/confinement.hh"
 #include "master/count_report.hh"
+#include "shared/cache.hh"
 
 #include <algorithm>
 #include <array>
@@ -296,6 +297,9 @@ void Master::commit() {
     std::string status = "serving with " + std::to_string(current_->workers.size()) + " workers on";
     for (const auto& listener : current_->listeners) {
         status += " " + listener->text();
+    }
+    if (current_->cache != nullptr) { // what failed may work with this configuration
+        Cache{*current_->cache, 0}.end_failures(Cache::uptime());
     }
     give_to_keep();
     if (old) {

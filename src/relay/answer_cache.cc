@@ -159,6 +159,20 @@ std::optional<dns::Answer> AnswerCache::stand_in(const dns::Question& question) 
     return expired_answer(question);
 }
 
+void AnswerCache::recovered() noexcept {
+    // Of what failed since the last time, nothing counts for longer than that yet.
+    if (cache_ && now() >= cache_->failures_ended(now()) + milliseconds(first_failure_ttl)) {
+        cache_->end_failures(now() - 1); // what comes in this turn is news
+    }
+}
+
+void AnswerCache::drain() noexcept {
+    draining_ = true;
+    if (cache_) {
+        cache_->end_failures(now());
+    }
+}
+
 AnswerCache::Key AnswerCache::key_of(const dns::Question& question, std::uint8_t kind) noexcept {
     const std::size_t size = dns::put_key(question, key_);
     key_[size - 1] |= kind;
@@ -198,9 +212,13 @@ AnswerCache::Failure AnswerCache::last_failure(const dns::Question& question,
     const bool last = entry && (!known || entry->stored_at >= known->stored_at);
     if (last && now() < entry->expires_at() + lately) {
         failure.answer = dns::read_kept(entry->value, age_of(*entry, now()));
-        failure.counts = failure.answer && now() < entry->expires_at();
         failure.bogus = failure.answer && dns::dnssec_bogus(*failure.answer);
-        failure.next_ttl = std::min(std::chrono::seconds{entry->ttl} * 2, longest);
+        if (entry->stored_at > cache_->failures_ended(now())) {
+            failure.counts = failure.answer && now() < entry->expires_at();
+            failure.next_ttl = std::min(std::chrono::seconds{entry->ttl} * 2, longest);
+        } else if (!failure.bogus) {
+            failure.answer.reset();
+        }
     }
     return failure;
 }
@@ -226,11 +244,14 @@ std::optional<dns::Answer> AnswerCache::expired_answer(const dns::Question& ques
 
 void AnswerCache::remember(const dns::Question& question, const dns::Answer& answer,
                            const dns::Keeping& keeping) noexcept {
+    const bool failure = keeping.keep == dns::Keep::failure;
+    if (failure && draining_ && !dns::dnssec_bogus(answer)) {
+        return;
+    }
     const std::size_t size = dns::write_kept(answer, keeping, policy_, **kept_);
     if (size == 0) {
         return;
     }
-    const bool failure = keeping.keep == dns::Keep::failure;
     const Entry entry{.key = key_of(question, failure ? kind_failure : kind_answer),
                       .value = std::span{**kept_}.first(size),
                       .stored_at = now(),

@@ -13,6 +13,8 @@
 // A failure stands under a key of its own, so it never takes the place of an answer (C85). It is
 // given for a second, then for twice as long each time, up to cache.failure_ttl (RFC 9520), until
 // there is an answer. Then one of all workers asks again; the others give it a little longer (L25).
+// It is given no more once an upstream has come back, or another generation serves. That a
+// validation failed is still known then.
 
 #pragma once
 
@@ -61,6 +63,15 @@ class AnswerCache {
     /// is remembered of it.
     [[nodiscard]] std::optional<dns::Answer> stand_in(const dns::Question& question) noexcept;
 
+    /// An upstream that had failed answers again: failures so far count no more. Once a second at
+    /// most, so that one that comes and goes has no name asked for more often than that (RFC 9520,
+    /// section 3.2).
+    void recovered() noexcept;
+
+    /// Others take over: failures so far count no more for them, and what fails here from now on is
+    /// not remembered, but for a validation.
+    void drain() noexcept;
+
   private:
     using Key = std::span<const std::uint8_t>;
 
@@ -94,6 +105,7 @@ class AnswerCache {
     std::optional<Undumped<std::array<std::uint8_t, dns::max_kept_size>>> kept_;
     TimePoint turn_at_{TimePoint::min()}; // when uptime_ was read
     std::uint64_t uptime_{0};
+    bool draining_{false};
 };
 
 } // namespace dotproxy

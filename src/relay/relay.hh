@@ -38,6 +38,9 @@ class Relay final : public Inquirer {
     /// There is no answer to be had: SERVFAIL to everybody who waits; ends the inquiry.
     void failed(Inquiry& inquiry, const NoAnswer& why) noexcept override;
 
+    /// What has failed is worth another try.
+    void recovered() noexcept override { cache_.recovered(); }
+
     /// Fails what has waited too long.
     void expire() noexcept;
 
@@ -46,6 +49,9 @@ class Relay final : public Inquirer {
         stale_after_.soonest(earliest);
         rest_of_patience_.soonest(earliest);
     }
+
+    /// This worker's time is over: what failed, or fails yet, says nothing to its successors.
+    void drain() noexcept { cache_.drain(); }
 
     /// Fails everything that waits; for the end of a drain.
     void fail_all() noexcept;

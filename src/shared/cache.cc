@@ -8,6 +8,14 @@
 
 namespace dotproxy {
 
+namespace {
+
+// Another process may have looked at the clock so much later than the caller did, in milliseconds.
+// A time that is further off was scribbled.
+constexpr std::uint64_t most_ahead = 1000;
+
+} // namespace
+
 Cache::Cache(const CacheMemory& memory, std::uint64_t max_stale)
     : memory_{memory}, max_stale_{max_stale} {
     shards_.reserve(memory.shards());
@@ -47,6 +55,21 @@ bool Cache::claim(std::span<const std::uint8_t> key, std::uint64_t now,
 
 void Cache::release(std::span<const std::uint8_t> key, std::uint64_t until) noexcept {
     claim_of(key).compare_exchange_strong(until, 0, std::memory_order_relaxed);
+}
+
+void Cache::end_failures(std::uint64_t until) noexcept {
+    std::atomic<std::uint64_t>& ended = memory_.failures_ended();
+    std::uint64_t known = ended.load(std::memory_order_relaxed);
+    while (known < until || known - until > most_ahead) {
+        if (ended.compare_exchange_weak(known, until, std::memory_order_relaxed)) {
+            return;
+        }
+    }
+}
+
+std::uint64_t Cache::failures_ended(std::uint64_t now) const noexcept {
+    const std::uint64_t ended = memory_.failures_ended().load(std::memory_order_relaxed);
+    return ended <= now || ended - now <= most_ahead ? ended : 0;
 }
 
 std::atomic<std::uint64_t>& Cache::claim_of(std::span<const std::uint8_t> key) const noexcept {

@@ -64,6 +64,13 @@ class Cache {
     /// The refresh that was claimed `until` then is over.
     void release(std::span<const std::uint8_t> key, std::uint64_t until) noexcept;
 
+    /// Has what failed up to `until`, which is now or a moment ago, count no more, for all
+    /// processes. Which entries are failures is the caller's to know; they stay where they are.
+    void end_failures(std::uint64_t until) noexcept;
+
+    /// Up to when failures count no more; 0 when all do.
+    [[nodiscard]] std::uint64_t failures_ended(std::uint64_t now) const noexcept;
+
     /// Forgets the entries for which `unwanted` returns true. Returns how many.
     std::size_t flush(const std::function<bool(const Entry&)>& unwanted) noexcept;
 

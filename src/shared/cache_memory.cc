@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-//      page 0   Header
+//      page 0   Header, and in a cache line of its own the end of failures
 //      page 1   the claims
 //      page 9   shard 0, shard 1, ...
 
@@ -19,6 +19,7 @@ namespace dotproxy {
 namespace {
 
 constexpr std::size_t page = 4096;
+constexpr std::size_t failures_ended_at = 128;
 constexpr std::size_t claim_count = 4096;
 constexpr std::size_t first_shard = page + claim_count * sizeof(std::uint64_t);
 
@@ -50,7 +51,7 @@ struct Header {
     SipHash::Key secret;
 };
 
-static_assert(sizeof(Header) <= page);
+static_assert(sizeof(Header) <= failures_ended_at);
 
 std::uint32_t shards_for(std::size_t size) noexcept {
     return static_cast<std::uint32_t>(
@@ -69,7 +70,7 @@ Shard::Layout layout_for(std::size_t size) noexcept {
 Likeness likeness_for(std::size_t size, std::uint64_t kind) noexcept {
     const Shard::Layout layout = layout_for(size);
     return {.magic = "dotproxy cache\n",
-            .version = 1,
+            .version = 2,
             .byte_order = 0x01020304U,
             .kind = kind,
             .size = size,
@@ -129,6 +130,11 @@ Shard CacheMemory::shard(std::uint32_t index, EntryBuffer& buffer) const noexcep
 std::span<std::atomic<std::uint64_t>> CacheMemory::claims() const noexcept {
     void* first = region_.data() + page;
     return {static_cast<std::atomic<std::uint64_t>*>(first), claim_count};
+}
+
+std::atomic<std::uint64_t>& CacheMemory::failures_ended() const noexcept {
+    void* word = region_.data() + failures_ended_at;
+    return *static_cast<std::atomic<std::uint64_t>*>(word);
 }
 
 bool CacheMemory::give_back() const noexcept {

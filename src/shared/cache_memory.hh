@@ -41,6 +41,9 @@ class CacheMemory {
     /// Words that say until when somebody refreshes an entry; see Cache::claim().
     [[nodiscard]] std::span<std::atomic<std::uint64_t>> claims() const noexcept;
 
+    /// The word that says up to when failures count no more; see Cache::end_failures().
+    [[nodiscard]] std::atomic<std::uint64_t>& failures_ended() const noexcept;
+
     /// As asked for, in octets.
     [[nodiscard]] std::size_t size() const noexcept { return asked_size_; }
 

@@ -100,13 +100,14 @@ void Endpoints::failed(Endpoint& endpoint, Trouble trouble, std::string reason) 
                        "upstream %s: %s", endpoint.text().c_str(), endpoint.reason().c_str());
 }
 
-void Endpoints::answered(Endpoint& endpoint) noexcept {
+bool Endpoints::answered(Endpoint& endpoint) noexcept {
     endpoint.note_answer();
-    if (endpoint.trouble() != Trouble::none) {
-        endpoint.recover();
-        log::write_limited(failure_log_, turn_.now, log::Level::notice, "upstream %s: works again",
-                           endpoint.text().c_str());
+    if (endpoint.recover() == Trouble::none) {
+        return false;
     }
+    log::write_limited(failure_log_, turn_.now, log::Level::notice, "upstream %s: works again",
+                       endpoint.text().c_str());
+    return true;
 }
 
 } // namespace dotproxy

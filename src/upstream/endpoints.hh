@@ -55,8 +55,8 @@ class Endpoints {
 
     /// An endpoint failed: counts and logs it.
     void failed(Endpoint& endpoint, Trouble trouble, std::string reason) noexcept;
-    /// An endpoint answered: whatever was wrong with it is over.
-    void answered(Endpoint& endpoint) noexcept;
+    /// An endpoint answered: whatever was wrong with it is over. Returns whether anything was.
+    bool answered(Endpoint& endpoint) noexcept;
 
     [[nodiscard]] auto begin() const noexcept { return all_.begin(); }
 

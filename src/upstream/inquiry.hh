@@ -61,7 +61,7 @@ struct NoAnswer {
 };
 
 /// What upstreams tell who has them ask. Of each inquiry that was submitted and not abandoned they
-/// tell one of these, once; it may be freed in the call.
+/// tell answered() or failed(), once; it may be freed in the call.
 class Inquirer {
   public:
     /// An upstream answered. `verdict` is accepted, mixed, malformed, truncated or unrelated;
@@ -71,6 +71,9 @@ class Inquirer {
 
     /// There is no answer to be had; `why` says why.
     virtual void failed(Inquiry& inquiry, const NoAnswer& why) noexcept = 0;
+
+    /// An upstream that had failed answers again. Told before what it answered.
+    virtual void recovered() noexcept = 0;
 
   protected:
     ~Inquirer() = default;

@@ -217,7 +217,9 @@ void Upstreams::on_answer(Connection& connection) noexcept {
             lane.next_attempt = std::min(lane.next_attempt, turn_.now);
         }
     }
-    endpoints_.answered(connection.endpoint());
+    if (endpoints_.answered(connection.endpoint())) {
+        inquirer_.recovered();
+    }
 }
 
 void Upstreams::on_closed(Connection& connection, Connection::State was, Trouble why,

@@ -124,6 +124,7 @@ class Worker final : public Watch {
         if (!draining_) {
             draining_ = true;
             drain_until_ = turn_.now + turn_.config.timeouts.drain;
+            relay_.drain();
             for (const auto& front : udp_) {
                 front->drain();
             }

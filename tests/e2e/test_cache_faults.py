@@ -172,3 +172,61 @@ def test_a_burst_for_what_fails_is_not_passed_on(start, upstream):
         wait_for(lambda: wire.address_in(udp(proxy.address, wire.query(name))), HEALED + 1,
                  f"an address for {name}")
     assert time.monotonic() - healed < HEALED + 1
+
+
+CACHED = 13  # Extended DNS Errors
+STALE = (3, 19)
+BOGUS = wire.option(15, b"\0\6")
+
+
+def look_up(proxy, name):
+    """Whether there is an address, and the codes of the errors."""
+    answer = udp(proxy.address, wire.query(name, edns=0))
+    return wire.address_in(answer) is not None, wire.errors_of(wire.parse(answer))
+
+
+def fail_for_long(proxy, upstream, name):
+    """Has a name fail until that is remembered for eight seconds."""
+    failures = {"bogus.example.": (BOGUS,), f"{name}.": ()}
+    upstream.on_query = lambda query: query.answer(rcode=2, options=failures[query.name]) \
+        if query.name in failures else query.answer()
+    asked = len(upstream.asked(name))
+    wait_for(lambda: not look_up(proxy, name)[0] and len(upstream.asked(name)) == asked + 4)
+    assert CACHED in look_up(proxy, name)[1]
+
+
+def test_failures_are_forgotten_at_a_reload_and_not_at_a_crash(start, upstream):
+    """C85, C89: that a validation failed is not: nothing stale stands in for it."""
+    upstream.on_query = lambda query: with_ttl(query, 1)
+    proxy = start(upstream, workers=1, timeouts={"query": "2s"},
+                  cache=CACHE | {"failure_ttl": "60s", "prefetch": False})
+    for name in ("bogus.example", "stale.example"):
+        assert look_up(proxy, name)[0]
+    fail_for_long(proxy, upstream, "failed.example")
+    wait_for(lambda: 6 in look_up(proxy, "bogus.example")[1])
+    kill(proxy.workers()[0])
+    wait_for(proxy.workers)
+    asked = len(upstream.asked("failed.example"))
+    assert CACHED in look_up(proxy, "failed.example")[1]
+    assert len(upstream.asked("failed.example")) == asked
+
+    proxy.reload()
+    upstream.on_query = None
+    assert look_up(proxy, "failed.example") == (True, [])
+    upstream.kill()
+    assert set(STALE) & set(look_up(proxy, "stale.example")[1])
+    good, errors = look_up(proxy, "bogus.example")
+    assert not good and not set(STALE) & set(errors)
+
+
+def test_failures_are_forgotten_when_an_upstream_is_back(start, upstream):
+    """Whichever worker noticed that it was gone: all know that it is there."""
+    proxy = start(upstream, workers=2, timeouts={"query": "2s"},
+                  cache=CACHE | {"failure_ttl": "60s"})
+    fail_for_long(proxy, upstream, "failed.example")
+    upstream.kill()
+    wait_for(lambda: not look_up(proxy, "outage.example")[0])
+    upstream.on_query = None
+    upstream.start()
+    wait_for(lambda: look_up(proxy, "back.example")[0])
+    assert look_up(proxy, "failed.example") == (True, [])

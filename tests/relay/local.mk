@@ -1,6 +1,7 @@
 relay_tests = \
 	tests/relay/test_address_counts \
 	tests/relay/test_answer_cache \
+	tests/relay/test_answer_cache_recovery \
 	tests/relay/test_answer_cache_refresh \
 	tests/relay/test_answer_cache_stale \
 	tests/relay/test_counted_as \
@@ -14,6 +15,9 @@ tests_relay_test_address_counts_LDADD = librelay.a libbase.a $(CMOCKA_LIBS)
 tests_relay_test_answer_cache_SOURCES = tests/relay/test_answer_cache.cc \
 	tests/relay/allocations.cc tests/relay/allocations.hh tests/relay/cache_rig.hh tests/unit.hh
 tests_relay_test_answer_cache_LDADD = $(rig)
+tests_relay_test_answer_cache_recovery_SOURCES = tests/relay/test_answer_cache_recovery.cc \
+	tests/relay/cache_rig.hh tests/unit.hh
+tests_relay_test_answer_cache_recovery_LDADD = $(rig)
 tests_relay_test_answer_cache_refresh_SOURCES = tests/relay/test_answer_cache_refresh.cc \
 	tests/relay/cache_rig.hh tests/unit.hh
 tests_relay_test_answer_cache_refresh_LDADD = $(rig)

@@ -170,6 +170,31 @@ void test_release_when_somebody_else_holds_it_then_it_stays(void** /*state*/) {
     assert_false(cache.claim(key, 3501, 5501));
 }
 
+void test_end_failures_then_for_all_and_never_earlier(void** /*state*/) {
+    const CacheMemory memory{size, 1};
+    Cache cache{memory, 0};
+    const Cache other{memory, 0};
+    assert_int_equal(other.failures_ended(now), 0);
+    cache.end_failures(now);
+    assert_int_equal(other.failures_ended(now), now);
+    cache.end_failures(now - 1); // by one who looked at the clock before
+    assert_int_equal(other.failures_ended(now), now);
+    cache.end_failures(now + 1);
+    assert_int_equal(other.failures_ended(now), now + 1); // to one who did
+}
+
+// L66: what can only have been scribbled is no time, and does not stay.
+void test_end_failures_when_the_far_future_is_there_then_not_believed(void** /*state*/) {
+    const CacheMemory memory{size, 1};
+    Cache cache{memory, 0};
+    for (const std::uint64_t far : {now + 1001, ~std::uint64_t{0}}) {
+        memory.failures_ended() = far;
+        assert_int_equal(cache.failures_ended(now), 0);
+        cache.end_failures(now);
+        assert_int_equal(cache.failures_ended(now), now);
+    }
+}
+
 void test_flush_then_what_is_unwanted_is_gone_from_all_shards(void** /*state*/) {
     const CacheMemory memory{4 * size, 1};
     Cache cache{memory, 0};
@@ -264,6 +289,8 @@ int main() {
         cmocka_unit_test(test_claim_when_held_until_the_far_future_then_granted),
         cmocka_unit_test(test_release_then_free_at_once),
         cmocka_unit_test(test_release_when_somebody_else_holds_it_then_it_stays),
+        cmocka_unit_test(test_end_failures_then_for_all_and_never_earlier),
+        cmocka_unit_test(test_end_failures_when_the_far_future_is_there_then_not_believed),
         cmocka_unit_test(test_flush_then_what_is_unwanted_is_gone_from_all_shards),
         cmocka_unit_test(test_stats_when_empty_then_sizes_alone),
         cmocka_unit_test(test_stats_when_filled_then_they_add_up),

@@ -107,13 +107,16 @@ void test_new_then_a_secret_of_its_own(void** /*state*/) {
     assert_int_not_equal(one.hash()(key_of(1)), other.hash()(key_of(1)));
 }
 
-void test_claims_then_zeros_that_can_be_written(void** /*state*/) {
+void test_words_then_zeros_that_can_be_written(void** /*state*/) {
     const CacheMemory memory{size, format};
     assert_true(memory.claims().size() >= 1024);
     for (std::atomic<std::uint64_t>& claim : memory.claims()) {
         assert_int_equal(claim.load(), 0);
         claim = ~std::uint64_t{0};
     }
+    assert_int_equal(memory.failures_ended().load(), 0);
+    memory.failures_ended() = ~std::uint64_t{0};
+    assert_int_equal(memory.claims()[0].load(), ~std::uint64_t{0});
     // They are neither the header's nor a shard's.
     assert_true(adopts(::dup(memory.fd())));
     Sample sample{1, 1, 60};
@@ -289,7 +292,7 @@ int main() {
         cmocka_unit_test(test_new_when_the_size_is_odd_then_every_shard_can_be_filled),
         cmocka_unit_test(test_new_when_smallest_then_the_largest_entry_fits),
         cmocka_unit_test(test_new_then_a_secret_of_its_own),
-        cmocka_unit_test(test_claims_then_zeros_that_can_be_written),
+        cmocka_unit_test(test_words_then_zeros_that_can_be_written),
         cmocka_unit_test(test_adopt_when_like_this_then_what_is_in_it),
         cmocka_unit_test(test_adopt_when_any_octet_of_the_likeness_differs_then_refused),
         cmocka_unit_test(test_adopt_when_the_header_is_all_zero_then_refused),
