@@ -70,7 +70,7 @@ class Master {
     void reap();
     void on_end(Generation& generation, WorkerSlot& worker, int status);
     void suspect_cache();
-    void give_memory_back();
+    void give_memory_back(RunOut why);
 
     void reload();
     void end_reload(std::string_view problem);

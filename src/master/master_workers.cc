@@ -188,15 +188,18 @@ void Master::on_end(Generation& generation, WorkerSlot& worker, int status) {
     left.forbidden_call() = 0;
     left.clear_gauges();
     worker.died(status, now_);
-    if (worker.killed_by_others() && oom_watch_.killed(cgroup::oom_kills())) {
-        give_memory_back();
+    if (worker.killed_by_others()) {
+        const RunOut run_out = oom_watch_.killed(cgroup::oom_kills(), now_);
+        if (run_out != RunOut::no) {
+            give_memory_back(run_out);
+        }
     }
 }
 
 /// Most of the memory is the cache's, and no death gives that back: whoever takes the place of a
 /// worker that the kernel killed for it would meet the same want. So this comes before the next
 /// fork.
-void Master::give_memory_back() {
+void Master::give_memory_back(RunOut why) {
     bool done = true;
     for_each_generation([&done](Generation& generation) {
         if (generation.cache != nullptr) {
@@ -205,8 +208,11 @@ void Master::give_memory_back() {
     });
     const cgroup::MemoryLimit available = available_memory();
     log::write(log::Level::error,
-               "memory has run out (%s: %s), and workers are killed for it: what was cached is "
-               "forgotten%s; give cache.size less, or the service more",
+               "%s (%s: %s): what was cached is forgotten%s; give cache.size less, or the service "
+               "more",
+               why == RunOut::certain
+                   ? "memory has run out, and workers are killed for it"
+                   : "two workers were killed by SIGKILL, probably as memory has run out",
                available.file.c_str(), units::size_text(available.octets).c_str(),
                done ? ", its memory given back" : "");
 }

@@ -17,7 +17,6 @@ namespace dotproxy {
 namespace {
 
 constexpr std::uint64_t mebi = std::uint64_t{1} << 20U;
-constexpr unsigned suspicious_kills = 2;
 
 } // namespace
 
@@ -50,16 +49,17 @@ Config within_memory(Config config, const cgroup::MemoryLimit& available) {
     return config;
 }
 
-bool OomWatch::killed(std::optional<std::uint64_t> kills) noexcept {
+RunOut OomWatch::killed(std::optional<std::uint64_t> kills, TimePoint now) noexcept {
     if (kills && kills_) {
-        return *kills > std::exchange(*kills_, *kills);
+        return *kills > std::exchange(*kills_, *kills) ? RunOut::certain : RunOut::no;
     }
     kills_ = kills;
-    if (++unexplained_ < suspicious_kills) {
-        return false;
+    if (unexplained_ && now - *unexplained_ <= suspicious_time) {
+        unexplained_.reset();
+        return RunOut::likely;
     }
-    unexplained_ = 0;
-    return true;
+    unexplained_ = now;
+    return RunOut::no;
 }
 
 } // namespace dotproxy

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/cgroup.hh"
+#include "base/clock.hh"
 #include "config/config.hh"
 
 #include <cstdint>
@@ -22,19 +23,28 @@ namespace dotproxy {
 /// is bounded already stays, and nothing is said.
 [[nodiscard]] Config within_memory(Config config, const cgroup::MemoryLimit& available);
 
-/// OomWatch tells whether workers die because memory has run out.
+/// Whether workers die because memory has run out.
+enum class RunOut : std::uint8_t {
+    no,
+    likely,  // nobody counts, and two were killed within OomWatch::suspicious_time
+    certain, // the kernel has counted one
+};
+
+/// OomWatch tells that of each worker that is killed.
 class OomWatch {
   public:
     /// `kills` is cgroup::oom_kills(), as in the other call.
     explicit OomWatch(std::optional<std::uint64_t> kills) noexcept : kills_{kills} {}
 
-    /// A worker was killed by a SIGKILL that this process did not send. Returns whether that was
-    /// for memory: the count has grown, or, where there is none, it is the second one.
-    [[nodiscard]] bool killed(std::optional<std::uint64_t> kills) noexcept;
+    /// Two that are killed within this time have died of the same, one after the other.
+    static constexpr std::chrono::minutes suspicious_time{10};
+
+    /// A worker was killed by a SIGKILL that this process did not send.
+    [[nodiscard]] RunOut killed(std::optional<std::uint64_t> kills, TimePoint now) noexcept;
 
   private:
     std::optional<std::uint64_t> kills_;
-    unsigned unexplained_{0};
+    std::optional<TimePoint> unexplained_; // the last one that may have been the first of two
 };
 
 } // namespace dotproxy

@@ -18,6 +18,7 @@ from harness.waiting import PATIENCE, wait_for
 MEBI = 1 << 20
 LARGE = 60000
 RUN_OUT = "memory has run out"
+CERTAIN, LIKELY = f"{RUN_OUT}, and workers are killed", f"probably as {RUN_OUT}"
 BOUNDED = "is more than half of the memory there is"
 
 
@@ -108,7 +109,7 @@ def test_cache_when_memory_runs_out_then_it_is_given_back(group, serve, start):
     rounds = iter(range(1000))
     wait_for(lambda: not fill(proxy, MEBI, f"more{next(rounds)}") or RUN_OUT in proxy.log,
              what="memory to run out")
-    wait_for(lambda: RUN_OUT in proxy.log, what="the master to notice")
+    wait_for(lambda: CERTAIN in proxy.log, what="the master to notice")
     wait_for(lambda: resident(proxy) < full / 2, what="the pages to be given back")
     # All serve again, and the rest of what they had in mind is stored.
     wait_for(lambda: len(proxy.workers()) == 2 and fill(proxy, 8 * MEBI, "after"))
@@ -142,7 +143,7 @@ def test_cache_when_two_are_killed_and_the_count_is_hidden_then_given_back(group
     assert RUN_OUT not in proxy.log
     assert len(upstream.queries) == 1
     kill_workers(proxy, 1)
-    assert proxy.log.count(RUN_OUT) == 1, proxy.log
+    assert proxy.log.count(LIKELY) == proxy.log.count(RUN_OUT) == 1, proxy.log
     assert len(upstream.queries) == 2
 
 

@@ -8,9 +8,11 @@
 #include <string>
 #include <sys/sysinfo.h>
 
+using namespace std::chrono_literals;
 using dotproxy::available_memory;
 using dotproxy::Config;
 using dotproxy::OomWatch;
+using dotproxy::RunOut;
 using dotproxy::within_memory;
 
 namespace {
@@ -50,32 +52,43 @@ void test_available_memory_then_no_more_than_the_machine_has(void** /*state*/) {
     assert_false(available.file.empty());
 }
 
+constexpr dotproxy::TimePoint start{1h};
+
 void test_oom_watch_when_the_count_grows_then_it_was_memory(void** /*state*/) {
     OomWatch watch{3};
-    assert_false(watch.killed(3)); // somebody's kill -9, and another one
-    assert_false(watch.killed(3));
-    assert_true(watch.killed(4));
-    assert_false(watch.killed(4));
-    assert_true(watch.killed(7));
-    assert_false(watch.killed(2)); // of another group, to which it was moved
-    assert_true(watch.killed(3));
+    assert_true(watch.killed(3, start) == RunOut::no); // somebody's kill -9, and another one
+    assert_true(watch.killed(3, start) == RunOut::no);
+    assert_true(watch.killed(4, start) == RunOut::certain);
+    assert_true(watch.killed(4, start) == RunOut::no);
+    assert_true(watch.killed(7, start) == RunOut::certain);
+    assert_true(watch.killed(2, start) == RunOut::no); // of another group, to which it was moved
+    assert_true(watch.killed(3, start) == RunOut::certain);
 }
 
-void test_oom_watch_when_there_is_no_count_then_every_second_one(void** /*state*/) {
+void test_oom_watch_when_there_is_no_count_then_every_second_one_likely(void** /*state*/) {
     OomWatch watch{std::nullopt};
-    assert_false(watch.killed(std::nullopt));
-    assert_true(watch.killed(std::nullopt));
-    assert_false(watch.killed(std::nullopt));
-    assert_true(watch.killed(std::nullopt));
+    for (int i = 0; i < 2; ++i) {
+        assert_true(watch.killed(std::nullopt, start) == RunOut::no);
+        assert_true(watch.killed(std::nullopt, start + 10min) == RunOut::likely);
+    }
+}
+
+// Who kills a worker today and one next week has nothing to do with memory.
+void test_oom_watch_when_there_is_no_count_and_long_between_then_not_memory(void** /*state*/) {
+    OomWatch watch{std::nullopt};
+    for (int i = 0; i < 3; ++i) {
+        assert_true(watch.killed(std::nullopt, start + i * (10min + 1ns)) == RunOut::no);
+    }
+    assert_true(watch.killed(std::nullopt, start + 21min) == RunOut::likely);
 }
 
 void test_oom_watch_when_the_count_comes_and_goes_then_what_there_is(void** /*state*/) {
     OomWatch watch{std::nullopt};
-    assert_false(watch.killed(5)); // whether it has grown cannot be told
-    assert_false(watch.killed(5));
-    assert_true(watch.killed(6));
-    assert_true(watch.killed(std::nullopt));
-    assert_false(watch.killed(6));
+    assert_true(watch.killed(5, start) == RunOut::no); // whether it has grown cannot be told
+    assert_true(watch.killed(5, start) == RunOut::no);
+    assert_true(watch.killed(6, start) == RunOut::certain);
+    assert_true(watch.killed(std::nullopt, start) == RunOut::likely);
+    assert_true(watch.killed(6, start) == RunOut::no);
 }
 
 } // namespace
@@ -85,7 +98,8 @@ int main() {
         cmocka_unit_test(test_within_memory_when_more_than_half_then_half_in_whole_mebi),
         cmocka_unit_test(test_available_memory_then_no_more_than_the_machine_has),
         cmocka_unit_test(test_oom_watch_when_the_count_grows_then_it_was_memory),
-        cmocka_unit_test(test_oom_watch_when_there_is_no_count_then_every_second_one),
+        cmocka_unit_test(test_oom_watch_when_there_is_no_count_then_every_second_one_likely),
+        cmocka_unit_test(test_oom_watch_when_there_is_no_count_and_long_between_then_not_memory),
         cmocka_unit_test(test_oom_watch_when_the_count_comes_and_goes_then_what_there_is),
     };
     return cmocka_run_group_tests_name("master/memory", tests, nullptr, nullptr);
