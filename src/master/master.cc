@@ -247,6 +247,7 @@ void Master::reload() {
         reload_again_ = true; // the file may have changed since that one was read
         return;
     }
+    reloading_ = true;
     notify_.reloading();
     try {
         Config config = within_memory(load_config(config_path_), available_memory());
@@ -262,12 +263,15 @@ void Master::reload() {
         for (const GenerationPtr& generation : retired_) {
             silence(generation->listeners); // some may have been about to serve again
         }
-        counters_.master().add(ReloadResult::failed);
-        log::write(log::Level::error, "reload failed, the old configuration goes on: %s",
-                   problem.what());
-        notify_.ready("reload failed, the old configuration goes on");
+        tell_of_failed_reload(problem.what());
         end_reload(problem.what());
     }
+}
+
+void Master::tell_of_failed_reload(const char* why) {
+    counters_.master().add(ReloadResult::failed);
+    log::write(log::Level::error, "reload failed, the old configuration goes on: %s", why);
+    notify_.ready("reload failed, the old configuration goes on");
 }
 
 /// Forks the workers of a generation; commit() follows when all of them are ready.
@@ -302,13 +306,17 @@ void Master::commit() {
         Cache{*current_->cache, 0}.end_failures(Cache::uptime());
     }
     give_to_keep();
-    if (old) {
+    if (reloading_) {
         counters_.master().add(ReloadResult::ok);
-        log::write(log::Level::notice, "reloaded: %s", status.c_str());
+    }
+    log::write(log::Level::notice, "%s%s",
+               reloading_ ? "reloaded: "
+               : old      ? "began anew: "
+                          : "",
+               status.c_str());
+    if (old) {
         silence(old->listeners); // before its workers leave them: what is in the queues is read
         retire(std::move(old), Order::hand_over);
-    } else {
-        log::write(log::Level::notice, "%s", status.c_str());
     }
     open_control();
     background_.ready(); // dotproxyctl works from here on
@@ -366,9 +374,11 @@ void Master::abandon_next(const char* why) {
         return;
     }
     silence(next_->listeners);
-    counters_.master().add(ReloadResult::failed);
-    log::write(log::Level::error, "reload failed, the old configuration goes on: %s", why);
-    notify_.ready("reload failed, the old configuration goes on");
+    if (reloading_) {
+        tell_of_failed_reload(why);
+    } else {
+        log::write(log::Level::error, "the old workers go on: %s", why);
+    }
     retired_.push_back(std::move(next_));
     bury_drained();
     end_reload(why);

@@ -73,6 +73,7 @@ class Master {
     void give_memory_back(RunOut why);
 
     void reload();
+    void tell_of_failed_reload(const char* why);
     void end_reload(std::string_view problem);
     void start(GenerationPtr next);
     void commit();
@@ -133,6 +134,7 @@ class Master {
     std::vector<GenerationPtr> retired_;         // drain
     unsigned generations_{0};
     std::optional<int> exit_status_;
+    bool reloading_{false}; // somebody asked for the generation that is being made
     bool reload_again_{false};
     bool stopping_{false};
     bool confined_{false};

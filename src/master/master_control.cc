@@ -126,6 +126,7 @@ void Master::answer(Control::Client client, const Request& request) {
 /// A reload has come to its end; an empty `problem` says that it took.
 void Master::end_reload(std::string_view problem) {
     const std::string text = problem.empty() ? std::string{ok_line} : error_line(problem);
+    reloading_ = false;
     for (const Control::Client client : std::exchange(reload_waiters_, {})) {
         control_.answer(client, text, now_);
     }

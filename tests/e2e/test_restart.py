@@ -150,6 +150,9 @@ def test_workers_that_crash_again_and_again_begin_with_an_empty_cache(start, ups
     wait_for(lambda: len(proxy.workers()) == 1)
     assert ask(proxy.address, "known.example").answer
     assert len(upstream.queries) == 2
+    # Nobody asked for a reload.
+    assert "began anew: serving with" in proxy.log and "reloaded" not in proxy.log
+    assert not proxy.counters().get("reloads_ok")
     # Not the reason: their places are filled later and later, and the cache stays.
     for _ in range(4):
         kill(wait_for(proxy.workers)[0], signal.SIGABRT)
