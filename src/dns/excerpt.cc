@@ -30,16 +30,16 @@ class RecordWriter {
 
     [[nodiscard]] Octets written() const noexcept { return room_.first(size_); }
 
-    /// false: there is no room for it.
+    /// false: there is no room for it, or it cannot be moved.
     [[nodiscard]] bool put(const Record& record) noexcept {
+        const std::optional<RdataNames> names = names_in(message_, record);
         const std::size_t fixed = record.rdata - record_fixed_size;
-        if (!put_name(record.owner) || !put_octets(fixed, record.rdata)) {
+        if (!names || !put_name(record.owner) || !put_octets(fixed, record.rdata)) {
             return false;
         }
         const std::size_t start = size_;
         std::size_t at = record.rdata;
-        const RdataNames names = names_in(message_, record);
-        for (const std::size_t name : std::span{names.at}.first(names.count)) {
+        for (const std::size_t name : std::span{names->at}.first(names->count)) {
             if (!put_octets(at, name) || !put_name(name)) {
                 return false;
             }

@@ -75,6 +75,7 @@ constexpr std::array forms{
     Form{27, any_class, {field::string, field::string, field::string}},                // GPOS
     Form{28, internet, {16}},                                                          // AAAA
     Form{29, any_class, {field::location}},                                            // LOC
+    Form{30, any_class, {field::name, field::some}},                                   // NXT
     Form{33, internet, {6, field::name}},                                              // SRV
     Form{35, internet, {4, field::string, field::string, field::string, field::name}}, // NAPTR
     Form{36, internet, {2, field::name}},                                              // KX
@@ -233,20 +234,21 @@ class Rdata {
     std::size_t at_;
 };
 
-// nullptr: it has none that we know.
-const Form* form_of(const Record& record) noexcept {
-    const std::uint8_t place = record.type < places.size() ? places[record.type] : none;
-    if (place == none || (forms[place].internet && record.klass != klass::in)) {
-        return nullptr;
-    }
-    return &forms[place];
+// nullptr: the type has none that we know.
+const Form* form_of(std::uint16_t type) noexcept {
+    const std::uint8_t place = type < places.size() ? places[type] : none;
+    return place == none ? nullptr : &forms[place];
+}
+
+bool is_for_class_of(const Form& form, const Record& record) noexcept {
+    return !form.internet || record.klass == klass::in;
 }
 
 } // namespace
 
 bool is_rdata_sound(Octets message, const Record& record) noexcept {
-    const Form* form = form_of(record);
-    if (form == nullptr) {
+    const Form* form = form_of(record.type);
+    if (form == nullptr || !is_for_class_of(*form, record)) {
         return true;
     }
     const Field first = form->fields[0];
@@ -265,11 +267,14 @@ bool is_rdata_sound(Octets message, const Record& record) noexcept {
     return rdata.left() == 0;
 }
 
-RdataNames names_in(Octets message, const Record& record) noexcept {
+std::optional<RdataNames> names_in(Octets message, const Record& record) noexcept {
     RdataNames names;
-    const Form* form = form_of(record);
+    const Form* form = form_of(record.type);
     if (form == nullptr) {
         return names;
+    }
+    if (!is_for_class_of(*form, record)) {
+        return std::nullopt;
     }
     Rdata rdata{message, record};
     for (const Field what : form->fields) {

@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cstddef>
+#include <optional>
 
 namespace dotproxy::dns {
 
@@ -29,7 +30,9 @@ struct RdataNames {
     std::size_t count{0};
 };
 
-/// The names in the RDATA of `record`, which was found to be sound.
-[[nodiscard]] RdataNames names_in(Octets message, const Record& record) noexcept;
+/// The names in the RDATA of `record`, which was found to be sound; none in a type that is not
+/// known, where nobody may compress them (RFC 3597, section 4). nullopt: the type is known, but not
+/// in this class, and there may be names that were compressed.
+[[nodiscard]] std::optional<RdataNames> names_in(Octets message, const Record& record) noexcept;
 
 } // namespace dotproxy::dns

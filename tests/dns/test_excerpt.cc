@@ -12,6 +12,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <tuple>
 
 using namespace dotproxy::dns;
 using namespace dotproxy::dns::test;
@@ -122,6 +123,30 @@ void test_excerpt_when_rdata_holds_names_then_they_lead_where_they_led(void** /*
     assert_left(message, expected);
 }
 
+// What a type of the Internet is in another class nobody knows; its names, if it has any, may be
+// compressed. Those of RFC 1035 are the same in all.
+void test_excerpt_when_names_cannot_be_found_then_there_is_none(void** /*state*/) {
+    constexpr unsigned hesiod = 4;
+    constexpr unsigned srv = 33;
+    for (const auto& [rtype, klass, moves] :
+         {std::tuple{srv, hesiod, false}, std::tuple{unsigned{type::a}, unsigned{klass::ch}, false},
+          std::tuple{unsigned{type::ns}, hesiod, true}, std::tuple{65280U, hesiod, true},
+          std::tuple{srv, unsigned{klass::in}, true}}) {
+        Message message = response("www.example.com");
+        const std::size_t foreign = message.size();
+        message.record(Section::answer, "bank.example", type::a, address);
+        message.at(qname, Section::answer, type::a, address);
+        Bytes rdata;
+        if (rtype == srv) {
+            rdata.fill(6, 0);
+        }
+        rdata.pointer(foreign);
+        message.record(Section::authority, "example.com", rtype, rdata.octets(), klass);
+        Room room;
+        assert_int_equal(excerpt(message, room).has_value(), moves);
+    }
+}
+
 void test_excerpt_when_there_is_an_opt_then_it_is_not_in_the_records(void** /*state*/) {
     Message message = response("www.example.com");
     message.at(qname, Section::answer, type::a, address);
@@ -214,6 +239,7 @@ int main() {
         cmocka_unit_test(test_excerpt_when_type_or_class_is_another_then_it_is_left_out),
         cmocka_unit_test(test_excerpt_when_pointers_lead_to_what_goes_then_names_are_spelled_once),
         cmocka_unit_test(test_excerpt_when_rdata_holds_names_then_they_lead_where_they_led),
+        cmocka_unit_test(test_excerpt_when_names_cannot_be_found_then_there_is_none),
         cmocka_unit_test(test_excerpt_when_there_is_an_opt_then_it_is_not_in_the_records),
         cmocka_unit_test(test_excerpt_when_it_is_too_large_for_a_message_then_there_is_none),
         cmocka_unit_test(test_excerpt_when_it_ends_near_the_limit_then_is_whole_or_none),

@@ -91,6 +91,7 @@ constexpr Row open[] = {
     {11, "\xc0\0\2\1\6"sv},                // WKS
     {24, "0123456789abcdefgh" NAME "s"sv}, // SIG
     {25, "\0\0\3\5"sv},                    // KEY
+    {30, NAME "\1"sv},                     // NXT
     {37, "\0\1\0\2\5"sv},                  // CERT
     {43, "\0\1\5\2d"sv},                   // DS
     {44, "\1\1f"sv},                       // SSHFP
