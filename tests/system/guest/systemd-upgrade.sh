@@ -104,7 +104,7 @@ files_are_as_before() { diff /tmp/files-before <(files_now); }
 removes() { apt_get remove dotproxy 2>&1 | tee "$1"; }
 
 check_removal() {
-    local settings resolved=/etc/systemd/resolved.conf.d/dotproxy.conf
+    local settings resolved=/etc/systemd/resolved.conf.d/dotproxy.conf dns=/etc/resolv.conf
     settings=$(sha256sum </etc/dotproxy.conf)
     install -D -m 644 /usr/share/doc/dotproxy/examples/systemd-resolved.conf $resolved
     # Who asks there would start what was stopped.
@@ -114,6 +114,7 @@ check_removal() {
     kill "$asking" "$load"
     check "the file that has it asked in vain from now on is named" \
         grep "^    $resolved" /tmp/removal
+    check "and so is the one that every program reads" grep "^    $dns" /tmp/removal
     rm -r "${resolved%/*}"
     check "nobody listens there" fails listens 53
     check "dpkg knows that its settings stay" is_removed config-files
@@ -125,8 +126,11 @@ check_removal() {
     check "the service is enabled" is_enabled
     check "the socket unit, too" is_enabled dotproxy.socket
     check "and port 53 answers" answers -p 53
+    cp -p $dns /tmp/resolv.conf
+    echo "nameserver 127.0.0.53" >$dns
     check "it is removed once more" removes /tmp/removal
     check "and has nobody to name" fails grep -A 1 'have questions sent' /tmp/removal
+    cp -p /tmp/resolv.conf $dns
     check "it is installed again" apt_get install "$(package)"
 
     check "the package is purged" apt_get purge dotproxy
