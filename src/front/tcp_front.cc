@@ -8,6 +8,7 @@
 #include "shared/counter_region.hh"
 
 #include <algorithm>
+#include <cassert>
 #include <cerrno>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
@@ -455,6 +456,7 @@ void TcpFront::bury() noexcept {
         clients_.destroy(client);
     }
     closed_.clear();
+    assert(held_ == 0 || clients_.size() > 0); // who has gone holds nothing
 }
 
 void TcpFront::count_clients() noexcept {

@@ -4,13 +4,17 @@
 // TCP clients that read slowly or not at all: what they may cost, in time and memory (L26, L29).
 
 #include "front/tcp_front.hh"
+#include "relay/cache_rig.hh"
 #include "unit.hh"
 #include "worker/rig.hh"
 #include "worker/rig_names.hh"
 
+#include <algorithm>
 #include <array>
+#include <iterator>
 #include <memory>
 #include <string>
+#include <sys/resource.h>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -48,6 +52,16 @@ std::unique_ptr<TcpClient> connect(Rig& rig) {
     return client;
 }
 
+/// Answers with a record of so many octets.
+void answer(Resolver& resolver, const Asked& asked, std::size_t size) {
+    dotproxy::dns::test::Message message = right_answer(asked);
+    message.pointer(dotproxy::dns::header_size);
+    message.u16(dotproxy::dns::type::txt).u16(1).u32(300).u16(static_cast<unsigned>(size));
+    message.fill(size, 0); // strings of no octets
+    message.count(dotproxy::dns::test::Section::answer);
+    resolver.send(asked.session, message.octets());
+}
+
 /// Answers with `large` octets each until the worker asks no more. Returns how many.
 std::size_t answer_all(Rig& rig, Resolver& resolver) {
     std::size_t answered = 0;
@@ -55,13 +69,7 @@ std::size_t answer_all(Rig& rig, Resolver& resolver) {
         rig.step();
         while (!resolver.asked.empty()) {
             quiet = 0;
-            const Asked one = resolver.take();
-            dotproxy::dns::test::Message message = right_answer(one);
-            message.pointer(dotproxy::dns::header_size);
-            message.u16(dotproxy::dns::type::txt).u16(1).u32(300).u16(large);
-            message.fill(large, 0); // strings of no octets
-            message.count(dotproxy::dns::test::Section::answer);
-            resolver.send(one.session, message.octets());
+            answer(resolver, resolver.take(), large);
             ++answered;
         }
     }
@@ -177,6 +185,77 @@ void test_answers_when_64_mebibytes_are_unread_then_those_that_hold_most_are_clo
     assert_true(rig.until([&] { return rig.count(Counter::tcp_clients) == modest.size(); }));
 }
 
+/// A client that has asked for this name, so that the worker knows the answer, of `size` octets.
+void know(Rig& rig, Resolver& resolver, TcpClient& client, const Message& query, std::size_t size) {
+    client.send(query);
+    assert_true(rig.until([&] { return !resolver.asked.empty(); }));
+    answer(resolver, resolver.take(), size);
+    assert_true(rig.until([&] { return !client.receive().empty(); }));
+}
+
+/// Has this process have as many descriptors as it may: both ends of each connection are its own.
+void raise_descriptor_limit() {
+    rlimit limit{};
+    assert_int_equal(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = limit.rlim_max;
+    assert_int_equal(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/// Takes turns until no answer has come for some.
+void settle(Rig& rig) {
+    for (int quiet = 0; quiet < 3; ++quiet) {
+        const std::uint64_t before = rig.count(Counter::tcp_answers);
+        rig.step();
+        quiet = rig.count(Counter::tcp_answers) > before ? 0 : quiet;
+    }
+}
+
+// L29: it may be the one whose known answers are being written: it stands first, and holds as much
+// as any other after one of them. It gets no more, and what it held does not count for ever.
+void test_answers_when_who_takes_them_is_closed_for_room_then_it_holds_nothing(void** state) {
+    constexpr std::size_t most = 65000; // beside which another one is still given
+    constexpr std::size_t clients = 530;
+    static_assert(clients * (65536 + large + 500) < 64U << 20U); // that none need be closed
+    raise_descriptor_limit();
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.config.limits.tcp_clients = 16 * clients;
+    rig.config.cache = dotproxy::test::default_cache();
+    rig.cache = std::make_shared<const dotproxy::CacheMemory>(rig.config.cache.size, 1);
+    Resolver& resolver = serve(rig);
+    rig.counters.slot(1).set(Counter::tcp_clients, 4 * clients); // the other worker has its share
+    TcpClient first{rig.tcp_address()};
+    know(rig, resolver, first, question(0), most);
+    know(rig, resolver, first, question(1), large);
+    Message both = TcpClient::frame(question(0)); // read at once
+    std::ranges::copy(TcpClient::frame(query("localhost", 0)), std::back_inserter(both));
+    std::vector<std::unique_ptr<TcpClient>> deaf;
+    for (std::size_t i = 0; i < clients; ++i) {
+        deaf.push_back(connect(rig));
+        for (int j = 0; j < 12; ++j) { // more than the kernel takes
+            deaf.back()->send(question(1));
+        }
+    }
+    settle(rig);
+    // From here on one by one, so that the limit is met in the hands of the first.
+    for (std::size_t i = 0; !first.is_closed(); ++i) {
+        assert_in_range(deaf.size(), 1, 4 * clients);
+        if (i % 6 == 0) {
+            deaf.push_back(connect(rig));
+        }
+        deaf.back()->send(question(1));
+        settle(rig);
+        first.send_raw(both);
+        std::size_t given = 0;
+        assert_true(rig.until([&] {
+            given += first.receive().empty() ? 0U : 1U;
+            return given == 2 || first.is_closed();
+        }));
+    }
+    assert_true(rig.count(Counter::tcp_timed_out) > 1);
+    deaf.clear();
+    assert_true(rig.until([&] { return rig.tcp().idle(); })); // TcpFront::bury() looks
+}
+
 /// Fills the way to the next generation, where nobody takes anything.
 void fill_handover(Rig& rig, int connection) {
     const std::vector<std::uint8_t> unread(16384);
@@ -236,6 +315,9 @@ int main() {
         cmocka_unit_test_setup_teardown(
             test_answers_when_64_mebibytes_are_unread_then_those_that_hold_most_are_closed,
             make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_answers_when_who_takes_them_is_closed_for_room_then_it_holds_nothing, make_rig,
+            free_rig),
         cmocka_unit_test_setup_teardown(test_drain_when_the_handover_is_full_then_the_worker_rests,
                                         make_rig, free_rig),
     };
