@@ -4,12 +4,12 @@
 #include "upstream/connection.hh"
 
 #include "upstream/connect_failure.hh"
+#include "upstream/tcp_options.hh"
 #include "upstream/upstreams.hh"
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <system_error>
 
@@ -28,13 +28,6 @@ constexpr std::size_t most_forgotten = Slots::capacity / 4;
 constexpr std::size_t most_fruitless = 262144;
 // A connection that has carried nothing yet is kept at least this long, whatever is configured.
 constexpr Clock::duration first_use_time = 1s;
-// A connection for questions that broke one is not kept (see Upstreams).
-constexpr Clock::duration side_lane_idle = 1s;
-
-void set_option(int fd, int level, int name, unsigned value) noexcept {
-    // Each is an improvement, none a condition.
-    static_cast<void>(::setsockopt(fd, level, name, &value, sizeof value));
-}
 
 } // namespace
 
@@ -43,10 +36,7 @@ Connection::Connection(Turn& turn, Upstreams& upstreams, Endpoint& endpoint,
                        std::uint16_t id_mask) noexcept
     : turn_{turn}, upstreams_{upstreams}, endpoint_{endpoint},
       stream_{context, endpoint.identity(), endpoint.tickets()}, wire_{id_mask},
-      idle_limit_{lane == 0 ? Clock::duration{turn.config.timeouts.upstream_idle}
-                            : std::min(Clock::duration{turn.config.timeouts.upstream_idle},
-                                       side_lane_idle)},
-      lane_{lane} {}
+      idle_limit_{idle_limit(lane, turn.config.timeouts.upstream_idle)}, lane_{lane} {}
 
 void Connection::start() noexcept {
     count(UpstreamCounter::connects);
@@ -59,10 +49,7 @@ void Connection::start() noexcept {
         return;
     }
     const int fd = socket_.get();
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set_option(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1); // set here, not by GnuTLS (G16)
-    set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
-               static_cast<unsigned>(turn_.config.timeouts.query.count()));
+    set_options(fd, turn_.config.timeouts.query);
     const bool connected = ::connect(fd, address.data(), address.size()) == 0;
     if (!connected && errno != EINPROGRESS) {
         end_by_system("connect", errno);
@@ -200,16 +187,16 @@ bool Connection::has_room() const noexcept {
            wire_.queued().size() + stream_.output().size() < output_limit;
 }
 
+/// Asks for a sign of life.
 void Connection::probe() noexcept {
-    if (!wire_.is_probed()) {
-        wire_.send_probe();
-        upstreams_.mark_dirty(*this);
-    }
+    wire_.send_probe();
+    upstreams_.mark_dirty(*this);
 }
 
 void Connection::send(Inquiry& inquiry) noexcept {
     inquiry.add_place(*this, wire_.send(inquiry));
     inquiry.sent_at = turn_.now;
+    silent_since_ = std::min(silent_since_, turn_.now);
     used_ = true;
     set_deadline();
     upstreams_.mark_dirty(*this);
@@ -243,6 +230,7 @@ void Connection::read(dns::Octets plain) noexcept {
         const FrameWire::Arrival arrival = wire_.next();
         if (arrival.kind == FrameWire::Arrival::Kind::nothing) {
             wire_.keep_rest(turn_.now);
+            silent_since_ = in_flight() > 0 ? turn_.now : TimePoint::max();
             return;
         }
         fruitless_ = 0;
@@ -354,7 +342,7 @@ void Connection::flush() noexcept {
         // Nothing to send that would carry the acknowledgement, and more answers due: a peer that
         // holds them back until it is acknowledged (Nagle) must not wait for the delayed one, 40
         // ms.
-        set_option(socket_.get(), IPPROTO_TCP, TCP_QUICKACK, 1);
+        acknowledge_at_once(socket_.get());
     }
     write_out();
 }
@@ -391,11 +379,23 @@ void Connection::set_deadline() noexcept {
     if (wire_.partial_since() != TimePoint::max()) {
         // Whatever else goes on, a frame that was begun must come to its end (L84).
         deadline_ = wire_.partial_since() + Patience::rest(turn_.config);
-    } else if (in_flight() == 0) {
-        deadline_ = idle_since_ + (used_ ? idle_limit_ : std::max(idle_limit_, first_use_time));
+    } else if (silent_since_ != TimePoint::max()) {
+        deadline_ = silent_since_ + Patience::silence(turn_.config) / (wire_.is_probed() ? 1 : 2);
     } else {
-        deadline_ = TimePoint::max();
+        deadline_ = idle_since_ + (used_ ? idle_limit_ : std::max(idle_limit_, first_use_time));
     }
+}
+
+/// Nothing came for a while. It is asked for a sign of life before it is called silent; if it gives
+/// one, the upstream is slow with a name, which is not held against it (L80).
+void Connection::on_quiet() noexcept {
+    if (wire_.is_probed()) {
+        upstreams_.on_silent(*this);
+        return;
+    }
+    silent_since_ = turn_.now - Patience::silence(turn_.config) / 2; // the probe has its time
+    probe();
+    set_deadline();
 }
 
 void Connection::on_deadline() noexcept {
@@ -411,11 +411,13 @@ void Connection::on_deadline() noexcept {
         end({Trouble::silent, ConnectFailure::timeout}, "no answer to a probe");
         break;
     case State::ready:
-        if (wire_.partial_since() == TimePoint::max()) {
-            close();
-        } else {
+        if (wire_.partial_since() != TimePoint::max()) {
             count(UpstreamCounter::broken);
             end({Trouble::silent, ConnectFailure::other}, "began an answer and did not end it");
+        } else if (silent_since_ != TimePoint::max()) {
+            on_quiet();
+        } else {
+            close();
         }
         break;
     case State::retiring:

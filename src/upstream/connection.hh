@@ -19,6 +19,7 @@
 #include "upstream/endpoint.hh"
 #include "upstream/frame_wire.hh"
 #include "upstream/inquiry.hh"
+#include "upstream/lanes.hh"
 #include "upstream/turn.hh"
 
 #include <algorithm>
@@ -46,11 +47,6 @@ class Connection final : public Watch {
 
     /// Whether send() may be called.
     [[nodiscard]] bool has_room() const noexcept;
-    /// Asks for a sign of life, unless that is under way already; see is_probed().
-    void probe() noexcept;
-
-    /// Whether a probe is on its way and unanswered.
-    [[nodiscard]] bool is_probed() const noexcept { return wire_.is_probed(); }
 
     /// Whether its first question stands in for the probe.
     [[nodiscard]] bool is_on_trial() const noexcept {
@@ -90,9 +86,6 @@ class Connection final : public Watch {
 
     [[nodiscard]] std::uint64_t answers() const noexcept { return answers_; }
 
-    /// When octets last came from the peer.
-    [[nodiscard]] TimePoint heard_at() const noexcept { return heard_at_; }
-
     /// Until when the stream made sense: what was asked later cannot have upset it.
     [[nodiscard]] TimePoint sound_until() const noexcept {
         return std::min(heard_at_, wire_.partial_since());
@@ -128,6 +121,7 @@ class Connection final : public Watch {
     void take_in() noexcept;
     void on_verified() noexcept;
     void become_ready() noexcept;
+    void probe() noexcept;
     void read(dns::Octets plain) noexcept;
     void on_arrival(const FrameWire::Arrival& arrival) noexcept;
     void on_probe_answered() noexcept;
@@ -137,6 +131,7 @@ class Connection final : public Watch {
     void write_out() noexcept;
     void watch(std::uint32_t events) noexcept;
     void set_deadline() noexcept;
+    void on_quiet() noexcept;
     void end_by_system(const char* what, int error) noexcept;
     void end_by_session() noexcept;
     void count_end(End how) noexcept;
@@ -160,7 +155,10 @@ class Connection final : public Watch {
     TimePoint deadline_{TimePoint::max()};
     TimePoint step_since_{}; // while connecting or handshaking
     TimePoint idle_since_{};
-    TimePoint heard_at_{};
+    TimePoint heard_at_{}; // when octets last came from the peer
+    // Since when octets are due: some that were asked for, and none came. Whoever asked may have
+    // given up meanwhile, which says nothing of the peer. max() while nothing is due.
+    TimePoint silent_since_{TimePoint::max()};
     std::uint64_t answers_{0};
     std::size_t fruitless_{0}; // octets since the last message
     Clock::duration idle_limit_;

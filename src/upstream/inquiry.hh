@@ -7,7 +7,7 @@
 
 #pragma once
 
-#include "base/deadline.hh"
+#include "base/clock.hh"
 #include "dns/query.hh"
 #include "dns/response.hh"
 #include "shared/counted.hh"
@@ -23,8 +23,7 @@ class Connection;
 /// At most three sends for one question, all causes together (C74, L81).
 constexpr std::size_t max_sends = 3;
 
-/// Its deadline is when to see whether the upstream lives, armed at each send.
-struct Inquiry : Deadline {
+struct Inquiry {
     dns::Question question;
     std::vector<std::uint8_t> sealed; // the query itself where it is signed; else empty (C25)
 

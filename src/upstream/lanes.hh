@@ -10,7 +10,9 @@
 #include "base/clock.hh"
 #include "upstream/inquiry.hh"
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
 
 namespace dotproxy {
@@ -23,6 +25,13 @@ constexpr unsigned lane_count = first_single_lane + single_lanes;
 /// Whether each connection of a lane carries one question, the only one it ever carries.
 [[nodiscard]] constexpr bool is_single(unsigned lane) noexcept {
     return lane >= first_single_lane;
+}
+
+/// How long an idle connection of a lane is kept where `configured` is the most: one for questions
+/// that may have broken another is not worth keeping.
+[[nodiscard]] constexpr Clock::duration idle_limit(unsigned lane,
+                                                   Clock::duration configured) noexcept {
+    return lane == 0 ? configured : std::min<Clock::duration>(configured, std::chrono::seconds{1});
 }
 
 /// Those that wait in one lane, and when more is done for them.

@@ -9,5 +9,6 @@ libupstream_a_SOURCES = \
 	src/upstream/inquiry.cc src/upstream/inquiry.hh \
 	src/upstream/lanes.cc src/upstream/lanes.hh \
 	src/upstream/slots.cc src/upstream/slots.hh \
+	src/upstream/tcp_options.cc src/upstream/tcp_options.hh \
 	src/upstream/turn.cc src/upstream/turn.hh \
 	src/upstream/upstreams.cc src/upstream/upstreams.hh

@@ -36,8 +36,8 @@ constexpr std::size_t small_group = 16;
 
 Upstreams::Upstreams(Turn& turn, const tls::ClientContexts& contexts, Inquirer& inquirer,
                      const CounterLease& lease)
-    : turn_{turn}, contexts_{contexts}, inquirer_{inquirer}, endpoints_{turn, lease},
-      checks_{Patience::silence(turn.config) / 2}, random_{std::random_device{}()} {}
+    : turn_{turn}, contexts_{contexts}, inquirer_{inquirer},
+      endpoints_{turn, lease}, random_{std::random_device{}()} {}
 
 void Upstreams::submit(Inquiry& inquiry) noexcept {
     inquiry.asked_at = turn_.now;
@@ -56,7 +56,6 @@ void Upstreams::abandon(Inquiry& inquiry) noexcept {
     if (inquiry.queued) {
         lanes_[inquiry.lane].remove(inquiry);
     }
-    inquiry.disarm();
     for (Inquiry::Place& place : inquiry.places) {
         if (place.connection != nullptr) {
             place.connection->forget(place.slot);
@@ -71,7 +70,6 @@ void Upstreams::send(Connection& connection, Inquiry& inquiry) noexcept {
         connection.endpoint().counts().add(UpstreamCounter::resent);
     }
     connection.send(inquiry);
-    checks_.arm(inquiry, turn_.now);
 }
 
 void Upstreams::hand_out(unsigned lane) noexcept {
@@ -129,9 +127,6 @@ void Upstreams::give_up(unsigned lane) noexcept {
 }
 
 void Upstreams::expire() noexcept {
-    while (Inquiry* inquiry = checks_.pop(turn_.now)) {
-        overdue(*inquiry);
-    }
     for (const auto& connection : connections_) { // only the flush adds to them
         if (connection->deadline() <= turn_.now) {
             connection->on_deadline();
@@ -139,36 +134,7 @@ void Upstreams::expire() noexcept {
     }
 }
 
-/// No answer yet. A connection that has been quiet is asked for a sign of life before it is called
-/// silent. If it gives one, the upstream is slow with this name, which is not held against it:
-/// asking again would not help, and the client's patience bounds it. But the connection may fall
-/// silent yet.
-void Upstreams::overdue(Inquiry& inquiry) noexcept {
-    const Clock::duration silence = Patience::silence(turn_.config);
-    bool hoping = false;
-    for (const Inquiry::Place& place : inquiry.places) {
-        Connection* connection = place.connection;
-        if (connection == nullptr || connection->state() != Connection::State::ready) {
-            continue;
-        }
-        const Clock::duration quiet = turn_.now - std::max(connection->heard_at(), inquiry.sent_at);
-        if (quiet >= silence && connection->is_probed()) {
-            stalled(*connection);
-            return;
-        }
-        if (quiet >= silence / 2) {
-            connection->probe();
-        }
-        hoping = true;
-    }
-    if (hoping) {
-        checks_.arm(inquiry, turn_.now);
-    }
-}
-
-/// A connection has been silent for too long while questions were in flight (L31, L32): they are
-/// asked again elsewhere, and it takes no new ones, but its answers still count if they come.
-void Upstreams::stalled(Connection& connection) noexcept {
+void Upstreams::on_silent(Connection& connection) noexcept {
     if (connection.is_on_trial()) {
         connection.endpoint().note_trial(false);
     } else {
@@ -277,7 +243,6 @@ void Upstreams::send_again(Inquiry& inquiry, const Connection& lost, bool sent) 
     if (inquiry.queued || inquiry.in_flight()) {
         return; // it is on its way by another connection
     }
-    inquiry.disarm();
     if (inquiry.sends >= max_sends) {
         inquirer_.failed(
             inquiry, {.reason = FailureReason::unreachable,
@@ -331,7 +296,6 @@ std::size_t Upstreams::load(unsigned lane) const noexcept {
 }
 
 void Upstreams::soonest(TimePoint& earliest) noexcept {
-    checks_.soonest(earliest);
     for (const auto& connection : connections_) {
         earliest = std::min(earliest, connection->deadline());
     }

@@ -23,7 +23,6 @@
 
 #pragma once
 
-#include "base/deadline.hh"
 #include "dns/response.hh"
 #include "tls/client_context.hh"
 #include "upstream/connection.hh"
@@ -71,6 +70,9 @@ class Upstreams {
     void mark_dirty(Connection& connection) noexcept;
     void on_ready(Connection& connection) noexcept;
     void on_answer(Connection& connection) noexcept;
+    /// It answers nothing, not even a probe (L31, L32): what is in flight is asked again elsewhere,
+    /// and it takes no new questions, but its answers still count if they come.
+    void on_silent(Connection& connection) noexcept;
     void on_closed(Connection& connection, Connection::State was, Trouble trouble,
                    std::string reason) noexcept;
 
@@ -82,8 +84,6 @@ class Upstreams {
     void connect(Endpoint& endpoint, unsigned lane) noexcept;
     void give_up(unsigned lane) noexcept;
 
-    void overdue(Inquiry& inquiry) noexcept;
-    void stalled(Connection& connection) noexcept;
     void judge(Connection& connection, Connection::State was, Trouble why,
                std::string reason) noexcept;
     [[nodiscard]] Clock::duration pause(const Lane& lane) const noexcept;
@@ -101,8 +101,7 @@ class Upstreams {
     Connections connections_;
     std::vector<Connection*> dirty_;
     Lanes lanes_{};
-    DeadlineQueue<Inquiry> checks_; // in flight, by when to see whether their upstream lives
-    std::minstd_rand random_;       // for the IDs on the wire
+    std::minstd_rand random_; // for the IDs on the wire
     bool closed_any_{false};
 };
 

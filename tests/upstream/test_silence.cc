@@ -86,6 +86,62 @@ void test_silence_when_patience_is_short_then_not_within_a_second(void** state) 
     assert_int_equal(rig.count(UpstreamCounter::connects), 1);
 }
 
+// L32, L36: and however short it is, one that answers nothing is found out after that second,
+// though every single question was given up before.
+void test_silence_when_patience_is_short_then_found_after_a_second(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.config.timeouts.query = 500ms;
+    Resolver& first = rig.add_upstream();
+    Resolver& second = rig.add_upstream();
+    warm(rig, first);
+    const UdpClient client{rig.udp_address()};
+    for (int i = 0; i < 10; ++i) {
+        client.send(query("n" + std::to_string(i) + ".example", 1));
+        rig.pass(i < 9 ? 100ms : 99ms);
+        assert_int_equal(rig.count(UpstreamCounter::failed), 0);
+    }
+    rig.pass(1ms);
+    assert_int_equal(rig.count(UpstreamCounter::failed), 1);
+    assert_int_equal(rcode(rig.resolve("last.example")), noerror);
+    assert_true(second.asked_in_all > 0);
+}
+
+// Also where nobody asks any more, so that the next one is not the victim; then nothing wakes.
+void test_silence_when_nobody_waits_any_more_then_found_all_the_same(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.config.timeouts.query = 500ms;
+    Resolver& first = rig.add_upstream();
+    Resolver& second = rig.add_upstream();
+    warm(rig, first);
+    const UdpClient client{rig.udp_address()};
+    client.send(query("n.example", 1));
+    rig.pass(999ms);
+    assert_true(rig.relay().idle());
+    assert_int_equal(rig.count(UpstreamCounter::failed), 0);
+    rig.pass(1ms);
+    assert_int_equal(rig.count(UpstreamCounter::failed), 1);
+    rig.pass(1ms);
+    assert_true(rig.nearest() == dotproxy::TimePoint::max());
+    assert_int_equal(rcode(rig.resolve("last.example")), noerror);
+    assert_int_equal(second.asked_in_all, 1);
+}
+
+// What is answered in time leaves nothing to wake for but the end of an idle connection; nor does a
+// probe that was answered.
+void test_silence_when_all_is_answered_then_nothing_wakes(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& resolver = rig.add_upstream();
+    warm(rig, resolver);
+    const auto idle_end = [&] { return rig.now() + rig.config.timeouts.upstream_idle; };
+    assert_true(is_answered(rig, resolver, "good.example", 10ms));
+    assert_true(rig.nearest() > idle_end() - 100ms);
+    const UdpClient client{rig.udp_address()};
+    client.send(query("dead.example", 1));
+    serve(rig, resolver, 6s);
+    assert_true(rig.relay().idle());
+    assert_true(rig.nearest() > idle_end() - 5s);
+}
+
 // Some servers never answer for the root. One dead name there, and all the others are answered
 // again after a real question was let through; the next time nobody waits for probes.
 void test_silence_when_probes_are_dropped_then_a_real_question_tells(void** state) {
@@ -172,6 +228,12 @@ int main() {
             free_rig),
         cmocka_unit_test_setup_teardown(
             test_silence_when_patience_is_short_then_not_within_a_second, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_silence_when_patience_is_short_then_found_after_a_second, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_silence_when_nobody_waits_any_more_then_found_all_the_same, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(test_silence_when_all_is_answered_then_nothing_wakes,
+                                        make_rig, free_rig),
         cmocka_unit_test_setup_teardown(
             test_silence_when_probes_are_dropped_then_a_real_question_tells, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(
