@@ -12,6 +12,7 @@
 #include <cstring>
 #include <sys/socket.h>
 #include <system_error>
+#include <utility>
 
 namespace dotproxy {
 
@@ -26,6 +27,9 @@ constexpr std::size_t most_forgotten = Slots::capacity / 4;
 // So many octets hold a message, whatever else; a peer that sends more without one sends empty
 // records, tickets or key updates without end (L51). The largest handshake message is 128 KiB.
 constexpr std::size_t most_fruitless = 262144;
+// So many questions are let through together where no probe is answered: an upstream that lives is
+// not shut out for one name that it does not answer.
+constexpr std::size_t most_on_trial = 4;
 // A connection that has carried nothing yet is kept at least this long, whatever is configured.
 constexpr Clock::duration first_use_time = 1s;
 
@@ -179,11 +183,14 @@ void Connection::become_ready() noexcept {
     state_ = State::ready;
     idle_since_ = turn_.now;
     set_deadline();
-    upstreams_.on_ready(*this);
+    if (!on_trial_) { // else with its first answer
+        upstreams_.on_ready(*this);
+    }
 }
 
 bool Connection::has_room() const noexcept {
-    return state_ == State::ready && wire_.has_room() && !(is_on_trial() && in_flight() > 0) &&
+    return state_ == State::ready && wire_.has_room() &&
+           !(is_on_trial() && in_flight() >= most_on_trial) &&
            wire_.queued().size() + stream_.output().size() < output_limit;
 }
 
@@ -274,11 +281,14 @@ void Connection::on_probe_answered() noexcept {
 
 void Connection::note_answer() noexcept {
     ++answers_;
-    if (on_trial_) {
-        on_trial_ = false;
+    const bool was_on_trial = std::exchange(on_trial_, false);
+    if (was_on_trial) {
         endpoint_.note_trial(true);
     }
     upstreams_.on_answer(*this);
+    if (was_on_trial && state_ == State::ready) {
+        upstreams_.on_ready(*this);
+    }
 }
 
 void Connection::on_answer(Inquiry& inquiry, std::uint16_t slot, dns::Octets message) noexcept {
@@ -365,13 +375,6 @@ void Connection::write_out() noexcept {
     watch(output.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT);
 }
 
-void Connection::watch(std::uint32_t events) noexcept {
-    if (events != events_) {
-        events_ = events;
-        watching_.modify(events);
-    }
-}
-
 void Connection::set_deadline() noexcept {
     if (state_ != State::ready) {
         return; // the others keep the deadline of the step they are in
@@ -426,14 +429,6 @@ void Connection::on_deadline() noexcept {
     case State::closed:
         break;
     }
-}
-
-void Connection::retire() noexcept {
-    if (state_ != State::ready) {
-        return;
-    }
-    state_ = State::retiring;
-    deadline_ = in_flight() == 0 ? turn_.now : turn_.now + turn_.config.timeouts.query;
 }
 
 /// An error of the system ends it.

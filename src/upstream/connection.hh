@@ -7,7 +7,8 @@
 //   connecting -> handshaking -> (proving ->) ready -> retiring -> closed
 //
 // proving: the endpoint had fallen silent before, so a query of our own must be answered first.
-// Where such queries are in vain it is ready, and on trial: for one question, until it answers.
+// Where such queries are in vain it is ready, and on trial: for a few questions at a time, until it
+// answers one.
 // retiring: takes no new queries, and ends when nothing is in flight. Every state can go to closed;
 // the object lives until the end of the turn.
 
@@ -48,7 +49,7 @@ class Connection final : public Watch {
     /// Whether send() may be called.
     [[nodiscard]] bool has_room() const noexcept;
 
-    /// Whether its first question stands in for the probe.
+    /// Whether its first questions stand in for the probe.
     [[nodiscard]] bool is_on_trial() const noexcept {
         return on_trial_ && state_ == State::ready && endpoint_.trouble() == Trouble::silent;
     }
@@ -66,8 +67,14 @@ class Connection final : public Watch {
     [[nodiscard]] TimePoint deadline() const noexcept { return deadline_; }
 
     void on_deadline() noexcept;
+
     /// Takes no new queries; closes when nothing is in flight any more.
-    void retire() noexcept;
+    void retire() noexcept {
+        if (state_ == State::ready) {
+            state_ = State::retiring;
+            deadline_ = in_flight() == 0 ? turn_.now : turn_.now + turn_.config.timeouts.query;
+        }
+    }
 
     /// Ends it in order, with close_notify where there is a session.
     void close() noexcept {
@@ -129,13 +136,19 @@ class Connection final : public Watch {
     void on_answer(Inquiry& inquiry, std::uint16_t slot, dns::Octets message) noexcept;
     void note_keepalive(const dns::Response& response) noexcept;
     void write_out() noexcept;
-    void watch(std::uint32_t events) noexcept;
     void set_deadline() noexcept;
     void on_quiet() noexcept;
     void end_by_system(const char* what, int error) noexcept;
     void end_by_session() noexcept;
     void count_end(End how) noexcept;
     void end(End how, std::string reason) noexcept;
+
+    void watch(std::uint32_t events) noexcept {
+        if (events != events_) {
+            events_ = events;
+            watching_.modify(events);
+        }
+    }
 
     void count(UpstreamCounter what, std::uint64_t n = 1) noexcept {
         endpoint_.counts().add(what, n);

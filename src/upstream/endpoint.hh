@@ -67,8 +67,8 @@ class Endpoint {
     [[nodiscard]] Trouble trouble() const noexcept { return trouble_; }
 
     /// Whether a new connection has to answer a probe before it is trusted with questions: it fell
-    /// silent. Some servers never answer a query for the root's name servers: after two in vain
-    /// one question is let through in their place, and if that is answered, always from then on.
+    /// silent. Some servers never answer a query for the root's name servers: after two in vain a
+    /// few questions are let through in their place, and if one is answered, always from then on.
     [[nodiscard]] bool must_answer_probe() const noexcept {
         return trouble_ == Trouble::silent && !drops_probes_ &&
                probes_in_vain_ < most_probes_in_vain;
@@ -80,7 +80,7 @@ class Endpoint {
         drops_probes_ = drops_probes_ && !answered;
     }
 
-    /// What became of a question that was let through in place of a probe.
+    /// What became of the questions that were let through in place of a probe.
     void note_trial(bool answered) noexcept {
         probes_in_vain_ = 0;
         drops_probes_ = drops_probes_ || answered;

@@ -68,6 +68,7 @@ class Upstreams {
     [[nodiscard]] Inquirer& inquirer() noexcept { return inquirer_; }
 
     void mark_dirty(Connection& connection) noexcept;
+    /// It won the race: its endpoint has shown that it answers, or was not in doubt.
     void on_ready(Connection& connection) noexcept;
     void on_answer(Connection& connection) noexcept;
     /// It answers nothing, not even a probe (L31, L32): what is in flight is asked again elsewhere,

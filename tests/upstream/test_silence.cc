@@ -180,6 +180,80 @@ void test_silence_when_it_lasts_then_few_real_questions_are_risked(void** state)
     assert_in_range(real, 1, 60); // of 190, in 19 s
 }
 
+/// An upstream that answers nothing any more, seen to be so by one question; the next connection is
+/// on trial with that. Gives what it was asked.
+Asked on_trial(Rig& rig, Resolver& resolver, const UdpClient& client) {
+    resolver.asked.clear();
+    client.send(query("trial.example", 1));
+    for (int i = 0; i < 4000; ++i) {
+        rig.pass(1ms);
+        for (const Asked& one : std::exchange(resolver.asked, {})) {
+            if (one.session > 0 && !one.name.empty()) {
+                return one;
+            }
+        }
+    }
+    fail_msg("there was no trial");
+    return {};
+}
+
+// A connection on trial has not won the race: attempts to others go on until it answers.
+void test_trial_then_attempts_elsewhere_go_on(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.config.timeouts.connect = 500ms;
+    Resolver& first = rig.add_upstream();
+    Resolver& second = rig.add_upstream();
+    warm(rig, first);
+    second.shakes_hands = false;
+    const UdpClient client{rig.udp_address()};
+    static_cast<void>(on_trial(rig, first, client));
+    second.shakes_hands = true;
+    assert_true(rig.until([&] { return rig.upstream(1).get(UpstreamCounter::handshakes) == 1; }));
+}
+
+// And they end when it does.
+void test_trial_when_answered_then_the_race_is_over(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.config.timeouts.connect = 500ms;
+    Resolver& first = rig.add_upstream();
+    Resolver& second = rig.add_upstream();
+    warm(rig, first);
+    second.shakes_hands = false;
+    const UdpClient client{rig.udp_address()};
+    const Asked one = on_trial(rig, first, client);
+    first.answer(one);
+    Message answer;
+    assert_true(rig.until([&] { return !(answer = client.receive()).empty(); }));
+    assert_int_equal(rcode(answer), noerror);
+    rig.step();
+    assert_int_equal(rig.count(Counter::upstream_connections), 1); // nothing is tried any more
+}
+
+// One dead name on trial does not keep a living upstream shut: a few are asked together, no more.
+void test_trial_then_of_a_few_questions_one_answer_is_enough(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.config.timeouts.connect = 500ms;
+    Resolver& resolver = rig.add_upstream();
+    warm(rig, resolver);
+    const UdpClient client{rig.udp_address()};
+    static_cast<void>(on_trial(rig, resolver, client)); // and probes are in vain
+    for (int i = 0; i < 10; ++i) {
+        client.send(query("n" + std::to_string(i) + ".example", 1));
+    }
+    assert_true(rig.until([&] { return resolver.asked.size() == 4; }));
+    for (int i = 0; i < 20; ++i) {
+        rig.step();
+    }
+    assert_int_equal(resolver.asked.size(), 4);
+    const Asked dead = resolver.take();
+    const Asked one = resolver.take();
+    assert_int_equal(one.session, dead.session);
+    resolver.answer(one);
+    assert_true(rig.until([&] { return resolver.asked.size() == 2 + 6; }));
+    resolver.answers = true;
+    assert_int_equal(rcode(rig.resolve("last.example")), noerror);
+}
+
 // L35: one question while nothing can be reached, whatever the number of addresses.
 void test_outage_when_one_question_waits_then_few_connects(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
@@ -238,6 +312,12 @@ int main() {
             test_silence_when_probes_are_dropped_then_a_real_question_tells, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(
             test_silence_when_it_lasts_then_few_real_questions_are_risked, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(test_trial_then_attempts_elsewhere_go_on, make_rig,
+                                        free_rig),
+        cmocka_unit_test_setup_teardown(test_trial_when_answered_then_the_race_is_over, make_rig,
+                                        free_rig),
+        cmocka_unit_test_setup_teardown(test_trial_then_of_a_few_questions_one_answer_is_enough,
+                                        make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_outage_when_one_question_waits_then_few_connects,
                                         make_rig, free_rig),
         cmocka_unit_test_setup_teardown(
