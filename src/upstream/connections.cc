@@ -23,10 +23,11 @@ bool takes(const Connection& connection, unsigned lane) noexcept {
 
 } // namespace
 
-Connection* Connections::pick(unsigned lane) const noexcept {
+Connection* Connections::pick(unsigned lane, const Endpoint* endpoint) const noexcept {
     Connection* best = nullptr;
     for (const auto& connection : all_) {
         if (takes(*connection, lane) &&
+            (endpoint == nullptr || &connection->endpoint() == endpoint) &&
             (best == nullptr || connection->endpoint().rank() < best->endpoint().rank())) {
             best = connection.get();
         }

@@ -26,9 +26,10 @@ class Connections {
         return *all_.emplace_back(std::move(connection));
     }
 
-    /// The connection that takes an inquiry of this lane now: of the most preferred upstream,
-    /// nullptr if none.
-    [[nodiscard]] Connection* pick(unsigned lane) const noexcept;
+    /// The connection that takes an inquiry of this lane now: of the most preferred upstream, or to
+    /// `endpoint`; nullptr if none.
+    [[nodiscard]] Connection* pick(unsigned lane,
+                                   const Endpoint* endpoint = nullptr) const noexcept;
 
     /// The most preferred rank of those that serve a lane, or will do so when they are idle;
     /// no_rank if there are none.

@@ -12,6 +12,19 @@ bool Inquiry::in_flight() const noexcept {
                        [](const Place& place) { return place.connection != nullptr; });
 }
 
+const Connection* Inquiry::only_place() const noexcept {
+    const Connection* only = nullptr;
+    for (const Place& place : places) {
+        if (place.connection != nullptr) {
+            if (only != nullptr) {
+                return nullptr;
+            }
+            only = place.connection;
+        }
+    }
+    return queued || lane > 0 || sends >= max_sends ? nullptr : only;
+}
+
 void Inquiry::add_place(Connection& connection, std::uint16_t slot) noexcept {
     for (Place& place : places) {
         if (place.connection == nullptr) {

@@ -7,7 +7,7 @@
 
 #pragma once
 
-#include "base/clock.hh"
+#include "base/deadline.hh"
 #include "dns/query.hh"
 #include "dns/response.hh"
 #include "shared/counted.hh"
@@ -23,7 +23,8 @@ class Connection;
 /// At most three sends for one question, all causes together (C74, L81).
 constexpr std::size_t max_sends = 3;
 
-struct Inquiry {
+/// Its deadline is when another upstream may be asked as well, armed at each send.
+struct Inquiry : Deadline {
     dns::Question question;
     std::vector<std::uint8_t> sealed; // the query itself where it is signed; else empty (C25)
 
@@ -39,6 +40,8 @@ struct Inquiry {
     TimePoint asked_at{}; // when it was submitted
     TimePoint sent_at{};  // the last time
 
+    bool overdue{false}; // and to be asked of another upstream as well, when one is connected
+
     // The queue of those that wait for a connection; see Lane.
     bool queued{false};
     Inquiry* queue_previous{nullptr};
@@ -48,6 +51,10 @@ struct Inquiry {
 
     /// Whether no more than one send is left.
     [[nodiscard]] bool has_one_send() const noexcept { return sends + 1U >= max_sends; }
+
+    /// The connection that has it in flight, where that is one and it may be asked of another
+    /// upstream as well; else nullptr. What may have broken a connection is not.
+    [[nodiscard]] const Connection* only_place() const noexcept;
 
     void add_place(Connection& connection, std::uint16_t slot) noexcept;
     void remove_place(const Connection& connection) noexcept;

@@ -60,6 +60,11 @@ struct Patience {
         return config.timeouts.query * 9 / 10;
     }
 
+    /// What was sent so long ago, to an upstream that lives, is asked of another one as well.
+    [[nodiscard]] static Clock::duration half(const Config& config) noexcept {
+        return client(config) / 2;
+    }
+
     /// The rest of an answer that was begun is waited for this long: there is time left to ask
     /// elsewhere, twice (L84).
     [[nodiscard]] static Clock::duration rest(const Config& config) noexcept {

@@ -36,8 +36,8 @@ constexpr std::size_t small_group = 16;
 
 Upstreams::Upstreams(Turn& turn, const tls::ClientContexts& contexts, Inquirer& inquirer,
                      const CounterLease& lease)
-    : turn_{turn}, contexts_{contexts}, inquirer_{inquirer},
-      endpoints_{turn, lease}, random_{std::random_device{}()} {}
+    : turn_{turn}, contexts_{contexts}, inquirer_{inquirer}, endpoints_{turn, lease},
+      checks_{Patience::half(turn.config)}, random_{std::random_device{}()} {}
 
 void Upstreams::submit(Inquiry& inquiry) noexcept {
     inquiry.asked_at = turn_.now;
@@ -56,6 +56,7 @@ void Upstreams::abandon(Inquiry& inquiry) noexcept {
     if (inquiry.queued) {
         lanes_[inquiry.lane].remove(inquiry);
     }
+    inquiry.disarm();
     for (Inquiry::Place& place : inquiry.places) {
         if (place.connection != nullptr) {
             place.connection->forget(place.slot);
@@ -66,10 +67,12 @@ void Upstreams::abandon(Inquiry& inquiry) noexcept {
 
 void Upstreams::send(Connection& connection, Inquiry& inquiry) noexcept {
     ++inquiry.sends;
+    inquiry.overdue = false;
     if (inquiry.sends > 1) {
         connection.endpoint().counts().add(UpstreamCounter::resent);
     }
     connection.send(inquiry);
+    checks_.arm(inquiry, turn_.now);
 }
 
 void Upstreams::hand_out(unsigned lane) noexcept {
@@ -127,10 +130,59 @@ void Upstreams::give_up(unsigned lane) noexcept {
 }
 
 void Upstreams::expire() noexcept {
-    for (const auto& connection : connections_) { // only the flush adds to them
+    while (Inquiry* inquiry = checks_.pop(turn_.now)) {
+        overdue(*inquiry);
+    }
+    for (const auto& connection : connections_) { // none is added meanwhile
         if (connection->deadline() <= turn_.now) {
             connection->on_deadline();
         }
+    }
+}
+
+/// Half of the client's patience is gone, and the connection was not called silent: the upstream is
+/// slow with this name, unless the patience is too short to tell. Another one is asked as well, and
+/// the first answer counts. Asking the same one again would not help; where there is no other
+/// address, it is waited for.
+void Upstreams::overdue(Inquiry& inquiry) noexcept {
+    const Connection* slow = inquiry.only_place();
+    Endpoint* other = slow != nullptr ? other_than(slow->endpoint()) : nullptr;
+    if (other == nullptr) {
+        return;
+    }
+    if (Connection* connection = connections_.pick(0, other)) {
+        send(*connection, inquiry);
+        return;
+    }
+    inquiry.overdue = true;
+    if (!connections_.attempting(0, other)) {
+        connect(*other, 0);
+    }
+}
+
+/// An address of another upstream, or else another address of the same one; nullptr if there is
+/// none, or none that may be tried now.
+Endpoint* Upstreams::other_than(const Endpoint& slow) const noexcept {
+    Endpoint* other = endpoints_.next(Connections::no_rank, [&](const Endpoint& candidate) {
+        return candidate.rank() == slow.rank();
+    });
+    return other != nullptr ? other
+                            : endpoints_.next(Connections::no_rank, [&](const Endpoint& candidate) {
+                                  return &candidate == &slow;
+                              });
+}
+
+/// What is overdue elsewhere goes over a new connection as well.
+void Upstreams::take_overdue(Connection& connection) noexcept {
+    for (const auto& slow : connections_) {
+        if (&slow->endpoint() == &connection.endpoint()) {
+            continue;
+        }
+        slow->for_each_inquiry([&](Inquiry& inquiry) {
+            if (inquiry.overdue && inquiry.only_place() != nullptr && connection.has_room()) {
+                send(connection, inquiry);
+            }
+        });
     }
 }
 
@@ -170,6 +222,9 @@ void Upstreams::on_ready(Connection& connection) noexcept {
         } else if (connection.lane() > 0 && other->in_flight() == 0) {
             other->retire(); // a side lane has one connection
         }
+    }
+    if (connection.lane() == 0) {
+        take_overdue(connection);
     }
     if (!connections_.attempting(connection.lane())) {
         // Should this one take no more questions soon, the next attempt has nothing to wait for.
@@ -243,6 +298,7 @@ void Upstreams::send_again(Inquiry& inquiry, const Connection& lost, bool sent) 
     if (inquiry.queued || inquiry.in_flight()) {
         return; // it is on its way by another connection
     }
+    inquiry.disarm();
     if (inquiry.sends >= max_sends) {
         inquirer_.failed(
             inquiry, {.reason = FailureReason::unreachable,
@@ -296,6 +352,7 @@ std::size_t Upstreams::load(unsigned lane) const noexcept {
 }
 
 void Upstreams::soonest(TimePoint& earliest) noexcept {
+    checks_.soonest(earliest);
     for (const auto& connection : connections_) {
         earliest = std::min(earliest, connection->deadline());
     }

@@ -23,6 +23,7 @@
 
 #pragma once
 
+#include "base/deadline.hh"
 #include "dns/response.hh"
 #include "tls/client_context.hh"
 #include "upstream/connection.hh"
@@ -85,6 +86,9 @@ class Upstreams {
     void connect(Endpoint& endpoint, unsigned lane) noexcept;
     void give_up(unsigned lane) noexcept;
 
+    void overdue(Inquiry& inquiry) noexcept;
+    [[nodiscard]] Endpoint* other_than(const Endpoint& slow) const noexcept;
+    void take_overdue(Connection& connection) noexcept;
     void judge(Connection& connection, Connection::State was, Trouble why,
                std::string reason) noexcept;
     [[nodiscard]] Clock::duration pause(const Lane& lane) const noexcept;
@@ -102,7 +106,8 @@ class Upstreams {
     Connections connections_;
     std::vector<Connection*> dirty_;
     Lanes lanes_{};
-    std::minstd_rand random_; // for the IDs on the wire
+    DeadlineQueue<Inquiry> checks_; // in flight, by when to ask another upstream as well
+    std::minstd_rand random_;       // for the IDs on the wire
     bool closed_any_{false};
 };
 

@@ -313,6 +313,17 @@ def test_an_untrusted_upstream_is_passed_over(start, serve, authority):
     assert not bad.queries and len(good.queries) == 10
 
 
+def test_a_name_that_the_first_upstream_does_not_answer_is_asked_of_the_second(start, serve):
+    """L80: in time for the client, and nothing is held against the first one."""
+    first, second = serve(), serve()
+    proxy = start(first, second, workers=1, timeouts={"query": "4s"})
+    assert ask(proxy.address, "before.example").answer
+    first.on_query = lambda query: None if b"dead" in query.raw else wire.answer(query.raw)
+    assert ask(proxy.address, "dead.example").answer
+    assert ask(proxy.address, "after.example").answer
+    assert len(first.connections) == 1
+
+
 @pytest.mark.parametrize("fault", ["connection", "handshake"])
 def test_a_stalled_first_upstream_does_not_eat_the_patience(start, serve, blackhole, fault):
     """L33: the healthy second one answers the very first question in time."""

@@ -54,10 +54,33 @@ void test_remove_place_when_it_is_not_there_then_nothing(void** /*state*/) {
     assert_true(inquiry.in_flight());
 }
 
+// Asked of another upstream as well is what one connection has, while a send is left and nobody
+// suspects it.
+void test_only_place_then_not_of_a_suspect_nor_without_a_send(void** /*state*/) {
+    Inquiry inquiry;
+    std::array<Somewhere, 2> where;
+    assert_null(inquiry.only_place());
+    inquiry.add_place(where[0].connection(), 3);
+    assert_ptr_equal(inquiry.only_place(), &where[0].connection());
+    inquiry.add_place(where[1].connection(), 3);
+    assert_null(inquiry.only_place());
+    inquiry.remove_place(where[0].connection());
+    assert_ptr_equal(inquiry.only_place(), &where[1].connection());
+    inquiry.lane = 1;
+    assert_null(inquiry.only_place());
+    inquiry.lane = 0;
+    inquiry.queued = true;
+    assert_null(inquiry.only_place());
+    inquiry.queued = false;
+    inquiry.sends = max_sends;
+    assert_null(inquiry.only_place());
+}
+
 } // namespace
 
 int main() {
     const CMUnitTest tests[] = {
+        cmocka_unit_test(test_only_place_then_not_of_a_suspect_nor_without_a_send),
         cmocka_unit_test(test_places_then_in_flight_while_there_is_one),
         cmocka_unit_test(test_remove_place_when_it_is_not_there_then_nothing),
     };

@@ -64,10 +64,11 @@ void test_silence_when_of_one_name_then_nothing_is_held_against_the_upstream(voi
         serve(rig, first, 5s);
     }
     assert_true(rig.relay().idle());
-    assert_int_equal(rig.count(UpstreamCounter::connects), 1);
+    assert_int_equal(rig.count(UpstreamCounter::connects), 2);
     assert_int_equal(rig.count(UpstreamCounter::failed), 0);
-    assert_int_equal(second.sessions(), 0);
+    assert_int_equal(second.asked_in_all, 5); // each once, while there was time left
     assert_true(is_answered(rig, first, "good.example", 10ms));
+    assert_int_equal(second.asked_in_all, 5);
 }
 
 // L80 against L32: however short the patience of clients is, an upstream has a second.
@@ -110,9 +111,8 @@ void test_silence_when_patience_is_short_then_found_after_a_second(void** state)
 void test_silence_when_nobody_waits_any_more_then_found_all_the_same(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
     rig.config.timeouts.query = 500ms;
-    Resolver& first = rig.add_upstream();
-    Resolver& second = rig.add_upstream();
-    warm(rig, first);
+    Resolver& resolver = rig.add_upstream();
+    warm(rig, resolver);
     const UdpClient client{rig.udp_address()};
     client.send(query("n.example", 1));
     rig.pass(999ms);
@@ -122,8 +122,71 @@ void test_silence_when_nobody_waits_any_more_then_found_all_the_same(void** stat
     assert_int_equal(rig.count(UpstreamCounter::failed), 1);
     rig.pass(1ms);
     assert_true(rig.nearest() == dotproxy::TimePoint::max());
-    assert_int_equal(rcode(rig.resolve("last.example")), noerror);
+}
+
+// L80: half of the client's patience for the first upstream, the rest for both.
+void test_slow_when_half_of_the_patience_is_gone_then_another_upstream_as_well(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& first = rig.add_upstream();
+    Resolver& second = rig.add_upstream();
+    warm(rig, first);
+    const UdpClient client{rig.udp_address()};
+    client.send(query("dead.example", 1));
+    serve(rig, first, 2240ms);
+    assert_int_equal(second.sessions(), 0);
+    serve(rig, first, 30ms);
+    assert_int_equal(rcode(client.receive()), noerror);
     assert_int_equal(second.asked_in_all, 1);
+    // The next one finds a connection, and nothing was held against the first upstream.
+    client.send(query("dead2.example", 1));
+    serve(rig, first, 2270ms);
+    assert_int_equal(rcode(client.receive()), noerror);
+    assert_int_equal(second.asked_in_all, 2);
+    assert_true(is_answered(rig, first, "good.example", 10ms));
+    assert_int_equal(second.asked_in_all, 2);
+    assert_int_equal(rig.count(UpstreamCounter::connects), 2);
+    assert_int_equal(rig.count(UpstreamCounter::failed), 0);
+}
+
+// The first one's answer still counts, and neither is asked twice.
+void test_slow_when_asked_of_two_then_either_may_answer(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& first = rig.add_upstream();
+    Resolver& second = rig.add_upstream();
+    warm(rig, first);
+    second.answers = false;
+    const UdpClient client{rig.udp_address()};
+    client.send(query("dead.example", 1));
+    assert_true(rig.until([&] { return first.asked.size() == 1; }));
+    const Asked slow = first.take();
+    serve(rig, first, 2300ms);
+    assert_int_equal(second.asked.size(), 1);
+    serve(rig, first, 400ms); // the second one may take its time as well
+    assert_true(client.receive().empty());
+    assert_int_equal(rig.count(UpstreamCounter::resent), 1);
+    first.answer(slow);
+    Message answer;
+    assert_true(rig.until([&] { return !(answer = client.receive()).empty(); }));
+    assert_int_equal(rcode(answer), noerror);
+    second.answer(second.take());
+    assert_true(rig.until([&] { return rig.count(UpstreamCounter::late) == 1; }));
+}
+
+// Another address of the same upstream is elsewhere too.
+void test_slow_when_the_upstream_has_two_addresses_then_the_other_one_as_well(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& first = rig.add_upstream();
+    Resolver& second = rig.add_upstream();
+    auto& upstreams = rig.config.upstreams;
+    upstreams[0].addresses.push_back(second.address());
+    upstreams.pop_back();
+    warm(rig, first);
+    const UdpClient client{rig.udp_address()};
+    client.send(query("dead.example", 1));
+    serve(rig, first, 2270ms);
+    assert_int_equal(rcode(client.receive()), noerror);
+    assert_int_equal(second.asked_in_all, 1);
+    assert_int_equal(rig.count(UpstreamCounter::failed), 0);
 }
 
 // What is answered in time leaves nothing to wake for but the end of an idle connection; nor does a
@@ -306,6 +369,14 @@ int main() {
             test_silence_when_patience_is_short_then_found_after_a_second, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(
             test_silence_when_nobody_waits_any_more_then_found_all_the_same, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_slow_when_half_of_the_patience_is_gone_then_another_upstream_as_well, make_rig,
+            free_rig),
+        cmocka_unit_test_setup_teardown(test_slow_when_asked_of_two_then_either_may_answer,
+                                        make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_slow_when_the_upstream_has_two_addresses_then_the_other_one_as_well, make_rig,
+            free_rig),
         cmocka_unit_test_setup_teardown(test_silence_when_all_is_answered_then_nothing_wakes,
                                         make_rig, free_rig),
         cmocka_unit_test_setup_teardown(
