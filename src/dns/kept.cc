@@ -322,10 +322,7 @@ std::optional<Answer> read_stale(MutableOctets kept) noexcept {
 bool dnssec_bogus(const Answer& answer) noexcept {
     // Not DNSSEC Indeterminate (5), which says that keys or signatures could not be had: that is
     // what an outage looks like.
-    return std::ranges::any_of(answer.said(), [](const ExtendedError& error) {
-        return error.code >= ExtendedError::dnssec_bogus &&
-               error.code <= ExtendedError::nsec_missing;
-    });
+    return std::ranges::any_of(answer.said(), &ExtendedError::is_bogus);
 }
 
 } // namespace dotproxy::dns

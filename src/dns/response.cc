@@ -11,6 +11,8 @@
 #include "dns/rdata.hh"
 #include "dns/record.hh"
 
+#include <algorithm>
+
 namespace dotproxy::dns {
 
 namespace {
@@ -134,7 +136,48 @@ bool read_records(Octets message, Response& out) noexcept {
     return at == message.size();
 }
 
+// The server could not answer, or would not; any other RCODE says something of the name.
+bool is_failure(std::uint16_t rcode) noexcept {
+    switch (static_cast<Rcode>(rcode)) {
+    case Rcode::formerr:
+    case Rcode::servfail:
+    case Rcode::notimp:
+    case Rcode::refused:
+        return true;
+    default:
+        return false;
+    }
+}
+
+// Whether an error names a reason that has nothing to do with DNSSEC.
+bool explains(const ExtendedError& error) noexcept {
+    switch (error.code) {
+    case ExtendedError::other:
+    case ExtendedError::unsupported_algorithm:
+    case ExtendedError::unsupported_digest:
+    case ExtendedError::indeterminate:
+    case ExtendedError::cached_error:
+        return false;
+    default:
+        return true;
+    }
+}
+
 } // namespace
+
+Failure failure_of(const Response& response) noexcept {
+    if (!is_failure(response.rcode)) {
+        return Failure::none;
+    }
+    const auto said = response.said();
+    if (std::ranges::any_of(said, [](const ExtendedError& error) {
+            return error.is_bogus() || error.is_filtered();
+        })) {
+        return Failure::meant;
+    }
+    const bool servfail = response.rcode == static_cast<std::uint16_t>(Rcode::servfail);
+    return servfail && std::ranges::none_of(said, explains) ? Failure::unexplained : Failure::other;
+}
 
 ResponseVerdict parse_response(Octets message, const Question& asked, Response& out) noexcept {
     std::size_t question_end = 0;

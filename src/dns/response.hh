@@ -8,8 +8,10 @@
 #include "dns/query.hh"
 #include "dns/wire.hh"
 
+#include <algorithm>
 #include <array>
 #include <optional>
+#include <span>
 #include <string_view>
 
 namespace dotproxy::dns {
@@ -22,17 +24,24 @@ constexpr std::size_t max_error_text = 256;
 struct ExtendedError {
     enum Code : std::uint16_t {
         other = 0,
+        unsupported_algorithm = 1,
+        unsupported_digest = 2,
         stale_answer = 3,
+        indeterminate = 5,
         dnssec_bogus = 6, // it and those up to nsec_missing: validation failed
         nsec_missing = 12,
         cached_error = 13,
         not_ready = 14,
+        blocked = 15, // it and those up to filtered: a filter's word
+        filtered = 17,
         prohibited = 18,
         stale_nxdomain = 19,
         not_supported = 21,
         no_reachable_authority = 22,
         network_error = 23,
         invalid_data = 24,
+        signature_never_valid = 25, // "Signature Expired before Valid"
+        nsec3_iterations = 27,      // "Unsupported NSEC3 Iterations Value"
         synthesized = 29,
         invalid_query_type = 30, // RFC 9824
     };
@@ -42,6 +51,15 @@ struct ExtendedError {
         return {.code = code,
                 .text = {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}};
     }
+
+    /// Whether it says that DNSSEC validation of what was found came to nothing (section 4).
+    [[nodiscard]] bool is_bogus() const noexcept {
+        return (code >= dnssec_bogus && code <= nsec_missing) || code == signature_never_valid ||
+               code == nsec3_iterations;
+    }
+
+    /// Whether it says that a filter keeps the answer back.
+    [[nodiscard]] bool is_filtered() const noexcept { return code >= blocked && code <= filtered; }
 
     std::uint16_t code{0};
     Octets text; // UTF-8, may be empty; borrowed
@@ -71,7 +89,28 @@ struct Response {
     std::optional<std::uint16_t> keepalive;         // in units of 100 ms (RFC 7828)
     std::array<ExtendedError, max_errors> errors{}; // the first few it carried
     std::size_t error_count{0};
+
+    [[nodiscard]] std::span<const ExtendedError> said() const noexcept {
+        return std::span{errors}.first(error_count);
+    }
+
+    /// Adds an error of our own; where there are too many, in place of the last one.
+    void say(const ExtendedError& error) noexcept {
+        error_count = std::min(error_count + 1, errors.size());
+        errors[error_count - 1] = error;
+    }
 };
+
+/// What a response says of whether another server should be asked the same (RFC 1034, section
+/// 5.3.3, step 4d; RFC 9520, section 3).
+enum class Failure : std::uint8_t {
+    none,        // it answers the question
+    meant,       // it fails for what was found: validation failed, or a filter stands before it
+    unexplained, // SERVFAIL that does not say why: perhaps because validation failed
+    other,       // SERVFAIL, REFUSED, NOTIMP or FORMERR: the server cannot answer, or will not
+};
+
+[[nodiscard]] Failure failure_of(const Response& response) noexcept;
 
 /// Reads a response to `asked` whole. The ID has been matched before. Work is bounded by the size
 /// of the message, whatever it holds (L5). `out` is meaningful when accepted or mixed.

@@ -6,6 +6,7 @@
 #include "dns/messages.hh"
 
 #include <string_view>
+#include <vector>
 
 #include "unit.hh"
 
@@ -333,6 +334,64 @@ void test_parse_when_error_text_is_long_then_drops_the_text(void** /*state*/) {
     }
 }
 
+Failure failure(unsigned rcode, const std::vector<unsigned>& codes = {}) {
+    Bytes options;
+    for (const unsigned code : codes) {
+        options.u16(15).u16(2).u16(code);
+    }
+    Message message = response("www.example.com");
+    set_flags(message.mutable_octets(), static_cast<std::uint16_t>(response_flags | rcode));
+    message.opt(options.octets());
+    Response found;
+    assert_true(parse_response(message.octets(), asked(), found) == ResponseVerdict::accepted);
+    return failure_of(found);
+}
+
+void test_failure_when_the_rcode_is_about_the_name_then_none(void** /*state*/) {
+    for (unsigned rcode = 0; rcode < 16; ++rcode) {
+        const bool fails = rcode == 1 || rcode == 2 || rcode == 4 || rcode == 5;
+        assert_int_equal(failure(rcode) == Failure::none, !fails);
+        assert_int_equal(failure(rcode, {6}) == Failure::none, !fails);
+    }
+    Response badvers;
+    badvers.rcode = 16;
+    assert_true(failure_of(badvers) == Failure::none);
+}
+
+void test_failure_when_bogus_or_filtered_then_meant(void** /*state*/) {
+    for (unsigned code = 0; code < 64; ++code) {
+        const bool meant =
+            (code >= 6 && code <= 12) || (code >= 15 && code <= 17) || code == 25 || code == 27;
+        for (const unsigned rcode : {1U, 2U, 4U, 5U}) {
+            assert_int_equal(failure(rcode, {code}) == Failure::meant, meant);
+            assert_int_equal(failure(rcode, {23, code}) == Failure::meant, meant);
+        }
+    }
+}
+
+void test_failure_when_servfail_gives_no_reason_then_unexplained(void** /*state*/) {
+    assert_true(failure(2) == Failure::unexplained);
+    for (const unsigned code : {0U, 1U, 2U, 5U, 13U}) {
+        assert_true(failure(2, {code}) == Failure::unexplained);
+    }
+    assert_true(failure(2, {13, 0}) == Failure::unexplained);
+    assert_true(failure(2, {13, 22}) == Failure::other);
+    assert_true(failure(2, {14}) == Failure::other);
+    for (const unsigned rcode : {1U, 4U, 5U}) {
+        assert_true(failure(rcode) == Failure::other);
+    }
+}
+
+void test_say_when_there_are_too_many_then_the_last_one_goes(void** /*state*/) {
+    Response response;
+    for (std::uint16_t code = 0; code <= max_errors; ++code) {
+        response.say({.code = code, .text = {}});
+    }
+    assert_int_equal(response.said().size(), max_errors);
+    assert_int_equal(response.said()[0].code, 0);
+    assert_int_equal(response.said()[max_errors - 1].code, max_errors);
+}
+
 void test_sealed_when_records_add_up_then_accepts_them_unseen(void** /*state*/) {
     Message message = response("www.example.com");
     message.record(Section::answer, "other.example", type::a, address);
@@ -382,6 +441,10 @@ int main() {
         cmocka_unit_test(test_parse_when_errors_came_then_takes_the_first_four),
         cmocka_unit_test(test_parse_when_error_text_is_unclean_then_drops_the_text),
         cmocka_unit_test(test_parse_when_error_text_is_long_then_drops_the_text),
+        cmocka_unit_test(test_failure_when_the_rcode_is_about_the_name_then_none),
+        cmocka_unit_test(test_failure_when_bogus_or_filtered_then_meant),
+        cmocka_unit_test(test_failure_when_servfail_gives_no_reason_then_unexplained),
+        cmocka_unit_test(test_say_when_there_are_too_many_then_the_last_one_goes),
         cmocka_unit_test(test_sealed_when_records_add_up_then_accepts_them_unseen),
         cmocka_unit_test(test_sealed_when_question_differs_then_is_foreign),
     };
