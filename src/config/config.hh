@@ -68,6 +68,7 @@ struct Config {
     bool sandbox{true};         // the workers are shut in
     std::vector<ListenConfig> listen;
     std::vector<UpstreamConfig> upstreams; // at least one
+    bool failover_on_error{true};          // the next one is asked where one answers with an error
     bool local_zones{true};
     std::vector<dns::Name> local_zones_except; // within the local zones; lower case
     std::string ca_file;

@@ -316,6 +316,9 @@ Config read(const Document& document) {
     if (const auto upstreams = root.find("upstreams")) {
         config.upstreams = read_upstreams(*upstreams);
     }
+    if (const auto failover = root.find("failover_on_error")) {
+        config.failover_on_error = failover->boolean();
+    }
     if (const auto local_zones = root.find("local_zones")) {
         config.local_zones = local_zones->boolean();
     }

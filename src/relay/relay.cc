@@ -256,6 +256,9 @@ void Relay::expire() noexcept {
 
 void Relay::time_out(Waiter& waiter) noexcept {
     Awaited& inquiry = *waiter.inquiry;
+    if (upstreams_.settle(inquiry)) {
+        return; // for all who wait: those who came later would hardly hear more
+    }
     const NoAnswer why = upstreams_.excuse();
     if (inquiry.waiter_count == 1) {
         failed(inquiry, why);

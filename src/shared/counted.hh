@@ -128,9 +128,10 @@ enum class UpstreamCounter : std::uint8_t {
     records, // TLS records that carried them
     answers,
     resent,
-    late,    // answers that nobody waits for any more
-    refused, // answers not passed on, or not whole: malformed, unrelated ... (L82)
-    broken,  // connections closed since their stream made no sense (L83)
+    late,        // answers that nobody waits for any more
+    refused,     // answers not passed on, or not whole: malformed, unrelated ... (L82)
+    broken,      // connections closed since their stream made no sense (L83)
+    failed_over, // questions answered with an error, for which another upstream was asked
     count_
 };
 
@@ -221,7 +222,7 @@ template <>
 constexpr Names<UpstreamCounter> names_of<UpstreamCounter>{
     "upstream",
     {"connects", "handshakes", "resumed", "failed", "queries", "records", "answers", "resent",
-     "late", "refused", "broken"}};
+     "late", "refused", "broken", "failed_over"}};
 
 template <>
 constexpr Names<ConnectFailure> names_of<ConnectFailure>{

@@ -213,7 +213,7 @@ void Connection::forget(std::uint16_t slot) noexcept {
     wire_.forget(slot);
     on_slot_free();
     // In a side lane the question that was never answered may still be at work there.
-    if (state_ == State::ready && (lane_ > 0 || wire_.forgotten() >= most_forgotten)) {
+    if (state_ == State::ready && (is_side(lane_) || wire_.forgotten() >= most_forgotten)) {
         retire();
     }
 }
@@ -318,7 +318,8 @@ void Connection::on_answer(Inquiry& inquiry, std::uint16_t slot, dns::Octets mes
     if (verdict == dns::ResponseVerdict::accepted || verdict == dns::ResponseVerdict::mixed) {
         note_keepalive(response);
     }
-    upstreams_.inquirer().answered(inquiry, message, verdict, response);
+    upstreams_.on_response(*this, inquiry,
+                           {.message = message, .verdict = verdict, .response = response});
     wire_.free(slot);
     on_slot_free();
 }

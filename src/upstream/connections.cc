@@ -15,9 +15,16 @@ bool is_spent(const Connection& connection) noexcept {
     return is_single(connection.lane()) && connection.answers() > 0 && connection.in_flight() == 0;
 }
 
+/// Whether a connection is for questions of this lane. Those of lane 0 are for all that their
+/// upstream is asked; not the other way round, or an upstream further behind would be asked first.
+bool serves(const Connection& connection, unsigned lane) noexcept {
+    return connection.lane() == lane || (connection.lane() == 0 && !is_side(lane) &&
+                                         upstream_of(lane) == connection.endpoint().rank());
+}
+
 /// Whether a connection can take a question of this lane now.
 bool takes(const Connection& connection, unsigned lane) noexcept {
-    return connection.lane() == lane && connection.has_room() &&
+    return serves(connection, lane) && connection.has_room() &&
            !(is_single(lane) && (connection.in_flight() > 0 || connection.answers() > 0));
 }
 
@@ -38,7 +45,7 @@ Connection* Connections::pick(unsigned lane, const Endpoint* endpoint) const noe
 unsigned Connections::best_rank(unsigned lane) const noexcept {
     unsigned best = no_rank;
     for (const auto& connection : all_) {
-        if (connection->lane() == lane && connection->has_room() && !is_spent(*connection)) {
+        if (serves(*connection, lane) && connection->has_room() && !is_spent(*connection)) {
             best = std::min(best, connection->endpoint().rank());
         }
     }

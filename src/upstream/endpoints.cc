@@ -30,7 +30,7 @@ FailureReason reason_of(Trouble trouble) noexcept {
 } // namespace
 
 Endpoints::Endpoints(Turn& turn, const CounterLease& lease)
-    : turn_{turn}, random_{std::random_device{}()}, failure_log_{10, 10s} {
+    : turn_{turn}, random_{std::random_device{}()}, failure_log_{10, 10s}, failover_log_{1, 10s} {
     const auto& upstreams = turn.config.upstreams;
     identities_.reserve(upstreams.size());
     for (unsigned rank = 0; rank < upstreams.size(); ++rank) {
@@ -98,6 +98,13 @@ void Endpoints::failed(Endpoint& endpoint, Trouble trouble, std::string reason) 
     endpoint.fail(trouble, std::move(reason), turn_.now, static_cast<std::uint32_t>(random_()));
     log::write_limited(failure_log_, turn_.now, news ? log::Level::warning : log::Level::debug,
                        "upstream %s: %s", endpoint.text().c_str(), endpoint.reason().c_str());
+}
+
+void Endpoints::failed_over(Endpoint& endpoint) noexcept {
+    endpoint.counts().add(UpstreamCounter::failed_over);
+    log::write_limited(failover_log_, turn_.now, log::Level::info,
+                       "upstream %s: answers with an error; another upstream is asked",
+                       endpoint.text().c_str());
 }
 
 bool Endpoints::answered(Endpoint& endpoint) noexcept {

@@ -55,6 +55,9 @@ class Endpoints {
 
     /// An endpoint failed: counts and logs it.
     void failed(Endpoint& endpoint, Trouble trouble, std::string reason) noexcept;
+    /// An endpoint answered that it cannot, or will not, and another upstream is asked in its
+    /// place: counts and logs it.
+    void failed_over(Endpoint& endpoint) noexcept;
     /// An endpoint answered: whatever was wrong with it is over. Returns whether anything was.
     bool answered(Endpoint& endpoint) noexcept;
 
@@ -71,6 +74,7 @@ class Endpoints {
     std::minstd_rand random_;
     std::string excuse_;
     log::Limiter failure_log_;
+    log::Limiter failover_log_;
 };
 
 } // namespace dotproxy

@@ -19,6 +19,10 @@ std::uint16_t FrameWire::send(Inquiry& inquiry) noexcept {
         const std::size_t size =
             dns::write_query(inquiry.question, slots_.wire_id(slot), !keepalive_asked_, message);
         keepalive_asked_ = true;
+        if (inquiry.checking) {
+            dns::set_flags(message, static_cast<std::uint16_t>(dns::flags(message) |
+                                                               dns::flag::checking_disabled));
+        }
         queue(std::span{message}.first(size));
     } else {
         dns::set_id(inquiry.sealed, slots_.wire_id(slot));

@@ -3,6 +3,8 @@
 
 #include "upstream/inquiry.hh"
 
+#include "upstream/lanes.hh"
+
 #include <algorithm>
 
 namespace dotproxy {
@@ -22,7 +24,7 @@ const Connection* Inquiry::only_place() const noexcept {
             only = place.connection;
         }
     }
-    return queued || lane > 0 || sends >= max_sends ? nullptr : only;
+    return queued || is_side(lane) || held != nullptr || sends >= max_sends ? nullptr : only;
 }
 
 void Inquiry::add_place(Connection& connection, std::uint16_t slot) noexcept {

@@ -14,11 +14,26 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace dotproxy {
 
 class Connection;
+
+/// What an upstream answered, borrowed. `response` is meaningful as Inquirer::answered() says.
+struct Reply {
+    dns::Octets message;
+    dns::ResponseVerdict verdict;
+    const dns::Response& response;
+};
+
+/// The failure that was answered first, while another upstream is asked; see Failover.
+struct HeldFailure {
+    dns::ResponseVerdict verdict;
+    std::vector<std::uint8_t> message; // empty where it is not to be passed on anyway
+    bool bogus{false};                 // the data failed validation, though it does not say so
+};
 
 /// At most three sends for one question, all causes together (C74, L81).
 constexpr std::size_t max_sends = 3;
@@ -36,7 +51,10 @@ struct Inquiry : Deadline {
 
     std::array<Place, max_sends> places{};
     std::uint8_t sends{0};
-    std::uint8_t lane{0}; // above 0: it may have broken a connection, see Upstreams
+    std::uint8_t lane{0};   // see Lanes
+    bool checking{false};   // it is asked with CD set, to learn why it failed
+    std::uint64_t asked{0}; // a bit for the rank of each upstream that it was sent to, see Failover
+    std::unique_ptr<HeldFailure> held;
     TimePoint asked_at{}; // when it was submitted
     TimePoint sent_at{};  // the last time
 
@@ -53,7 +71,8 @@ struct Inquiry : Deadline {
     [[nodiscard]] bool has_one_send() const noexcept { return sends + 1U >= max_sends; }
 
     /// The connection that has it in flight, where that is one and it may be asked of another
-    /// upstream as well; else nullptr. What may have broken a connection is not.
+    /// upstream as well; else nullptr. What may have broken a connection is not, nor what one
+    /// failed to answer, which goes from one to the next.
     [[nodiscard]] const Connection* only_place() const noexcept;
 
     void add_place(Connection& connection, std::uint16_t slot) noexcept;

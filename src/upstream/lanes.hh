@@ -2,8 +2,10 @@
 // Copyright the dotproxy authors
 //
 // Lanes: the inquiries that wait for a connection, in the order in which they are served. Lane 0 is
-// for all; the others are side lanes, for those that may have broken a connection (see Upstreams):
-// first the group lanes, whose connections carry many at a time, then the single ones.
+// for all, and asks whichever upstream is the best. Then come side lanes, for those that may have
+// broken a connection (see Upstreams): first the group lanes, whose connections carry many at a
+// time, then the single ones. Where a failure takes questions to another upstream there are two
+// more for each of those (see Failover): one for many, and a single side lane.
 
 #pragma once
 
@@ -11,27 +13,47 @@
 #include "upstream/inquiry.hh"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
 
 namespace dotproxy {
 
 constexpr unsigned group_lanes = 8;
 constexpr unsigned single_lanes = 8;
 constexpr unsigned first_single_lane = 1 + group_lanes;
-constexpr unsigned lane_count = first_single_lane + single_lanes;
+constexpr unsigned first_upstream_lane = first_single_lane + single_lanes;
+
+/// The lane that asks the upstream of `rank` and no other.
+[[nodiscard]] constexpr std::uint8_t upstream_lane(unsigned rank, bool single = false) noexcept {
+    return static_cast<std::uint8_t>(first_upstream_lane + 2 * rank + (single ? 1 : 0));
+}
+
+/// Which upstream a lane asks; nullopt: any.
+[[nodiscard]] constexpr std::optional<unsigned> upstream_of(unsigned lane) noexcept {
+    return lane < first_upstream_lane ? std::nullopt
+                                      : std::optional{(lane - first_upstream_lane) / 2};
+}
 
 /// Whether each connection of a lane carries one question, the only one it ever carries.
 [[nodiscard]] constexpr bool is_single(unsigned lane) noexcept {
-    return lane >= first_single_lane;
+    return lane < first_upstream_lane ? lane >= first_single_lane
+                                      : (lane - first_upstream_lane) % 2 == 1;
+}
+
+/// Whether a lane is for those that may have broken a connection.
+[[nodiscard]] constexpr bool is_side(unsigned lane) noexcept {
+    return is_single(lane) || (lane > 0 && lane < first_single_lane);
 }
 
 /// How long an idle connection of a lane is kept where `configured` is the most: one for questions
 /// that may have broken another is not worth keeping.
 [[nodiscard]] constexpr Clock::duration idle_limit(unsigned lane,
                                                    Clock::duration configured) noexcept {
-    return lane == 0 ? configured : std::min<Clock::duration>(configured, std::chrono::seconds{1});
+    return is_side(lane) ? std::min<Clock::duration>(configured, std::chrono::seconds{1})
+                         : configured;
 }
 
 /// Those that wait in one lane, and when more is done for them.
@@ -53,6 +75,6 @@ struct Lane {
 };
 
 /// One for each number from 0; an inquiry's lane is where it stands, or would.
-using Lanes = std::array<Lane, lane_count>;
+using Lanes = std::vector<Lane>;
 
 } // namespace dotproxy

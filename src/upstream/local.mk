@@ -5,6 +5,8 @@ libupstream_a_SOURCES = \
 	src/upstream/connections.cc src/upstream/connections.hh \
 	src/upstream/endpoint.cc src/upstream/endpoint.hh \
 	src/upstream/endpoints.cc src/upstream/endpoints.hh \
+	src/upstream/failed_names.cc src/upstream/failed_names.hh \
+	src/upstream/failover.cc src/upstream/failover.hh \
 	src/upstream/frame_wire.cc src/upstream/frame_wire.hh \
 	src/upstream/inquiry.cc src/upstream/inquiry.hh \
 	src/upstream/lanes.cc src/upstream/lanes.hh \

@@ -32,21 +32,39 @@ constexpr std::uint64_t worth_a_spare = 4;
 // So many questions that lost a connection are not worth being divided among several.
 constexpr std::size_t small_group = 16;
 
+/// Whether a lane's questions may go to an endpoint.
+bool asks(unsigned lane, const Endpoint& endpoint) noexcept {
+    return upstream_of(lane).value_or(endpoint.rank()) == endpoint.rank();
+}
+
 } // namespace
 
 Upstreams::Upstreams(Turn& turn, const tls::ClientContexts& contexts, Inquirer& inquirer,
                      const CounterLease& lease)
-    : turn_{turn}, contexts_{contexts}, inquirer_{inquirer}, endpoints_{turn, lease},
-      checks_{Patience::half(turn.config)}, random_{std::random_device{}()} {}
+    : turn_{turn}, contexts_{contexts}, inquirer_{inquirer},
+      endpoints_{turn, lease}, failover_{turn, endpoints_},
+      lanes_(first_upstream_lane + 2 * failover_.upstreams()), checks_{Patience::half(turn.config)},
+      waits_{Patience::silence(turn.config)}, random_{std::random_device{}()} {}
 
 void Upstreams::submit(Inquiry& inquiry) noexcept {
     inquiry.asked_at = turn_.now;
+    if (const auto rank = failover_.preferred(inquiry)) {
+        inquiry.lane = upstream_lane(*rank);
+    }
+    enter_lane(inquiry);
+}
+
+/// Sends an inquiry, or has it wait in its lane.
+void Upstreams::enter_lane(Inquiry& inquiry) noexcept {
     if (Connection* connection = connections_.pick(inquiry.lane)) {
         send(*connection, inquiry);
         return;
     }
     Lane& lane = lanes_[inquiry.lane];
     lane.push_back(inquiry);
+    if (upstream_of(inquiry.lane)) {
+        waits_.arm(inquiry, turn_.now);
+    }
     if (!connections_.attempting(inquiry.lane)) {
         lane.next_attempt = std::min(lane.next_attempt, turn_.now + shortest_pause);
     }
@@ -68,6 +86,7 @@ void Upstreams::abandon(Inquiry& inquiry) noexcept {
 void Upstreams::send(Connection& connection, Inquiry& inquiry) noexcept {
     ++inquiry.sends;
     inquiry.overdue = false;
+    Failover::note_send(inquiry, connection.endpoint().rank());
     if (inquiry.sends > 1) {
         connection.endpoint().counts().add(UpstreamCounter::resent);
     }
@@ -93,7 +112,7 @@ bool Upstreams::seek(unsigned lane) noexcept {
     }
     Endpoint* endpoint =
         endpoints_.next(connections_.best_rank(lane), [&](const Endpoint& candidate) {
-            return connections_.attempting(lane, &candidate);
+            return !asks(lane, candidate) || connections_.attempting(lane, &candidate);
         });
     if (endpoint == nullptr) {
         return false;
@@ -116,22 +135,69 @@ void Upstreams::connect(Endpoint& endpoint, unsigned lane) noexcept {
 /// Nothing is ready in this lane and nothing is being tried: fails what waits, if it would wait in
 /// vain; else it waits for the next attempt.
 void Upstreams::give_up(unsigned lane) noexcept {
-    if (!endpoints_.hopeless()) {
+    const bool only_one = upstream_of(lane).has_value();
+    if (only_one ? turn_.now < lanes_[lane].next_attempt : !endpoints_.hopeless()) {
         return;
     }
     Inquiry* inquiry = lanes_[lane].first;
     while (inquiry != nullptr) {
         Inquiry* next = inquiry->queue_next;
-        if (!inquiry->in_flight()) {
-            inquirer_.failed(*inquiry, excuse());
+        if (only_one) {
+            leave_lane(*inquiry);
+        } else if (!inquiry->in_flight()) {
+            fail(*inquiry, excuse());
         }
         inquiry = next;
+    }
+}
+
+/// The one upstream of its lane cannot be had: whoever has no answer yet goes to any other.
+void Upstreams::leave_lane(Inquiry& inquiry) noexcept {
+    if (inquiry.held != nullptr) {
+        take(failover_.after_waiting(inquiry, *upstream_of(inquiry.lane)), inquiry);
+        return;
+    }
+    abandon(inquiry);
+    inquiry.lane = 0;
+    enter_lane(inquiry);
+}
+
+void Upstreams::fail(Inquiry& inquiry, const NoAnswer& why) noexcept {
+    if (!settle(inquiry)) {
+        inquirer_.failed(inquiry, why);
+    }
+}
+
+void Upstreams::on_response(Connection& connection, Inquiry& inquiry, const Reply& reply) noexcept {
+    Endpoint& endpoint = connection.endpoint();
+    const Failover::Step step = failover_.judge(inquiry, endpoint.rank(), reply);
+    if (step.kind == Failover::Step::Kind::pass_on) {
+        inquirer_.answered(inquiry, reply.message, reply.verdict, reply.response);
+        return;
+    }
+    if (step.kind == Failover::Step::Kind::ask && step.rank != endpoint.rank()) {
+        endpoints_.failed_over(endpoint);
+    }
+    take(step, inquiry);
+}
+
+/// Goes on with an inquiry that holds a failure.
+void Upstreams::take(const Failover::Step& step, Inquiry& inquiry) noexcept {
+    if (step.kind == Failover::Step::Kind::ask) {
+        abandon(inquiry); // from here on no other answer counts
+        inquiry.lane = upstream_lane(step.rank, is_side(inquiry.lane));
+        enter_lane(inquiry);
+    } else if (step.kind == Failover::Step::Kind::settle) {
+        static_cast<void>(settle(inquiry));
     }
 }
 
 void Upstreams::expire() noexcept {
     while (Inquiry* inquiry = checks_.pop(turn_.now)) {
         overdue(*inquiry);
+    }
+    while (Inquiry* inquiry = waits_.pop(turn_.now)) {
+        leave_lane(*inquiry);
     }
     for (const auto& connection : connections_) { // none is added meanwhile
         if (connection->deadline() <= turn_.now) {
@@ -195,7 +261,7 @@ void Upstreams::on_silent(Connection& connection) noexcept {
     endpoints_.failed(connection.endpoint(), Trouble::silent, "answers nothing");
     connection.retire();
     connection.for_each_inquiry([&](Inquiry& inquiry) {
-        if (!inquiry.queued && inquiry.sends < max_sends) {
+        if (!settle(inquiry) && !inquiry.queued && inquiry.sends < max_sends) {
             step_aside(inquiry);
             lanes_[inquiry.lane].push_back(inquiry);
         }
@@ -219,7 +285,7 @@ void Upstreams::on_ready(Connection& connection) noexcept {
             if (other->endpoint().rank() >= connection.endpoint().rank()) {
                 other->close();
             }
-        } else if (connection.lane() > 0 && other->in_flight() == 0) {
+        } else if (is_side(connection.lane()) && other->in_flight() == 0) {
             other->retire(); // a side lane has one connection
         }
     }
@@ -250,7 +316,7 @@ void Upstreams::on_closed(Connection& connection, Connection::State was, Trouble
         judge(connection, was, why, std::move(reason));
     }
     if (!is_attempt(was)) {
-        const bool at_once = connection.lane() == 0 || connection.answers() > 0;
+        const bool at_once = !is_side(connection.lane()) || connection.answers() > 0;
         const Clock::duration rest = failing() ? side_lane_rest : side_lane_pause;
         lanes_[connection.lane()].next_attempt = at_once ? turn_.now : turn_.now + rest;
     }
@@ -300,16 +366,19 @@ void Upstreams::send_again(Inquiry& inquiry, const Connection& lost, bool sent) 
     }
     inquiry.disarm();
     if (inquiry.sends >= max_sends) {
-        inquirer_.failed(
-            inquiry, {.reason = FailureReason::unreachable,
-                      .error = dns::ExtendedError::of(dns::ExtendedError::network_error,
-                                                      "the upstream closes instead of answering")});
+        fail(inquiry,
+             {.reason = FailureReason::unreachable,
+              .error = dns::ExtendedError::of(dns::ExtendedError::network_error,
+                                              "the upstream closes instead of answering")});
         return;
     }
     if (sent && !crossed(inquiry, lost)) {
         step_aside(inquiry);
     }
     lanes_[inquiry.lane].push_front(inquiry);
+    if (upstream_of(inquiry.lane)) {
+        waits_.arm(inquiry, turn_.now);
+    }
 }
 
 /// Whether the end of a connection that was of use may have crossed with a question (L34), or had
@@ -321,6 +390,10 @@ bool Upstreams::crossed(const Inquiry& inquiry, const Connection& lost) noexcept
 
 /// A connection was lost under an inquiry, which may be to blame.
 void Upstreams::step_aside(Inquiry& inquiry) const noexcept {
+    if (const auto rank = upstream_of(inquiry.lane); rank && inquiry.held != nullptr) {
+        inquiry.lane = upstream_lane(*rank, true);
+        return;
+    }
     inquiry.lane = inquiry.has_one_send() ? single_lane() : group_lane();
 }
 
@@ -340,7 +413,7 @@ std::uint8_t Upstreams::group_lane() const noexcept {
 /// Where a question that lost two connections is asked for the last time, alone.
 std::uint8_t Upstreams::single_lane() const noexcept {
     std::uint8_t best = first_single_lane;
-    for (std::uint8_t lane = best + 1; lane < lane_count; ++lane) {
+    for (std::uint8_t lane = best + 1; lane < first_upstream_lane; ++lane) {
         best = load(lane) < load(best) ? lane : best;
     }
     return best;
@@ -353,10 +426,11 @@ std::size_t Upstreams::load(unsigned lane) const noexcept {
 
 void Upstreams::soonest(TimePoint& earliest) noexcept {
     checks_.soonest(earliest);
+    waits_.soonest(earliest);
     for (const auto& connection : connections_) {
         earliest = std::min(earliest, connection->deadline());
     }
-    for (unsigned lane = 0; lane < lane_count; ++lane) {
+    for (unsigned lane = 0; lane < lanes_.size(); ++lane) {
         if (lanes_[lane].first == nullptr) {
             continue;
         }
@@ -366,7 +440,8 @@ void Upstreams::soonest(TimePoint& earliest) noexcept {
         }
         const unsigned ready = connections_.best_rank(lane);
         for (const auto& endpoint : endpoints_) {
-            if (endpoint->rank() < ready && !connections_.attempting(lane, endpoint.get())) {
+            if (endpoint->rank() < ready && asks(lane, *endpoint) &&
+                !connections_.attempting(lane, endpoint.get())) {
                 earliest =
                     std::min(earliest, std::max(endpoint->retry_at(), lanes_[lane].next_attempt));
             }
@@ -375,7 +450,7 @@ void Upstreams::soonest(TimePoint& earliest) noexcept {
 }
 
 void Upstreams::flush() noexcept {
-    for (unsigned lane = 0; lane < lane_count; ++lane) {
+    for (unsigned lane = 0; lane < lanes_.size(); ++lane) {
         if (lane > 0 && lanes_[lane].first == nullptr) {
             continue;
         }

@@ -29,6 +29,7 @@
 #include "upstream/connection.hh"
 #include "upstream/connections.hh"
 #include "upstream/endpoints.hh"
+#include "upstream/failover.hh"
 #include "upstream/inquiry.hh"
 #include "upstream/lanes.hh"
 #include "upstream/turn.hh"
@@ -51,6 +52,10 @@ class Upstreams {
     /// The inquiry is over: whatever answer still comes for it is late.
     void abandon(Inquiry& inquiry) noexcept;
 
+    /// An inquiry is not to be waited for any longer. Where an upstream answered it with a failure,
+    /// that is told as its answer now. false: none did.
+    bool settle(Inquiry& inquiry) noexcept { return Failover::settle(inquiry, inquirer_); }
+
     /// Whether no upstream works now.
     [[nodiscard]] bool failing() const noexcept { return endpoints_.failing(); }
 
@@ -66,8 +71,7 @@ class Upstreams {
     void close_all() noexcept;
 
     // What connections report.
-    [[nodiscard]] Inquirer& inquirer() noexcept { return inquirer_; }
-
+    void on_response(Connection& connection, Inquiry& inquiry, const Reply& reply) noexcept;
     void mark_dirty(Connection& connection) noexcept;
     /// It won the race: its endpoint has shown that it answers, or was not in doubt.
     void on_ready(Connection& connection) noexcept;
@@ -79,12 +83,16 @@ class Upstreams {
                    std::string reason) noexcept;
 
   private:
+    void enter_lane(Inquiry& inquiry) noexcept;
+    void leave_lane(Inquiry& inquiry) noexcept;
     void send(Connection& connection, Inquiry& inquiry) noexcept;
     void hand_out(unsigned lane) noexcept;
 
     [[nodiscard]] bool seek(unsigned lane) noexcept;
     void connect(Endpoint& endpoint, unsigned lane) noexcept;
     void give_up(unsigned lane) noexcept;
+    void fail(Inquiry& inquiry, const NoAnswer& why) noexcept;
+    void take(const Failover::Step& step, Inquiry& inquiry) noexcept;
 
     void overdue(Inquiry& inquiry) noexcept;
     [[nodiscard]] Endpoint* other_than(const Endpoint& slow) const noexcept;
@@ -103,10 +111,12 @@ class Upstreams {
     const tls::ClientContexts& contexts_; // by the rank of an upstream
     Inquirer& inquirer_;
     Endpoints endpoints_;
+    Failover failover_;
     Connections connections_;
     std::vector<Connection*> dirty_;
-    Lanes lanes_{};
+    Lanes lanes_;
     DeadlineQueue<Inquiry> checks_; // in flight, by when to ask another upstream as well
+    DeadlineQueue<Inquiry> waits_;  // in the lane of one upstream, by when to go elsewhere
     std::minstd_rand random_;       // for the IDs on the wire
     bool closed_any_{false};
 };

@@ -65,6 +65,7 @@ void assert_defaults(const Config& config) {
     assert_string_equal(upstream.addresses[1].text().c_str(), "1.0.0.1:853");
     assert_string_equal(upstream.addresses[2].text().c_str(), "[2606:4700:4700::1111]:853");
     assert_string_equal(upstream.addresses[3].text().c_str(), "[2606:4700:4700::1001]:853");
+    assert_true(config.failover_on_error);
     assert_true(config.local_zones && config.local_zones_except.empty());
     assert_true(config.timeouts.query == 5s);
     assert_true(config.timeouts.connect == 2s);
@@ -129,6 +130,7 @@ void test_parse_when_everything_is_given_then_taken(void** /*state*/) {
                       { name = "2001:DB8::1"; addresses = ( "192.0.2.2" ); port = 8853; },
                       { pins = ( "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" );
                         addresses = ( "fe80::1%lo" ); } );
+        failover_on_error = false;
         local_zones = false; local_zones_except = ( "Home.ARPA.", "1.10.in-addr.arpa" );
         timeouts: { query = "100ms"; connect = "100ms"; client_idle = "0s"; upstream_idle = "1h";
                     drain = "5m"; };
@@ -151,6 +153,7 @@ void test_parse_when_everything_is_given_then_taken(void** /*state*/) {
     assert_string_equal(config.upstreams[1].name.c_str(), "2001:db8::1");
     assert_string_equal(config.upstreams[2].name.c_str(), "");
     assert_string_equal(config.upstreams[2].addresses[0].text().c_str(), "[fe80::1%lo]:853");
+    assert_false(config.failover_on_error);
     assert_false(config.local_zones);
     assert_int_equal(config.local_zones_except.size(), 2);
     assert_memory_equal(config.local_zones_except[0].octets.data(), "\4home\4arpa", 11);
@@ -267,7 +270,7 @@ void test_parse_when_key_is_unknown_then_the_nearest_is_suggested(void** /*state
     assert_error("tls_ca_file_name = 1;",
                  "1: tls_ca_file_name: unknown key; give one of workers, user, group, pid_file, "
                  "listen, upstreams, tls, timeouts, limits, log, local_zones, cache, "
-                 "control_socket, sandbox or local_zones_except");
+                 "control_socket, sandbox, local_zones_except or failover_on_error");
 }
 
 void test_parse_when_exception_is_in_no_local_zone_then_error(void** /*state*/) {

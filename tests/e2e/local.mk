@@ -38,6 +38,7 @@ unsanitized_e2e_tests = \
 # The longest come first, so that make -j has none left for the end.
 e2e_tests = \
 	tests/e2e/test_failover.py \
+	tests/e2e/test_failover_on_error.py \
 	tests/e2e/test_processes.py \
 	tests/e2e/test_cache_faults.py \
 	tests/e2e/test_upstream_faults.py \

@@ -163,6 +163,20 @@ def test_a_failure_for_an_answer_of_no_use(counting, upstream):
     assert counts(proxy)["upstream_refused"] == 1
 
 
+def test_an_error_for_which_another_upstream_was_asked(counting, serve):
+    """Of the one that answered so, once for a question, whatever it took to find out."""
+    first = serve(on_query=lambda query: wire.answer(query.raw, rcode=dns.rcode.SERVFAIL))
+    proxy = counting(first, serve(), cache={"size": "0"})
+    for name in ("first.example", "second.example"):
+        assert ask(proxy.address, name).rcode() == dns.rcode.NOERROR
+    told = status(proxy)
+    assert told["upstream.0.failed_over"] == "2"
+    assert told["upstream.1.failed_over"] == "0"
+    assert told["failures"] == "0"
+    line = f"127.0.0.1:{first.port}: answers with an error; another upstream is asked"
+    assert sum(line in one for one in proxy.log.splitlines()) == 1, "and told, but not each time"
+
+
 def test_a_failure_for_lack_of_room(counting, upstream):
     upstream.on_query = silent
     proxy = counting(upstream, limits={"queries": 64})

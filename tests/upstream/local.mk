@@ -4,6 +4,8 @@ upstream_tests = \
 	tests/upstream/test_connection \
 	tests/upstream/test_connects \
 	tests/upstream/test_endpoint \
+	tests/upstream/test_failed_names \
+	tests/upstream/test_failover \
 	tests/upstream/test_floods \
 	tests/upstream/test_frame_wire \
 	tests/upstream/test_inquiry \
@@ -23,6 +25,11 @@ tests_upstream_test_connects_SOURCES = tests/upstream/test_connects.cc tests/uni
 tests_upstream_test_connects_LDADD = $(rig)
 tests_upstream_test_endpoint_SOURCES = tests/upstream/test_endpoint.cc tests/unit.hh
 tests_upstream_test_endpoint_LDADD = libupstream.a libtls.a libbase.a $(GNUTLS_LIBS) $(CMOCKA_LIBS)
+tests_upstream_test_failed_names_SOURCES = tests/upstream/test_failed_names.cc tests/unit.hh
+tests_upstream_test_failed_names_LDADD = libupstream.a libbase.a $(CMOCKA_LIBS)
+tests_upstream_test_failover_SOURCES = tests/upstream/test_failover.cc tests/relay/cache_rig.hh \
+	tests/unit.hh
+tests_upstream_test_failover_LDADD = $(rig)
 tests_upstream_test_floods_SOURCES = tests/upstream/test_floods.cc tests/unit.hh
 tests_upstream_test_floods_LDADD = $(rig)
 tests_upstream_test_frame_wire_SOURCES = tests/upstream/test_frame_wire.cc tests/dns/messages.hh \

@@ -4,14 +4,14 @@
 #include "upstream/lanes.hh"
 
 #include "unit.hh"
+#include "upstream/failover.hh"
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <deque>
 
-using dotproxy::Inquiry;
-using dotproxy::Lane;
+using namespace dotproxy;
 
 namespace {
 
@@ -57,12 +57,30 @@ void test_remove_then_they_may_leave_in_any_order(void** /*state*/) {
     } while (std::next_permutation(order.begin(), order.end()));
 }
 
+// Which upstream a lane asks, and with how many others a question travels in it.
+void test_lanes_when_of_an_upstream_then_told_from_all_others(void** /*state*/) {
+    for (unsigned lane = 0; lane < first_upstream_lane; ++lane) {
+        assert_false(upstream_of(lane).has_value());
+        assert_int_equal(is_single(lane), lane >= first_single_lane);
+        assert_int_equal(is_side(lane), lane > 0);
+    }
+    for (unsigned rank = 0; rank < Failover::most_upstreams; ++rank) {
+        for (const bool single : {false, true}) {
+            const unsigned lane = upstream_lane(rank, single);
+            assert_int_equal(upstream_of(lane).value(), rank);
+            assert_int_equal(is_single(lane), single);
+            assert_int_equal(is_side(lane), single);
+        }
+    }
+}
+
 } // namespace
 
 int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(test_push_then_the_order_is_kept),
         cmocka_unit_test(test_remove_then_they_may_leave_in_any_order),
+        cmocka_unit_test(test_lanes_when_of_an_upstream_then_told_from_all_others),
     };
     return cmocka_run_group_tests_name("upstream/lanes", tests, nullptr, nullptr);
 }
