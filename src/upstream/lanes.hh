@@ -26,6 +26,34 @@ constexpr unsigned single_lanes = 8;
 constexpr unsigned first_single_lane = 1 + group_lanes;
 constexpr unsigned first_upstream_lane = first_single_lane + single_lanes;
 
+// So many questions that lost a connection are not worth being divided among several.
+constexpr std::size_t small_group = 16;
+
+/// Where a question that lost its first connection is asked again, together with others.
+/// `load(lane)`: how many questions travel in a lane or wait for it.
+template <class Load>
+[[nodiscard]] std::uint8_t group_lane(Load load) noexcept {
+    std::uint8_t best = 1;
+    for (std::uint8_t lane = 1; lane < first_single_lane; ++lane) {
+        const std::size_t size = load(lane);
+        if (size < small_group) {
+            return lane;
+        }
+        best = size < load(best) ? lane : best;
+    }
+    return best;
+}
+
+/// Where a question that lost two connections is asked for the last time, alone.
+template <class Load>
+[[nodiscard]] std::uint8_t single_lane(Load load) noexcept {
+    std::uint8_t best = first_single_lane;
+    for (std::uint8_t lane = best + 1; lane < first_upstream_lane; ++lane) {
+        best = load(lane) < load(best) ? lane : best;
+    }
+    return best;
+}
+
 /// The lane that asks the upstream of `rank` and no other.
 [[nodiscard]] constexpr std::uint8_t upstream_lane(unsigned rank, bool single = false) noexcept {
     return static_cast<std::uint8_t>(first_upstream_lane + 2 * rank + (single ? 1 : 0));

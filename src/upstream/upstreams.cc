@@ -29,8 +29,6 @@ constexpr int wait_share = 8;
 // A connection that was of this much use and is closed while idle is replaced at once, so that the
 // next question need not wait for a handshake. The spare itself is not: it was of no use yet.
 constexpr std::uint64_t worth_a_spare = 4;
-// So many questions that lost a connection are not worth being divided among several.
-constexpr std::size_t small_group = 16;
 
 /// Whether a lane's questions may go to an endpoint.
 bool asks(unsigned lane, const Endpoint& endpoint) noexcept {
@@ -394,34 +392,10 @@ void Upstreams::step_aside(Inquiry& inquiry) const noexcept {
         inquiry.lane = upstream_lane(*rank, true);
         return;
     }
-    inquiry.lane = inquiry.has_one_send() ? single_lane() : group_lane();
-}
-
-/// Where a question that lost its first connection is asked again, together with others.
-std::uint8_t Upstreams::group_lane() const noexcept {
-    std::uint8_t best = 1;
-    for (std::uint8_t lane = 1; lane < first_single_lane; ++lane) {
-        const std::size_t size = load(lane);
-        if (size < small_group) {
-            return lane;
-        }
-        best = size < load(best) ? lane : best;
-    }
-    return best;
-}
-
-/// Where a question that lost two connections is asked for the last time, alone.
-std::uint8_t Upstreams::single_lane() const noexcept {
-    std::uint8_t best = first_single_lane;
-    for (std::uint8_t lane = best + 1; lane < first_upstream_lane; ++lane) {
-        best = load(lane) < load(best) ? lane : best;
-    }
-    return best;
-}
-
-/// How many questions travel in a lane or wait for it.
-std::size_t Upstreams::load(unsigned lane) const noexcept {
-    return lanes_[lane].queued + connections_.in_flight(lane);
+    const auto load = [this](unsigned lane) { // what travels in it or waits for it
+        return lanes_[lane].queued + connections_.in_flight(lane);
+    };
+    inquiry.lane = inquiry.has_one_send() ? single_lane(load) : group_lane(load);
 }
 
 void Upstreams::soonest(TimePoint& earliest) noexcept {

@@ -103,9 +103,6 @@ class Upstreams {
     void send_again(Inquiry& inquiry, const Connection& lost, bool sent) noexcept;
     [[nodiscard]] static bool crossed(const Inquiry& inquiry, const Connection& lost) noexcept;
     void step_aside(Inquiry& inquiry) const noexcept;
-    [[nodiscard]] std::uint8_t group_lane() const noexcept;
-    [[nodiscard]] std::uint8_t single_lane() const noexcept;
-    [[nodiscard]] std::size_t load(unsigned lane) const noexcept;
 
     Turn& turn_;
     const tls::ClientContexts& contexts_; // by the rank of an upstream

@@ -57,6 +57,28 @@ void test_remove_then_they_may_leave_in_any_order(void** /*state*/) {
     } while (std::next_permutation(order.begin(), order.end()));
 }
 
+void test_group_lane_then_the_next_one_when_large_and_the_smallest_of_all_large(void** /*state*/) {
+    std::array<std::size_t, first_upstream_lane> loads{};
+    const auto load = [&loads](unsigned lane) { return loads.at(lane); };
+    for (unsigned lane = 1; lane < first_single_lane; ++lane) {
+        assert_int_equal(group_lane(load), lane);
+        loads.at(lane) = small_group - 1;
+        assert_int_equal(group_lane(load), lane);
+        loads.at(lane) = 100 - lane;
+    }
+    assert_int_equal(group_lane(load), first_single_lane - 1);
+}
+
+void test_single_lane_then_the_one_with_the_least_load(void** /*state*/) {
+    std::array<std::size_t, first_upstream_lane> loads{};
+    const auto load = [&loads](unsigned lane) { return loads.at(lane); };
+    for (unsigned lane = first_single_lane; lane < first_upstream_lane; ++lane) {
+        assert_int_equal(single_lane(load), lane);
+        loads.at(lane) = 1;
+    }
+    assert_int_equal(single_lane(load), first_single_lane);
+}
+
 // Which upstream a lane asks, and with how many others a question travels in it.
 void test_lanes_when_of_an_upstream_then_told_from_all_others(void** /*state*/) {
     for (unsigned lane = 0; lane < first_upstream_lane; ++lane) {
@@ -80,6 +102,9 @@ int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(test_push_then_the_order_is_kept),
         cmocka_unit_test(test_remove_then_they_may_leave_in_any_order),
+        cmocka_unit_test(
+            test_group_lane_then_the_next_one_when_large_and_the_smallest_of_all_large),
+        cmocka_unit_test(test_single_lane_then_the_one_with_the_least_load),
         cmocka_unit_test(test_lanes_when_of_an_upstream_then_told_from_all_others),
     };
     return cmocka_run_group_tests_name("upstream/lanes", tests, nullptr, nullptr);
