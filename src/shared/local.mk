@@ -4,5 +4,6 @@ libshared_a_SOURCES = \
 	src/shared/cache_memory.cc src/shared/cache_memory.hh \
 	src/shared/counted.hh src/shared/counters.hh src/shared/histogram.hh src/shared/tally.hh \
 	src/shared/counter_region.cc src/shared/counter_region.hh \
+	src/shared/entry.cc src/shared/entry.hh \
 	src/shared/region.cc src/shared/region.hh \
 	src/shared/shard.cc src/shared/shard.hh

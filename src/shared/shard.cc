@@ -8,9 +8,7 @@
 #include "shared/shard.hh"
 
 #include <algorithm>
-#include <bit>
 #include <cerrno>
-#include <cstring>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -26,15 +24,6 @@ constexpr unsigned position_bits = 51;
 constexpr std::uint64_t position_mask = (std::uint64_t{1} << position_bits) - 1;
 constexpr std::uint64_t used_bit = std::uint64_t{1} << position_bits;
 constexpr std::uint64_t tag_mask = ~(position_mask | used_bit);
-
-// An entry in the ring: three words, then the key, the value and what fills the last word.
-//   0  position (48 bits) | words of the entry (16)
-//   1  stored_at (48)     | zero (4) | octets of the key (9) | octets that fill the last word (3)
-//   2  check (32)         | ttl (32)
-constexpr std::size_t header_words = 3;
-constexpr unsigned header_shift = 16;
-constexpr std::uint64_t header_mask = 0xffff;
-constexpr unsigned filling_bits = 3;
 
 // An insertion moves entries from the tail to the head until they are so many times its own size.
 constexpr std::uint64_t most_moved = 8;
@@ -60,54 +49,6 @@ void store(std::uint64_t& word, std::uint64_t value) noexcept {
 
 void bump(std::atomic<std::uint64_t>& counter) noexcept {
     counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-}
-
-// Against what was scribbled by accident; who can choose what stands in this memory can do worse.
-std::uint32_t check_of(std::span<const std::uint64_t> words) noexcept {
-    constexpr std::uint64_t multiplier = 0x9e3779b97f4a7c15U;
-    std::uint64_t sum = multiplier;
-    for (std::size_t i = 0; i < words.size(); ++i) {
-        const std::uint64_t word = i == 2 ? words[i] & 0xffffffffU : words[i];
-        sum = (std::rotl(sum, 23) ^ word) * multiplier;
-    }
-    return static_cast<std::uint32_t>(sum >> 32U);
-}
-
-void seal(std::span<std::uint64_t> words, std::uint64_t position) noexcept {
-    words[0] = position << header_shift | words.size();
-    words[2] = std::uint64_t{check_of(words)} << 32U | (words[2] & 0xffffffffU);
-}
-
-std::uint64_t words_for(const Entry& entry) noexcept {
-    return header_words + (entry.key.size() + entry.value.size() + 7) / 8;
-}
-
-void encode(const Entry& entry, std::span<std::uint64_t> words) noexcept {
-    const std::size_t room = (words.size() - header_words) * 8;
-    const std::size_t filling = room - entry.key.size() - entry.value.size();
-    words[1] = entry.stored_at << header_shift | entry.key.size() << filling_bits | filling;
-    words.back() = 0; // before the rest: without key and value it is the ttl's
-    words[2] = entry.ttl;
-    auto* octets = reinterpret_cast<std::uint8_t*>(words.data() + header_words);
-    std::ranges::copy(entry.key, octets);
-    std::ranges::copy(entry.value, octets + entry.key.size());
-}
-
-// The words are a private copy, which may hold anything.
-std::optional<Entry> decode(std::span<std::uint64_t> words) noexcept {
-    const std::size_t room = (words.size() - header_words) * 8;
-    const std::size_t filling = words[1] & ((1U << filling_bits) - 1);
-    const std::size_t key_size = (words[1] & header_mask) >> filling_bits;
-    if (words[2] >> 32U != check_of(words) || key_size + filling > room ||
-        key_size > Shard::max_key) {
-        return std::nullopt;
-    }
-    const std::span octets{reinterpret_cast<std::uint8_t*>(words.data() + header_words),
-                           room - filling};
-    return Entry{.key = octets.first(key_size),
-                 .value = octets.subspan(key_size),
-                 .stored_at = words[1] >> header_shift,
-                 .ttl = static_cast<std::uint32_t>(words[2])};
 }
 
 void relax() noexcept {
@@ -196,7 +137,7 @@ std::optional<Entry> Shard::find(std::uint64_t hash, std::span<const std::uint8_
 
 Stored Shard::insert(std::uint64_t hash, const Entry& entry, std::uint64_t now,
                      std::uint64_t max_stale) noexcept {
-    const std::uint64_t words = words_for(entry);
+    const std::uint64_t words = entry_words::words_for(entry);
     if (entry.key.size() > max_key ||
         words > std::min<std::uint64_t>(buffer_->size(), layout_.ring_words / 4)) {
         return Stored::too_big;
@@ -208,7 +149,7 @@ Stored Shard::insert(std::uint64_t hash, const Entry& entry, std::uint64_t now,
     repair();
     make_room(words, now, max_stale);
     Slot& slot = slot_for(hash, entry.key);
-    encode(entry, std::span{*buffer_}.first(words));
+    entry_words::encode(entry, std::span{*buffer_}.first(words));
     slot.store(tag_of(hash) | append(words), std::memory_order_release);
     bump(head_->insertions);
     return Stored::yes;
@@ -300,10 +241,11 @@ bool Shard::alive(std::uint64_t slot) const noexcept {
 std::optional<Entry> Shard::read(std::uint64_t position) const noexcept {
     const std::uint64_t at = position % layout_.ring_words;
     const std::uint64_t first = load(ring_[at]);
-    const std::uint64_t size = first & header_mask;
+    const std::uint64_t size = first & entry_words::size_mask;
     const auto limit = std::min<std::uint64_t>(buffer_->size(), layout_.ring_words - at);
-    if (first >> header_shift != (position << header_shift) >> header_shift ||
-        size < header_words || size > limit) {
+    if (first >> entry_words::position_shift !=
+            (position << entry_words::position_shift) >> entry_words::position_shift ||
+        size < entry_words::header_words || size > limit) {
         return std::nullopt;
     }
     const std::span words = std::span{*buffer_}.first(size);
@@ -314,7 +256,7 @@ std::optional<Entry> Shard::read(std::uint64_t position) const noexcept {
     if (position < head_->tail.load(std::memory_order_relaxed)) {
         return std::nullopt; // overtaken: the copy may be half of one entry and half of another
     }
-    return decode(words);
+    return entry_words::decode(words);
 }
 
 // Starts afresh when the positions make no sense, or come near their end after 2^54 octets. Whoever
@@ -353,7 +295,7 @@ void Shard::make_room(std::uint64_t words, std::uint64_t now, std::uint64_t max_
         if (layout_.ring_words - (head - tail) >= room_for(words)) {
             return;
         }
-        const std::uint64_t size = load(ring_[tail % layout_.ring_words]) & header_mask;
+        const std::uint64_t size = load(ring_[tail % layout_.ring_words]) & entry_words::size_mask;
         if (size == 0 || size > head - tail) {
             head_->tail.store(head, std::memory_order_release); // scribbled over: nothing is sure
             return;
@@ -376,7 +318,7 @@ void Shard::make_room(std::uint64_t words, std::uint64_t now, std::uint64_t max_
 
 // Appends what read() left in the buffer. false: there is no room without dropping another one.
 bool Shard::move_to_head(Slot& slot, std::uint64_t was) noexcept {
-    const std::uint64_t size = (*buffer_)[0] & header_mask;
+    const std::uint64_t size = (*buffer_)[0] & entry_words::size_mask;
     const std::uint64_t used =
         head_->head.load(std::memory_order_relaxed) - head_->tail.load(std::memory_order_relaxed);
     if (layout_.ring_words - used < room_for(size)) {
@@ -428,12 +370,12 @@ std::uint64_t Shard::append(std::uint64_t words) noexcept {
     std::uint64_t head = head_->head.load(std::memory_order_relaxed);
     const std::uint64_t left = layout_.ring_words - head % layout_.ring_words;
     if (left < words) {
-        store(ring_[head % layout_.ring_words], head << header_shift | left);
+        store(ring_[head % layout_.ring_words], head << entry_words::position_shift | left);
         head += left;
         head_->head.store(head, std::memory_order_release);
     }
     const std::span entry = std::span{*buffer_}.first(words);
-    seal(entry, head);
+    entry_words::seal(entry, head);
     for (std::size_t i = 0; i < entry.size(); ++i) {
         store(ring_[head % layout_.ring_words + i], entry[i]);
     }

@@ -23,6 +23,7 @@
 #pragma once
 
 #include "base/siphash.hh"
+#include "shared/entry.hh"
 
 #include <array>
 #include <atomic>
@@ -50,23 +51,6 @@ struct alignas(64) Bucket {
     std::array<std::atomic<std::uint64_t>, 8> slots;
 };
 
-/// An entry as copied from the ring, its octets valid until the next call on any shard view with
-/// the same buffer.
-struct Entry {
-    std::span<const std::uint8_t> key;
-    std::span<std::uint8_t> value; // the caller may change it
-    std::uint64_t stored_at{0};    // milliseconds of the caller's clock
-    std::uint32_t ttl{0};          // seconds
-
-    /// Milliseconds of the same clock.
-    [[nodiscard]] std::uint64_t expires_at() const noexcept {
-        return stored_at + std::uint64_t{ttl} * 1000;
-    }
-};
-
-/// Room for one entry, on which all shards of a process take turns.
-using EntryBuffer = std::array<std::uint64_t, 12288>;
-
 /// What an insertion did.
 enum class Stored : std::uint8_t {
     yes,
@@ -88,7 +72,7 @@ class Shard {
     };
 
     /// The longest key, and the largest entry with its key and header, in octets.
-    static constexpr std::size_t max_key = 511;
+    static constexpr std::size_t max_key = entry_words::max_key;
     static constexpr std::size_t max_entry = sizeof(EntryBuffer);
 
     /// A view of a shard at `memory` (64-octet aligned, all zero or used by a Shard before). `hash`
