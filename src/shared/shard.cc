@@ -20,10 +20,12 @@ namespace {
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 static_assert(std::atomic_ref<std::uint64_t>::is_always_lock_free);
 
-constexpr unsigned position_bits = 51;
+constexpr unsigned position_bits = 44;
 constexpr std::uint64_t position_mask = (std::uint64_t{1} << position_bits) - 1;
 constexpr std::uint64_t used_bit = std::uint64_t{1} << position_bits;
-constexpr std::uint64_t tag_mask = ~(position_mask | used_bit);
+constexpr unsigned number_shift = position_bits + 1;
+constexpr std::uint64_t most_halvings = 7; // as many bits of a bucket's number
+constexpr std::uint64_t tag_mask = ~std::uint64_t{0} << (number_shift + most_halvings);
 
 // An insertion moves entries from the tail to the head until they are so many times its own size.
 constexpr std::uint64_t most_moved = 8;
@@ -150,14 +152,16 @@ Stored Shard::insert(std::uint64_t hash, const Entry& entry, std::uint64_t now,
     make_room(words, now, max_stale);
     Slot& slot = slot_for(hash, entry.key);
     entry_words::encode(entry, std::span{*buffer_}.first(words));
-    slot.store(tag_of(hash) | append(words), std::memory_order_release);
+    const std::uint64_t number = number_of(hash) << number_shift & ~tag_mask;
+    slot.store(tag_of(hash) | number | append(words), std::memory_order_release);
     bump(head_->insertions);
     return Stored::yes;
 }
 
 std::size_t Shard::remove_if(const std::function<bool(const Entry&)>& unwanted) noexcept {
     std::size_t removed = 0;
-    for (std::uint32_t i = 0; i < layout_.buckets; ++i) {
+    // As far as the index has grown meanwhile: what grow() moves, it moves upwards.
+    for (std::uint64_t i = 0; i < buckets(); ++i) {
         for (Slot& slot : buckets_[i].slots) {
             removed += remove_if(slot, unwanted) ? 1U : 0U;
         }
@@ -196,6 +200,7 @@ bool Shard::give_back() noexcept {
         // Zeros at the tail would cost what is stored from now on, when the ring has turned.
         repair();
         head_->tail.store(head_->head.load(std::memory_order_relaxed), std::memory_order_release);
+        head_->halvings.store(most_halvings, std::memory_order_release);
     }
     const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
     const auto first = (reinterpret_cast<std::uintptr_t>(buckets_) + page - 1) / page * page;
@@ -214,7 +219,7 @@ std::uint64_t Shard::evictions() const noexcept {
 
 std::size_t Shard::entries() const noexcept {
     std::size_t count = 0;
-    for (std::uint32_t i = 0; i < layout_.buckets; ++i) {
+    for (std::uint64_t i = 0; i < buckets(); ++i) {
         for (const Slot& slot : buckets_[i].slots) {
             count += alive(slot.load(std::memory_order_relaxed)) ? 1U : 0U;
         }
@@ -228,8 +233,22 @@ std::size_t Shard::octets() const noexcept {
     return std::min(head - tail, layout_.ring_words) * 8;
 }
 
+// Whatever the memory says, no more than there are bits for in a slot.
+std::uint64_t Shard::halvings() const noexcept {
+    return head_->halvings.load(std::memory_order_acquire) & most_halvings;
+}
+
+std::uint64_t Shard::buckets() const noexcept {
+    return ((layout_.buckets - 1) >> halvings()) + 1;
+}
+
+// Of the bucket for a hash, when the index has its full size.
+std::uint64_t Shard::number_of(std::uint64_t hash) const noexcept {
+    return (hash >> 32U) * layout_.buckets >> 32U;
+}
+
 Bucket& Shard::bucket(std::uint64_t hash) const noexcept {
-    return buckets_[(hash >> 32U) * layout_.buckets >> 32U];
+    return buckets_[number_of(hash) >> halvings()];
 }
 
 bool Shard::alive(std::uint64_t slot) const noexcept {
@@ -259,7 +278,7 @@ std::optional<Entry> Shard::read(std::uint64_t position) const noexcept {
     return entry_words::decode(words);
 }
 
-// Starts afresh when the positions make no sense, or come near their end after 2^54 octets. Whoever
+// Starts afresh when the positions make no sense, or come near their end after 2^47 octets. Whoever
 // reads an old entry meanwhile has the check left.
 void Shard::repair() noexcept {
     const std::uint64_t head = head_->head.load(std::memory_order_relaxed);
@@ -275,9 +294,44 @@ void Shard::repair() noexcept {
             slot.store(0, std::memory_order_relaxed);
         }
     }
+    head_->halvings.store(most_halvings, std::memory_order_release);
     // Above 0, so that an empty slot names a position before the tail.
     head_->tail.store(layout_.ring_words, std::memory_order_release);
     head_->head.store(layout_.ring_words, std::memory_order_release);
+}
+
+// Doubles the index. false: it has its full size. Begins at its end, so that both places of what
+// stood in a bucket are empty. What a writer that dies here has not come to is not found any more,
+// and neither by who doubles the index again: no two buckets are ever divided into the same one.
+bool Shard::grow() noexcept {
+    const std::uint64_t left = halvings();
+    if (left == 0) {
+        return false;
+    }
+    const std::uint64_t before = buckets();
+    const std::uint64_t odd = std::uint64_t{1} << (number_shift + left - 1);
+    head_->halvings.store(left - 1, std::memory_order_release);
+    for (std::uint64_t i = before; i-- > 0;) {
+        for (std::size_t place = 0; place < buckets_->slots.size(); ++place) {
+            Slot& from = buckets_[i].slots[place];
+            const std::uint64_t word = from.load(std::memory_order_relaxed);
+            const std::uint64_t to = 2 * i + ((word & odd) != 0 ? 1 : 0);
+            if (alive(word) && to != i && to < layout_.buckets) {
+                move(from, word, buckets_[to].slots[place]);
+            }
+        }
+    }
+    return true;
+}
+
+// In this order, so that remove_if() meets it. When that has removed it just now, or a reader
+// marked it used, it is forgotten.
+void Shard::move(Slot& from, std::uint64_t word, Slot& to) noexcept {
+    to.store(word, std::memory_order_release);
+    if (!from.compare_exchange_strong(word, 0)) {
+        from.store(0, std::memory_order_relaxed);
+        to.store(0, std::memory_order_relaxed);
+    }
 }
 
 // What an entry of this size takes at the head: no entry goes over the end of the ring.
@@ -324,7 +378,7 @@ bool Shard::move_to_head(Slot& slot, std::uint64_t was) noexcept {
     if (layout_.ring_words - used < room_for(size)) {
         return false;
     }
-    const std::uint64_t word = (was & tag_mask) | append(size);
+    const std::uint64_t word = (was & ~(used_bit | position_mask)) | append(size);
     // Fails when somebody removed it meanwhile.
     slot.compare_exchange_strong(was, word, std::memory_order_release, std::memory_order_relaxed);
     return true;
@@ -339,7 +393,8 @@ Shard::Slot* Shard::slot_of(std::uint64_t hash, std::uint64_t position) const no
     return nullptr;
 }
 
-// That of the same key, else a free one, else the one that will be missed least.
+// That of the same key, else a free one, for which the index may grow, else the one that will be
+// missed least.
 Shard::Slot& Shard::slot_for(std::uint64_t hash, std::span<const std::uint8_t> key) noexcept {
     Bucket& candidates = bucket(hash);
     Slot* best = nullptr;
@@ -358,6 +413,9 @@ Shard::Slot& Shard::slot_for(std::uint64_t hash, std::span<const std::uint8_t> k
             best = &slot;
             best_rank = rank;
         }
+    }
+    if (best_rank != 0 && grow()) {
+        return slot_for(hash, key);
     }
     if (best_rank != 0) {
         bump(head_->evictions);

@@ -19,6 +19,10 @@
 // its turn. It never waits for the mutex: what cannot be stored now is not stored.
 //
 // What was used since it was written is moved from the tail to the head instead of dropped.
+//
+// The index begins small and doubles where a bucket is full, so that the memory it takes follows
+// what is stored. What stood in bucket i is in 2i or 2i + 1 then; until it is, a reader may miss
+// it.
 
 #pragma once
 
@@ -43,10 +47,12 @@ struct ShardHead {
     std::atomic<std::uint64_t> evictions; // of what could still have been used
     alignas(64) std::atomic<std::uint64_t> head;
     std::atomic<std::uint64_t> tail;
+    std::atomic<std::uint64_t> halvings; // how often the index can still double
 };
 
 /// Eight slots, so that one look-up touches one cache line of the index. A slot: a piece of the
-/// hash (12 bits), whether the entry was used since it was written (1), its position (51).
+/// hash (12 bits), the end of the number that its bucket has in an index of full size (7), whether
+/// the entry was used since it was written (1), its position (44).
 struct alignas(64) Bucket {
     std::array<std::atomic<std::uint64_t>, 8> slots;
 };
@@ -62,7 +68,7 @@ class Shard {
   public:
     /// How large the parts are. The same in every process.
     struct Layout {
-        std::uint32_t buckets;
+        std::uint32_t buckets;    // when the index has its full size
         std::uint64_t ring_words; // of 8 octets
 
         /// Octets that a shard takes.
@@ -113,6 +119,9 @@ class Shard {
     using Slot = std::atomic<std::uint64_t>;
     class Lock;
 
+    [[nodiscard]] std::uint64_t halvings() const noexcept;
+    [[nodiscard]] std::uint64_t buckets() const noexcept;
+    [[nodiscard]] std::uint64_t number_of(std::uint64_t hash) const noexcept;
     [[nodiscard]] Bucket& bucket(std::uint64_t hash) const noexcept;
     [[nodiscard]] bool alive(std::uint64_t slot) const noexcept;
     [[nodiscard]] std::optional<Entry> read(std::uint64_t position) const noexcept;
@@ -121,6 +130,8 @@ class Shard {
 
     // For whoever holds the mutex.
     void repair() noexcept;
+    [[nodiscard]] bool grow() noexcept;
+    static void move(Slot& from, std::uint64_t word, Slot& to) noexcept;
     [[nodiscard]] std::uint64_t room_for(std::uint64_t words) const noexcept;
     void make_room(std::uint64_t words, std::uint64_t now, std::uint64_t max_stale) noexcept;
     [[nodiscard]] bool move_to_head(Slot& slot, std::uint64_t was) noexcept;

@@ -3,6 +3,7 @@ shared_tests = \
 	tests/shared/test_cache_memory \
 	tests/shared/test_counter_region \
 	tests/shared/test_counters \
+	tests/shared/test_growing_index \
 	tests/shared/test_histogram \
 	tests/shared/test_killed_at_random \
 	tests/shared/test_killed_writer \
@@ -24,6 +25,9 @@ tests_shared_test_counter_region_SOURCES = tests/shared/test_counter_region.cc t
 tests_shared_test_counter_region_LDADD = $(shared_test_libraries)
 tests_shared_test_counters_SOURCES = tests/shared/test_counters.cc tests/unit.hh
 tests_shared_test_counters_LDADD = $(shared_test_libraries)
+tests_shared_test_growing_index_SOURCES = tests/shared/test_growing_index.cc \
+	tests/shared/self_describing.hh tests/shared/shard_rig.hh tests/unit.hh
+tests_shared_test_growing_index_LDADD = $(shared_test_libraries)
 tests_shared_test_histogram_SOURCES = tests/shared/test_histogram.cc tests/unit.hh
 tests_shared_test_histogram_LDADD = $(shared_test_libraries)
 tests_shared_test_killed_at_random_SOURCES = tests/shared/test_killed_at_random.cc \

@@ -7,6 +7,7 @@
 #include "unit.hh"
 
 #include <ctime>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,6 +45,33 @@ void test_find_when_inserted_then_the_same(void** /*state*/) {
     }
     for (std::uint64_t i = 0; i < 1000; ++i) {
         assert_int_equal(get(cache, i), 5);
+    }
+}
+
+std::size_t resident_pages(const CacheMemory& memory) {
+    struct stat status {};
+
+    assert_int_equal(::fstat(memory.fd(), &status), 0);
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    return static_cast<std::size_t>(status.st_blocks) * 512 / page;
+}
+
+// What is resident follows what is stored: hashes are everywhere, but not in the whole of the
+// index.
+void test_insert_when_names_are_few_then_so_are_pages(void** /*state*/) {
+    const CacheMemory memory{64 * size, 1};
+    Cache cache{memory, 0};
+    const std::size_t most = 5 * memory.shards();
+    for (unsigned round = 0; round < 2; ++round) {
+        for (std::uint64_t i = 0; i < 1000; ++i) {
+            assert_int_equal(get(cache, i), -1);
+            assert_int_equal(put(cache, i, 5), Stored::yes);
+        }
+        assert_true(resident_pages(memory) < most);
+        // Neither does who looks at all of the index make it larger.
+        assert_int_equal(cache.stats().entries, 1000);
+        assert_true(resident_pages(memory) < most);
+        assert_true(memory.give_back());
     }
 }
 
@@ -278,6 +306,7 @@ void test_uptime_then_the_boot_clock_in_milliseconds(void** /*state*/) {
 int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(test_find_when_inserted_then_the_same),
+        cmocka_unit_test(test_insert_when_names_are_few_then_so_are_pages),
         cmocka_unit_test(test_insert_when_the_key_is_there_then_replaced),
         cmocka_unit_test(test_insert_when_too_big_then_said),
         cmocka_unit_test(test_find_when_another_view_inserted_then_found),

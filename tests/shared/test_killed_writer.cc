@@ -281,6 +281,71 @@ void test_give_back_when_a_writer_is_anywhere_then_nobody_is_hurt(void** /*state
     }
 }
 
+/// A shard whose index doubles with the insertion of `key`, and a writer that does that. The keys
+/// below it are in it, in version 1.
+struct Growth {
+    ShardRig rig{{.buckets = 512, .ring_words = 16384}};
+    std::uint64_t key{fill_up()};
+    std::vector<std::byte> begin{rig.memory().begin(), rig.memory().end()};
+    Stepper stepper{[this, act = put(key, 1, small)] { act(rig); }};
+
+    /// Calls `check` with each number of instructions, or as many as time allows.
+    void everywhere(const std::function<void(std::size_t)>& check) {
+        const double until = seconds() + most_seconds / 10;
+        assert_true(stepper.size() > 0);
+        for (std::size_t i = 0; i < stepper.size() && (i == 0 || seconds() < until); ++i) {
+            std::ranges::copy(begin, rig.memory().begin());
+            check(i * 389 % stepper.size());
+        }
+    }
+
+  private:
+    std::uint64_t fill_up() {
+        const std::uint64_t halvings = rig.head().halvings;
+        std::vector<std::byte> before;
+        std::uint64_t number = 0;
+        for (; rig.head().halvings == halvings; ++number) {
+            before.assign(rig.memory().begin(), rig.memory().end());
+            fill(rig, number, number + 1);
+        }
+        std::ranges::copy(before, rig.memory().begin());
+        return number - 1;
+    }
+};
+
+// What the dead writer had not come to must not be found again when the index doubles once more.
+void test_index_when_its_growth_is_killed_then_no_old_value_comes_back(void** /*state*/) {
+    Growth growth;
+    growth.everywhere([&](std::size_t count) {
+        ShardRig& rig = growth.rig;
+        assert_true(growth.stepper.kill_after(count));
+        assert_true(rig.is_whole(growth.key));
+        std::uint64_t next = 0;
+        for (; next < growth.key || rig.head().halvings != 0; ++next) {
+            assert_int_equal(rig.put(next, 2, small), Stored::yes);
+        }
+        for (std::uint64_t i = 0; i < next; ++i) {
+            if (rig.get(i) != 2) {
+                fail_msg("killed after %zu of %zu instructions", count, growth.stepper.size());
+            }
+        }
+    });
+}
+
+void test_remove_if_when_the_index_is_growing_then_all_are_gone(void** /*state*/) {
+    Growth growth;
+    growth.everywhere([&](std::size_t count) {
+        assert_true(growth.stepper.interrupt_after(count, [&growth] {
+            (void)growth.rig.shard.remove_if([](const Entry&) { return true; });
+        }));
+        for (std::uint64_t i = 0; i < growth.key; ++i) {
+            if (growth.rig.get(i) != -1) {
+                fail_msg("still there after instruction %zu of %zu", count, growth.stepper.size());
+            }
+        }
+    });
+}
+
 } // namespace
 
 int main() {
@@ -291,6 +356,8 @@ int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(test_writer_when_killed_in_any_instruction_then_nobody_is_hurt),
         cmocka_unit_test(test_remove_if_when_a_writer_is_moving_an_entry_then_it_is_gone),
+        cmocka_unit_test(test_index_when_its_growth_is_killed_then_no_old_value_comes_back),
+        cmocka_unit_test(test_remove_if_when_the_index_is_growing_then_all_are_gone),
         cmocka_unit_test(test_give_back_when_a_writer_is_anywhere_then_nobody_is_hurt),
     };
     return cmocka_run_group_tests_name("shared/killed_writer", tests, nullptr, nullptr);
