@@ -223,6 +223,54 @@ Milliseconds seconds(const char* text) {
     return Milliseconds{static_cast<Milliseconds::rep>(std::stod(text) * 1000)};
 }
 
+/// Takes one option, by its short name. Throws std::runtime_error when there is none with this
+/// name.
+void set(Options& options, int name, const char* value) {
+    switch (name) {
+    case 't':
+        options.transport = Transport::tcp;
+        break;
+    case 'p':
+        options.port = static_cast<std::uint16_t>(std::stoul(value));
+        break;
+    case 'c':
+        options.clients = std::stoul(value);
+        break;
+    case 'o':
+        options.outstanding = std::stoul(value);
+        break;
+    case 'r':
+        options.rate = static_cast<std::uint32_t>(std::stoul(value));
+        break;
+    case 'R':
+        options.reconnect = true;
+        break;
+    case 'w':
+        options.warm_up = seconds(value);
+        break;
+    case 's':
+        options.window = seconds(value);
+        break;
+    case 'n':
+        options.count = std::stoull(value);
+        break;
+    case 'T':
+        options.timeout = seconds(value);
+        break;
+    case 'b':
+        options.bin = seconds(value);
+        break;
+    case 'N':
+        options.names = static_cast<std::uint32_t>(std::stoul(value));
+        break;
+    case 'g':
+        options.tag = value;
+        break;
+    default:
+        throw std::runtime_error{"see tests/bench/README.md for the options"};
+    }
+}
+
 Options parse(int argc, char** argv) {
     const std::array<option, 14> names{{{"tcp", no_argument, nullptr, 't'},
                                         {"port", required_argument, nullptr, 'p'},
@@ -240,49 +288,7 @@ Options parse(int argc, char** argv) {
                                         {nullptr, 0, nullptr, 0}}};
     Options options;
     for (int name = 0; (name = ::getopt_long(argc, argv, "", names.data(), nullptr)) != -1;) {
-        switch (name) {
-        case 't':
-            options.transport = Transport::tcp;
-            break;
-        case 'p':
-            options.port = static_cast<std::uint16_t>(std::stoul(optarg));
-            break;
-        case 'c':
-            options.clients = std::stoul(optarg);
-            break;
-        case 'o':
-            options.outstanding = std::stoul(optarg);
-            break;
-        case 'r':
-            options.rate = static_cast<std::uint32_t>(std::stoul(optarg));
-            break;
-        case 'R':
-            options.reconnect = true;
-            break;
-        case 'w':
-            options.warm_up = seconds(optarg);
-            break;
-        case 's':
-            options.window = seconds(optarg);
-            break;
-        case 'n':
-            options.count = std::stoull(optarg);
-            break;
-        case 'T':
-            options.timeout = seconds(optarg);
-            break;
-        case 'b':
-            options.bin = seconds(optarg);
-            break;
-        case 'N':
-            options.names = static_cast<std::uint32_t>(std::stoul(optarg));
-            break;
-        case 'g':
-            options.tag = optarg;
-            break;
-        default:
-            throw std::runtime_error{"see tests/bench/README.md for the options"};
-        }
+        set(options, name, optarg);
     }
     if (options.clients == 0 || options.tag.empty() || options.tag.size() > 63 ||
         (options.reconnect && (options.transport != Transport::tcp || options.rate == 0))) {
