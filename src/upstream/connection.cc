@@ -5,7 +5,6 @@
 
 #include "upstream/connect_failure.hh"
 #include "upstream/tcp_options.hh"
-#include "upstream/upstreams.hh"
 
 #include <algorithm>
 #include <cerrno>
@@ -35,10 +34,10 @@ constexpr Clock::duration first_use_time = 1s;
 
 } // namespace
 
-Connection::Connection(Turn& turn, Upstreams& upstreams, Endpoint& endpoint,
+Connection::Connection(Turn& turn, Owner& owner, Endpoint& endpoint,
                        const tls::ClientContext& context, unsigned lane,
                        std::uint16_t id_mask) noexcept
-    : turn_{turn}, upstreams_{upstreams}, endpoint_{endpoint},
+    : turn_{turn}, owner_{owner}, endpoint_{endpoint},
       stream_{context, endpoint.identity(), endpoint.tickets()}, wire_{id_mask},
       idle_limit_{idle_limit(lane, turn.config.timeouts.upstream_idle)}, lane_{lane} {}
 
@@ -82,7 +81,7 @@ void Connection::on_ready(std::uint32_t events) noexcept {
         on_readable();
     }
     if ((events & EPOLLOUT) != 0 && state_ != State::closed) {
-        upstreams_.mark_dirty(*this);
+        owner_.mark_dirty(*this);
     }
 }
 
@@ -116,7 +115,7 @@ void Connection::on_readable() noexcept {
     if (count == 0) {
         stream_.feed_end();
     } else {
-        upstreams_.mark_dirty(*this);
+        owner_.mark_dirty(*this);
         stream_.feed(std::span{*turn_.scratch}.first(static_cast<std::size_t>(count)));
     }
     fruitless_ += static_cast<std::size_t>(count);
@@ -128,7 +127,7 @@ void Connection::take_in() noexcept {
     // inside the session already (G1).
     if (state_ == State::handshaking) {
         const tls::Io progress = stream_.handshake();
-        upstreams_.mark_dirty(*this);
+        owner_.mark_dirty(*this);
         if (progress == tls::Io::again) {
             return;
         }
@@ -170,7 +169,7 @@ void Connection::on_verified() noexcept {
     if (stream_.resumed()) {
         count(UpstreamCounter::resumed);
     }
-    if (endpoint_.must_answer_probe()) {
+    if (owner_.wants_proof(*this)) {
         state_ = State::proving;
         probe();
     } else {
@@ -184,7 +183,7 @@ void Connection::become_ready() noexcept {
     idle_since_ = turn_.now;
     set_deadline();
     if (!on_trial_) { // else with its first answer
-        upstreams_.on_ready(*this);
+        owner_.on_ready(*this);
     }
 }
 
@@ -197,7 +196,7 @@ bool Connection::has_room() const noexcept {
 /// Asks for a sign of life.
 void Connection::probe() noexcept {
     wire_.send_probe();
-    upstreams_.mark_dirty(*this);
+    owner_.mark_dirty(*this);
 }
 
 void Connection::send(Inquiry& inquiry) noexcept {
@@ -206,7 +205,7 @@ void Connection::send(Inquiry& inquiry) noexcept {
     silent_since_ = std::min(silent_since_, turn_.now);
     used_ = true;
     set_deadline();
-    upstreams_.mark_dirty(*this);
+    owner_.mark_dirty(*this);
 }
 
 void Connection::forget(std::uint16_t slot) noexcept {
@@ -285,9 +284,9 @@ void Connection::note_answer() noexcept {
     if (was_on_trial) {
         endpoint_.note_trial(true);
     }
-    upstreams_.on_answer(*this);
+    owner_.on_answer(*this);
     if (was_on_trial && state_ == State::ready) {
-        upstreams_.on_ready(*this);
+        owner_.on_ready(*this);
     }
 }
 
@@ -318,8 +317,8 @@ void Connection::on_answer(Inquiry& inquiry, std::uint16_t slot, dns::Octets mes
     if (verdict == dns::ResponseVerdict::accepted || verdict == dns::ResponseVerdict::mixed) {
         note_keepalive(response);
     }
-    upstreams_.on_response(*this, inquiry,
-                           {.message = message, .verdict = verdict, .response = response});
+    owner_.on_response(*this, inquiry,
+                       {.message = message, .verdict = verdict, .response = response});
     wire_.free(slot);
     on_slot_free();
 }
@@ -394,7 +393,7 @@ void Connection::set_deadline() noexcept {
 /// one, the upstream is slow with a name, which is not held against it (L80).
 void Connection::on_quiet() noexcept {
     if (wire_.is_probed()) {
-        upstreams_.on_silent(*this);
+        owner_.on_silent(*this);
         return;
     }
     silent_since_ = turn_.now - Patience::silence(turn_.config) / 2; // the probe has its time
@@ -476,7 +475,7 @@ void Connection::end(End how, std::string reason) noexcept {
         watching_.end();
         socket_.reset();
     }
-    upstreams_.on_closed(*this, was, how.trouble, std::move(reason));
+    owner_.on_closed(*this, was, how, std::move(reason));
 }
 
 } // namespace dotproxy

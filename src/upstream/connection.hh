@@ -6,11 +6,10 @@
 //
 //   connecting -> handshaking -> (proving ->) ready -> retiring -> closed
 //
-// proving: the endpoint had fallen silent before, so a query of our own must be answered first.
-// Where such queries are in vain it is ready, and on trial: for a few questions at a time, until it
-// answers one.
-// retiring: takes no new queries, and ends when nothing is in flight. Every state can go to closed;
-// the object lives until the end of the turn.
+// proving: its owner wants a query of our own to be answered first, as where the endpoint had
+// fallen silent. Where such queries are in vain it is ready, and on trial: for a few questions at a
+// time, until it answers one. retiring: takes no new queries, and ends when nothing is in flight.
+// Every state can go to closed; the object lives until the end of the turn.
 
 #pragma once
 
@@ -29,19 +28,54 @@
 
 namespace dotproxy {
 
-class Upstreams;
-
 class Connection final : public Watch {
   public:
     enum class State : std::uint8_t { connecting, handshaking, proving, ready, retiring, closed };
 
+    /// What an end means for the endpoint, and what it is counted as: reset is a close by the peer.
+    struct End {
+        Trouble trouble; // none: it was we who closed it
+        ConnectFailure failure;
+    };
+
+    /// Who makes connections, and is told what becomes of them. He frees none of them in a call,
+    /// but after the flush.
+    class Owner {
+      public:
+        /// There is something to write: flush() is due in this turn.
+        virtual void mark_dirty(Connection& connection) noexcept = 0;
+
+        /// The peer is verified: whether it has to answer a probe before anything else.
+        [[nodiscard]] virtual bool wants_proof(const Connection& connection) noexcept = 0;
+
+        /// It is ready, and its endpoint has shown that it answers, or was not in doubt.
+        virtual void on_ready(Connection& connection) noexcept = 0;
+
+        /// Something was answered, be it a probe.
+        virtual void on_answer(Connection& connection) noexcept = 0;
+
+        /// An inquiry was answered; it may be freed in the call.
+        virtual void on_response(Connection& connection, Inquiry& inquiry,
+                                 const Reply& reply) noexcept = 0;
+
+        /// It answers nothing, not even a probe, while questions are in flight (L31, L32).
+        virtual void on_silent(Connection& connection) noexcept = 0;
+
+        /// It is closed; `was` is its state before. `reason` is for the log.
+        virtual void on_closed(Connection& connection, State was, End how,
+                               std::string reason) noexcept = 0;
+
+      protected:
+        ~Owner() = default;
+    };
+
     /// `id_mask`: random, so that IDs on the wire do not count up (C97).
-    Connection(Turn& turn, Upstreams& upstreams, Endpoint& endpoint,
-               const tls::ClientContext& context, unsigned lane, std::uint16_t id_mask) noexcept;
+    Connection(Turn& turn, Owner& owner, Endpoint& endpoint, const tls::ClientContext& context,
+               unsigned lane, std::uint16_t id_mask) noexcept;
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
 
-    /// Begins to connect. A failure is reported through Upstreams like any other, at once.
+    /// Begins to connect. A failure is reported to the owner like any other, at once.
     void start() noexcept;
 
     void on_ready(std::uint32_t events) noexcept override;
@@ -115,12 +149,6 @@ class Connection final : public Watch {
     }
 
   private:
-    /// What it means for the endpoint, and what it is counted as: reset is a close by the peer.
-    struct End {
-        Trouble trouble;
-        ConnectFailure failure;
-    };
-
     void on_slot_free() noexcept;
 
     void on_connected() noexcept;
@@ -159,7 +187,7 @@ class Connection final : public Watch {
     }
 
     Turn& turn_;
-    Upstreams& upstreams_;
+    Owner& owner_;
     Endpoint& endpoint_;
     tls::Stream stream_;
     Fd socket_;

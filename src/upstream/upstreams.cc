@@ -37,10 +37,10 @@ bool asks(unsigned lane, const Endpoint& endpoint) noexcept {
 
 } // namespace
 
-Upstreams::Upstreams(Turn& turn, const tls::ClientContexts& contexts, Inquirer& inquirer,
-                     const CounterLease& lease)
-    : turn_{turn}, contexts_{contexts}, inquirer_{inquirer},
-      endpoints_{turn, lease}, failover_{turn, endpoints_},
+Upstreams::Upstreams(Turn& turn, const tls::ClientContexts& contexts, Endpoints& endpoints,
+                     Inquirer& inquirer)
+    : turn_{turn}, contexts_{contexts},
+      endpoints_{endpoints}, inquirer_{inquirer}, failover_{turn, endpoints},
       lanes_(first_upstream_lane + 2 * failover_.upstreams()), checks_{Patience::half(turn.config)},
       waits_{Patience::silence(turn.config)}, random_{std::random_device{}()} {}
 
@@ -250,6 +250,8 @@ void Upstreams::take_overdue(Connection& connection) noexcept {
     }
 }
 
+/// What is in flight is asked again elsewhere, and it takes no new questions, but its answers still
+/// count if they come.
 void Upstreams::on_silent(Connection& connection) noexcept {
     if (connection.is_on_trial()) {
         connection.endpoint().note_trial(false);
@@ -307,11 +309,11 @@ void Upstreams::on_answer(Connection& connection) noexcept {
     }
 }
 
-void Upstreams::on_closed(Connection& connection, Connection::State was, Trouble why,
+void Upstreams::on_closed(Connection& connection, Connection::State was, Connection::End how,
                           std::string reason) noexcept {
     closed_any_ = true;
-    if (why != Trouble::none) {
-        judge(connection, was, why, std::move(reason));
+    if (how.trouble != Trouble::none) {
+        judge(connection, was, how.trouble, std::move(reason));
     }
     if (!is_attempt(was)) {
         const bool at_once = !is_side(connection.lane()) || connection.answers() > 0;

@@ -40,12 +40,12 @@
 
 namespace dotproxy {
 
-class Upstreams {
+// NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor): final, and never held by its base
+class Upstreams final : public Connection::Owner {
   public:
-    /// `contexts`, one for each upstream, and `inquirer` outlive it; `lease` tells which counters
-    /// are its own. Throws ConfigError, as Endpoints does.
-    Upstreams(Turn& turn, const tls::ClientContexts& contexts, Inquirer& inquirer,
-              const CounterLease& lease);
+    /// `contexts`, one for each upstream, `endpoints` and `inquirer` outlive it.
+    Upstreams(Turn& turn, const tls::ClientContexts& contexts, Endpoints& endpoints,
+              Inquirer& inquirer);
 
     /// Sends an inquiry as soon as there is a connection for it.
     void submit(Inquiry& inquiry) noexcept;
@@ -70,17 +70,19 @@ class Upstreams {
     /// Takes leave of every upstream, for the end of the process (C73).
     void close_all() noexcept;
 
-    // What connections report.
-    void on_response(Connection& connection, Inquiry& inquiry, const Reply& reply) noexcept;
-    void mark_dirty(Connection& connection) noexcept;
-    /// It won the race: its endpoint has shown that it answers, or was not in doubt.
-    void on_ready(Connection& connection) noexcept;
-    void on_answer(Connection& connection) noexcept;
-    /// It answers nothing, not even a probe (L31, L32): what is in flight is asked again elsewhere,
-    /// and it takes no new questions, but its answers still count if they come.
-    void on_silent(Connection& connection) noexcept;
-    void on_closed(Connection& connection, Connection::State was, Trouble trouble,
-                   std::string reason) noexcept;
+    void mark_dirty(Connection& connection) noexcept override;
+
+    [[nodiscard]] bool wants_proof(const Connection& connection) noexcept override {
+        return connection.endpoint().must_answer_probe();
+    }
+
+    void on_ready(Connection& connection) noexcept override;
+    void on_answer(Connection& connection) noexcept override;
+    void on_response(Connection& connection, Inquiry& inquiry,
+                     const Reply& reply) noexcept override;
+    void on_silent(Connection& connection) noexcept override;
+    void on_closed(Connection& connection, Connection::State was, Connection::End how,
+                   std::string reason) noexcept override;
 
   private:
     void enter_lane(Inquiry& inquiry) noexcept;
@@ -106,8 +108,8 @@ class Upstreams {
 
     Turn& turn_;
     const tls::ClientContexts& contexts_; // by the rank of an upstream
+    Endpoints& endpoints_;
     Inquirer& inquirer_;
-    Endpoints endpoints_;
     Failover failover_;
     Connections connections_;
     std::vector<Connection*> dirty_;

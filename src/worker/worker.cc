@@ -8,6 +8,7 @@
 #include "front/tcp_front.hh"
 #include "front/udp_front.hh"
 #include "relay/relay.hh"
+#include "upstream/endpoints.hh"
 #include "upstream/turn.hh"
 #include "upstream/upstreams.hh"
 
@@ -27,10 +28,9 @@ class Worker final : public Watch {
   public:
     explicit Worker(WorkerBrief& brief)
         : turn_{brief.config, brief.counters.slot(brief.slot)}, control_{std::move(brief.control)},
-          relay_{turn_, upstreams_, brief.cache}, upstreams_{turn_, brief.tls, relay_,
-                                                             brief.counters},
-          courtesy_{turn_, brief.counters}, tcp_{turn_, relay_, courtesy_, brief.counters,
-                                                 brief.handover} {
+          endpoints_{turn_, brief.counters}, relay_{turn_, upstreams_, brief.cache},
+          upstreams_{turn_, brief.tls, endpoints_, relay_}, courtesy_{turn_, brief.counters},
+          tcp_{turn_, relay_, courtesy_, brief.counters, brief.handover} {
         for (const auto& listener : brief.listeners) {
             if (listener->protocol == Protocol::udp) {
                 udp_.push_back(std::make_unique<UdpFront>(turn_, relay_, courtesy_, *listener));
@@ -149,6 +149,7 @@ class Worker final : public Watch {
     Turn turn_;
     Fd control_;
     Watching control_watching_;
+    Endpoints endpoints_;
     Relay relay_;
     Upstreams upstreams_;
     Courtesy courtesy_;

@@ -29,8 +29,9 @@ Config small_config() {
 } // namespace
 
 Rig::Worker::Worker(Rig& rig, const tls::ClientContexts& contexts)
-    : turn{rig.config, rig.counters.slot(0)}, relay{turn, upstreams, rig.cache.get()},
-      upstreams{turn, contexts, relay, rig.counters}, courtesy{turn, rig.counters},
+    : turn{rig.config, rig.counters.slot(0)}, endpoints{turn, rig.counters}, relay{turn, upstreams,
+                                                                                   rig.cache.get()},
+      upstreams{turn, contexts, endpoints, relay}, courtesy{turn, rig.counters},
       udp{turn, relay, courtesy, rig.udp_listener_}, tcp{turn, relay, courtesy, rig.counters,
                                                          rig.handover} {}
 

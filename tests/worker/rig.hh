@@ -16,6 +16,7 @@
 #include "tls/client_context.hh"
 #include "tls/peer.hh"
 #include "unit.hh"
+#include "upstream/endpoints.hh"
 #include "upstream/turn.hh"
 #include "upstream/upstreams.hh"
 #include "worker/clients.hh"
@@ -132,6 +133,7 @@ class Rig {
         Worker(Rig& rig, const tls::ClientContexts& contexts);
 
         Turn turn;
+        Endpoints endpoints;
         Relay relay;
         Upstreams upstreams;
         Courtesy courtesy;
