@@ -314,6 +314,9 @@ void Master::commit() {
                : old      ? "began anew: "
                           : "",
                status.c_str());
+    if (reloading_ || !old) { // else the upstreams are those of before
+        current_->workers.front().tell(Order::check);
+    }
     if (old) {
         silence(old->listeners); // before its workers leave them: what is in the queues is read
         retire(std::move(old), Order::hand_over);

@@ -144,6 +144,11 @@ Io Stream::handshake() noexcept {
     return Io::done;
 }
 
+const char* Stream::version() const noexcept {
+    // The policy lets in no other.
+    return gnutls_protocol_get_version(session_.get()) == GNUTLS_TLS1_3 ? "TLS 1.3" : "TLS 1.2";
+}
+
 Io Stream::receive(std::span<std::uint8_t> plain, std::size_t& size) noexcept {
     assert(!plain.empty());
     size = 0;

@@ -75,6 +75,9 @@ class Stream {
 
     [[nodiscard]] bool resumed() const noexcept { return resumed_; }
 
+    /// "TLS 1.3"; meaningful once ready().
+    [[nodiscard]] const char* version() const noexcept;
+
     [[nodiscard]] Failure failure() const noexcept { return failure_; }
 
     /// Where the peer is untrusted: why.

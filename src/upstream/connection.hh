@@ -118,6 +118,9 @@ class Connection final : public Watch {
 
     [[nodiscard]] State state() const noexcept { return state_; }
 
+    /// "TLS 1.3"; meaningful once the peer is verified.
+    [[nodiscard]] const char* tls_version() const noexcept { return stream_.version(); }
+
     [[nodiscard]] Endpoint& endpoint() const noexcept { return endpoint_; }
 
     [[nodiscard]] unsigned lane() const noexcept { return lane_; }

@@ -14,6 +14,9 @@ using namespace std::chrono_literals;
 // An outage that has lasted this many client time-outs is not about to end.
 constexpr int hopeless_after = 3;
 
+// Of the log at once; where there are more addresses, one for each.
+constexpr unsigned fewest_lines = 10;
+
 FailureReason reason_of(Trouble trouble) noexcept {
     switch (trouble) {
     case Trouble::untrusted:
@@ -30,7 +33,10 @@ FailureReason reason_of(Trouble trouble) noexcept {
 } // namespace
 
 Endpoints::Endpoints(Turn& turn, const CounterLease& lease)
-    : turn_{turn}, random_{std::random_device{}()}, failure_log_{10, 10s}, failover_log_{1, 10s} {
+    : turn_{turn}, random_{std::random_device{}()},
+      failure_log_{
+          std::max(fewest_lines, static_cast<unsigned>(turn.config.upstream_texts().size())), 10s},
+      failover_log_{1, 10s} {
     const auto& upstreams = turn.config.upstreams;
     identities_.reserve(upstreams.size());
     for (unsigned rank = 0; rank < upstreams.size(); ++rank) {

@@ -9,6 +9,7 @@
 #include "front/udp_front.hh"
 #include "relay/relay.hh"
 #include "upstream/endpoints.hh"
+#include "upstream/health_check.hh"
 #include "upstream/turn.hh"
 #include "upstream/upstreams.hh"
 
@@ -22,15 +23,19 @@ namespace dotproxy {
 namespace {
 
 constexpr Milliseconds orphan_time{1000};
+// At boot the service may be there before the network is.
+constexpr Clock::duration check_patience = std::chrono::minutes{2};
 
 // NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor): final, and never held by its base
 class Worker final : public Watch {
   public:
     explicit Worker(WorkerBrief& brief)
         : turn_{brief.config, brief.counters.slot(brief.slot)}, control_{std::move(brief.control)},
-          endpoints_{turn_, brief.counters}, relay_{turn_, upstreams_, brief.cache},
-          upstreams_{turn_, brief.tls, endpoints_, relay_}, courtesy_{turn_, brief.counters},
-          tcp_{turn_, relay_, courtesy_, brief.counters, brief.handover} {
+          endpoints_{turn_, brief.counters}, health_check_{turn_, brief.tls, endpoints_,
+                                                           check_patience},
+          relay_{turn_, upstreams_, brief.cache}, upstreams_{turn_, brief.tls, endpoints_, relay_},
+          courtesy_{turn_, brief.counters}, tcp_{turn_, relay_, courtesy_, brief.counters,
+                                                 brief.handover} {
         for (const auto& listener : brief.listeners) {
             if (listener->protocol == Protocol::udp) {
                 udp_.push_back(std::make_unique<UdpFront>(turn_, relay_, courtesy_, *listener));
@@ -57,11 +62,15 @@ class Worker final : public Watch {
             tcp_.take_waiting();
             relay_.expire();
             upstreams_.expire();
+            health_check_.expire();
+            health_check_.report();
             tcp_.expire();
             courtesy_.expire();
             upstreams_.flush();
+            health_check_.flush();
             tcp_.flush();
             upstreams_.bury();
+            health_check_.bury();
             tcp_.bury();
             // Last: the client's next query may come before this returns, and should find this
             // worker waiting rather than wake another one.
@@ -94,6 +103,9 @@ class Worker final : public Watch {
         case Order::finish:
             drain(false);
             break;
+        case Order::check:
+            health_check_.start();
+            break;
         }
     }
 
@@ -102,6 +114,7 @@ class Worker final : public Watch {
         TimePoint earliest = draining_ ? drain_until_ : TimePoint::max();
         relay_.soonest(earliest);
         upstreams_.soonest(earliest);
+        health_check_.soonest(earliest);
         tcp_.soonest(earliest);
         courtesy_.soonest(earliest);
         return earliest;
@@ -125,6 +138,7 @@ class Worker final : public Watch {
             draining_ = true;
             drain_until_ = turn_.now + turn_.config.timeouts.drain;
             relay_.drain();
+            health_check_.stop(); // whoever serves next makes one of its own
             for (const auto& front : udp_) {
                 front->drain();
             }
@@ -150,6 +164,7 @@ class Worker final : public Watch {
     Fd control_;
     Watching control_watching_;
     Endpoints endpoints_;
+    HealthCheck health_check_;
     Relay relay_;
     Upstreams upstreams_;
     Courtesy courtesy_;

@@ -28,6 +28,7 @@ enum class Order : std::uint8_t {
     hand_over = 'H', // a new generation serves: finish what is begun, hand client connections over
     finish = 'F',    // the service ends: finish what is begun, close client connections
     ping = 'P',      // say that you are alive
+    check = 'C',     // see whether every upstream works, and log which do not
 };
 
 /// What a worker tells the master.

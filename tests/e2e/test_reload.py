@@ -90,17 +90,15 @@ def test_a_reload_changes_the_log_of_the_workers(start, upstream):
     proxy = start(upstream, workers=1, log={"level": "error"}, timeouts={"query": "1s"})
     upstream.kill()
 
-    def fails_and_logs(name):
+    def fails_and_logs(name, level):
         length = len(proxy.log)
+        proxy.write_configuration(log={"level": level})
+        proxy.reload()
         assert ask(proxy.address, name).rcode() == dns.rcode.SERVFAIL
         return "worker 0: " in proxy.log[length:]
-    assert not fails_and_logs("quiet.example")
-    proxy.write_configuration(log={"level": "warning"})
-    proxy.reload()
-    assert fails_and_logs("told.example")
-    proxy.write_configuration(log={"level": "error"})
-    proxy.reload()
-    assert not fails_and_logs("quiet-again.example")
+    assert not fails_and_logs("quiet.example", "error")
+    assert fails_and_logs("told.example", "warning")
+    assert not fails_and_logs("quiet-again.example", "error")
 
 
 def test_a_listener_that_stays_is_never_closed(start, upstream):

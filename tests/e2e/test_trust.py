@@ -230,7 +230,7 @@ def test_a_resumed_session_is_verified_again(face, authority):
     proxy, server = face(authority.leaf())
     # Not before all is ready, however long that took.
     leaf = authority.leaf(valid=(-DAY, datetime.timedelta(seconds=4)))
-    server.context.load_cert_chain(leaf.chain_file, leaf.key_file)
+    server.use(leaf)
     expires = leaf.certificate.not_valid_after
     assert_trusted(proxy, server)
     # The last second counts as valid, and the clock of time() may be a few milliseconds late.

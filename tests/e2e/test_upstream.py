@@ -57,11 +57,12 @@ def test_the_end_of_an_idle_connection_is_not_noticed(proxy, upstream, how):
 
 
 def test_sessions_are_resumed_and_tickets_used_once(proxy, upstream):
-    """C71, targets: always resumed after a reconnect."""
+    """C71, targets: always resumed after a reconnect, and after the check at the start."""
     for number in range(8):
         ask(proxy.address, f"resume{number}.example")
         upstream.connections[-1].close(CLOSE_NOTIFY)
-    assert [connection.resumed for connection in upstream.handshakes] == [False] + [True] * 7
+    assert [connection.resumed for connection in [*upstream.checks, *upstream.handshakes]] == \
+        [False] + [True] * 8
     tickets = [ticket for one in upstream.handshakes for ticket in one.hello.tickets]
     assert len(tickets) == len(set(tickets)) >= 7
 

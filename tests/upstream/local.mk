@@ -8,6 +8,7 @@ upstream_tests = \
 	tests/upstream/test_failover \
 	tests/upstream/test_floods \
 	tests/upstream/test_frame_wire \
+	tests/upstream/test_health_check \
 	tests/upstream/test_inquiry \
 	tests/upstream/test_lanes \
 	tests/upstream/test_silence \
@@ -35,6 +36,8 @@ tests_upstream_test_floods_LDADD = $(rig)
 tests_upstream_test_frame_wire_SOURCES = tests/upstream/test_frame_wire.cc tests/dns/messages.hh \
 	tests/unit.hh
 tests_upstream_test_frame_wire_LDADD = libupstream.a libdns.a libbase.a $(CMOCKA_LIBS)
+tests_upstream_test_health_check_SOURCES = tests/upstream/test_health_check.cc tests/unit.hh
+tests_upstream_test_health_check_LDADD = $(rig)
 tests_upstream_test_inquiry_SOURCES = tests/upstream/test_inquiry.cc tests/unit.hh
 tests_upstream_test_inquiry_LDADD = libupstream.a $(CMOCKA_LIBS)
 tests_upstream_test_lanes_SOURCES = tests/upstream/test_lanes.cc tests/unit.hh

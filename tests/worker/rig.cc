@@ -29,8 +29,9 @@ Config small_config() {
 } // namespace
 
 Rig::Worker::Worker(Rig& rig, const tls::ClientContexts& contexts)
-    : turn{rig.config, rig.counters.slot(0)}, endpoints{turn, rig.counters}, relay{turn, upstreams,
-                                                                                   rig.cache.get()},
+    : turn{rig.config, rig.counters.slot(0)}, endpoints{turn, rig.counters},
+      health_check{turn, contexts, endpoints, health_check_patience}, relay{turn, upstreams,
+                                                                            rig.cache.get()},
       upstreams{turn, contexts, endpoints, relay}, courtesy{turn, rig.counters},
       udp{turn, relay, courtesy, rig.udp_listener_}, tcp{turn, relay, courtesy, rig.counters,
                                                          rig.handover} {}
@@ -71,6 +72,7 @@ TimePoint Rig::nearest() noexcept {
     TimePoint earliest = TimePoint::max();
     worker_->relay.soonest(earliest);
     worker_->upstreams.soonest(earliest);
+    worker_->health_check.soonest(earliest);
     worker_->tcp.soonest(earliest);
     worker_->courtesy.soonest(earliest);
     return earliest;
@@ -88,11 +90,15 @@ void Rig::in_turn(const std::function<void()>& what) {
     worker.tcp.take_waiting();
     worker.relay.expire();
     worker.upstreams.expire();
+    worker.health_check.expire();
+    worker.health_check.report();
     worker.tcp.expire();
     worker.courtesy.expire();
     worker.upstreams.flush();
+    worker.health_check.flush();
     worker.tcp.flush();
     worker.upstreams.bury();
+    worker.health_check.bury();
     worker.tcp.bury();
     worker.udp.flush();
     worker.turn.end();

@@ -17,6 +17,7 @@
 #include "tls/peer.hh"
 #include "unit.hh"
 #include "upstream/endpoints.hh"
+#include "upstream/health_check.hh"
 #include "upstream/turn.hh"
 #include "upstream/upstreams.hh"
 #include "worker/clients.hh"
@@ -49,6 +50,9 @@ struct World {
 
 class Rig {
   public:
+    /// For how long an address is tried again to which there is no way.
+    static constexpr Clock::duration health_check_patience = 2min;
+
     explicit Rig(World& world);
 
     /// Adds an upstream of the next rank; before open().
@@ -108,6 +112,10 @@ class Rig {
 
     [[nodiscard]] const Address& tcp_address() const noexcept { return tcp_address_; }
 
+    [[nodiscard]] Endpoints& endpoints() noexcept { return worker_->endpoints; }
+
+    [[nodiscard]] HealthCheck& health_check() noexcept { return worker_->health_check; }
+
     [[nodiscard]] Relay& relay() noexcept { return worker_->relay; }
 
     [[nodiscard]] TcpFront& tcp() noexcept { return worker_->tcp; }
@@ -134,6 +142,7 @@ class Rig {
 
         Turn turn;
         Endpoints endpoints;
+        HealthCheck health_check;
         Relay relay;
         Upstreams upstreams;
         Courtesy courtesy;

@@ -3,6 +3,7 @@
 #
 # The program under test as a tree of processes, and Debian's unbound as its upstream.
 
+import contextlib
 import os
 import pathlib
 import re
@@ -14,6 +15,7 @@ import sys
 import threading
 
 from . import configuration
+from .upstream import listening
 from .waiting import PATIENCE, free_port, wait_for
 
 # The line about a worker, which may have counted nothing yet. What a worker says of itself is
@@ -129,10 +131,25 @@ class Dotproxy:
         return self
 
     def start(self):
-        """Executes the program and waits until it says that it is ready."""
-        self.launch()
-        self.wait_for_notification("READY=1")
+        """Executes the program and waits until it says that it is ready, and has seen whether the
+        scripted servers work: what they count from then on are questions."""
+        with self.checking():
+            self.launch()
+            self.wait_for_notification("READY=1")
         return self
+
+    @contextlib.contextmanager
+    def checking(self):
+        """While the configuration as it stands is put to use: the scripted servers expect to be
+        checked, and have been when this ends."""
+        servers = [server for entry in self.settings["upstreams"]
+                   for address in entry["addresses"]
+                   if (server := listening(address, entry.get("port", 853)))]
+        for server in servers:
+            server.expect_check()
+        yield
+        for server in servers:
+            server.wait_for_checks()
 
     def wait_for_notification(self, wanted, count=1, timeout=PATIENCE):
         """Waits until the line `wanted` came `count` times through the notification socket."""
@@ -234,8 +251,9 @@ class Dotproxy:
         """SIGHUP, and waits until the new generation is at work and the old one has gone."""
         before = set(self.workers())
         ready = self.lines().count("READY=1")
-        self.send_signal(signal.SIGHUP)
-        self.wait_for_notification("READY=1", ready + 1)
+        with self.checking():
+            self.send_signal(signal.SIGHUP)
+            self.wait_for_notification("READY=1", ready + 1)
         wait_for(lambda: not before & set(self.workers()), what="the old workers to leave")
 
     def stop(self, number=signal.SIGTERM, timeout=PATIENCE):

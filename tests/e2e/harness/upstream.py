@@ -12,6 +12,7 @@ import threading
 import time
 
 import dns.message
+import dns.rdatatype
 
 from . import wire
 from .client_hello import ClientHello
@@ -25,6 +26,18 @@ CLOSE_NOTIFY = "close_notify"
 _RECORD_TYPES = (20, 21, 22, 23)
 
 
+# The query by which dotproxy sees whether a server works: for the name servers of the root.
+PROBE = (".", dns.rdatatype.NS)
+
+# Those that listen, by address and port.
+_listening = {}
+
+
+def listening(address, port):
+    """The scripted server that listens there; None if none does."""
+    return _listening.get((address, port))
+
+
 class Query:
     """One query as it came."""
 
@@ -32,6 +45,10 @@ class Query:
         self.connection = connection
         self.raw = raw
         self.at = time.monotonic()
+
+    @property
+    def is_probe(self):
+        return (self.name, self.rdtype) == PROBE
 
     @property
     def id(self):
@@ -60,7 +77,7 @@ class Connection:
     def __init__(self, server, sock, number):
         self.server = server
         self.socket = sock
-        self.number = number
+        self.number = number  # None: it is a health check, which no script sees
         self.queries = []
         self.handshaken = False
         self.resumed = False
@@ -78,6 +95,10 @@ class Connection:
         self._lock = threading.RLock()
         self._thread, self._done = None, threading.Event()
         self._wire, self._plain = b"", b""
+
+    @property
+    def is_over(self):
+        return self._done.is_set()
 
     @property
     def hello(self):
@@ -137,9 +158,11 @@ class Connection:
     def run(self):
         self._thread = threading.get_ident()
         try:
-            if self.server.on_accept is None or self.server.on_accept(self) is not False:
+            is_check = self.number is None
+            if is_check or self.server.on_accept is None or \
+                    self.server.on_accept(self) is not False:
                 self._handshake()
-                if self.handshaken and self.server.on_ready:
+                if self.handshaken and self.server.on_ready and not is_check:
                     self.server.on_ready(self)
                 self._serve()
             else:
@@ -256,6 +279,9 @@ class Upstream:
     on_accept(connection)   before the handshake; False: there is none, the rest is only watched
     on_ready(connection)    after the handshake
     on_query(query)         for each query; what it returns (octets or None) is sent as the answer
+
+    A health check that was announced by expect_check() is answered well, whatever the script, and
+    counts for nothing: `checks` has its connections, and `connections` and `queries` do not.
     """
 
     def __init__(self, certificate, *, address="127.0.0.1", name="dot.example", alpn=("dot",),
@@ -266,19 +292,14 @@ class Upstream:
         self.on_accept, self.on_ready, self.on_query = on_accept, on_ready, on_query
         self.connections = []
         self.queries = []
+        self.checks = []
+        self._expected_checks = 0
         self.connection_of = {}
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        # What is wrong with a certificate is for dotproxy to find, not for this server's library.
-        self.context.set_ciphers("DEFAULT:@SECLEVEL=0")
-        self.context.load_cert_chain(certificate.chain_file, certificate.key_file)
-        if alpn:
-            self.context.set_alpn_protocols(list(alpn))
-        self.context.sni_callback = self._note_name
-        if prepare:
-            prepare(self.context)
+        self._alpn, self._prepare = alpn, prepare
+        self.use(certificate)
         self.stopped = threading.Event()  # for scripts that shall wait until the test is over
         self._condition = threading.Condition()
-        self._listener = None
+        self.listener = None
         self._threads = []
         self._held = {}
         # Not one that the kernel gives out: while this server is away, it might to somebody else.
@@ -287,6 +308,18 @@ class Upstream:
 
     # What a test may ask and do.
 
+    def use(self, certificate):
+        """Shows this certificate from now on, and knows no session from before."""
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        # What is wrong with a certificate is for dotproxy to find, not for this server's library.
+        self.context.set_ciphers("DEFAULT:@SECLEVEL=0")
+        self.context.load_cert_chain(certificate.chain_file, certificate.key_file)
+        if self._alpn:
+            self.context.set_alpn_protocols(list(self._alpn))
+        self.context.sni_callback = self._note_name
+        if self._prepare:
+            self._prepare(self.context)
+
     def start(self):
         """Listens, at the same port as before."""
         family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
@@ -294,20 +327,22 @@ class Upstream:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((self.address, self.port))
         listener.listen(1024)
-        self._listener = listener
+        self.listener = listener
+        _listening[self.address, self.port] = self
         self._start(self._accept, listener)
 
     def refuse(self):
         """Stops listening: new connections are refused, those there are go on."""
-        if self._listener:
-            self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-            self._listener = None
+        if self.listener:
+            del _listening[self.address, self.port]
+            self.listener.shutdown(socket.SHUT_RDWR)
+            self.listener.close()
+            self.listener = None
 
     def kill(self, how=RESET):
         """Ends as a killed process does."""
         self.refuse()
-        for connection in list(self.connections):
+        for connection in [*self.connections, *self.checks]:
             connection.close(how)
 
     def close(self):
@@ -316,6 +351,16 @@ class Upstream:
         for thread in self._threads:
             thread.join(PATIENCE)
             assert not thread.is_alive(), "a thread of the scripted server does not end"
+
+    def expect_check(self):
+        """The next connection is a health check, unless it asks something else than those do."""
+        with self._condition:
+            self._expected_checks += 1
+
+    def wait_for_checks(self):
+        """Waits until all that were announced are over."""
+        self.wait(lambda _: not self._expected_checks and all(one.is_over for one in self.checks),
+                  what="the health check that was to come")
 
     def hold(self, name):
         """Keeps back the answers for `name` until release(); they are counted as received."""
@@ -366,6 +411,9 @@ class Upstream:
             self._condition.notify_all()
 
     def received(self, query):
+        if self._is_check(query):
+            query.answer()
+            return
         with self._condition:
             self.queries.append(query)
             # In one step with that: who has seen the query may release() it.
@@ -379,6 +427,33 @@ class Upstream:
         if reply is not None:
             query.connection.send(reply)
 
+    def _is_check(self, query):
+        """Under load a connection for questions may have come before the check: what each of them
+        is, its first query tells."""
+        connection = query.connection
+        with self._condition:
+            if connection.number is None and not query.is_probe:
+                self._make_ordinary(connection)
+                self._expected_checks += 1
+            elif connection.number is not None and query.is_probe and \
+                    connection.queries == [query]:
+                undecided = [one for one in self.checks if not one.queries and not one.is_over]
+                if self._expected_checks == 0 and not undecided:
+                    return False
+                if self._expected_checks > 0:
+                    self._expected_checks -= 1
+                else:
+                    self._make_ordinary(undecided[0])
+                connection.number = None
+                self.connections.remove(connection)
+                self.checks.append(connection)
+            return connection.number is None
+
+    def _make_ordinary(self, connection):
+        connection.number = len(self.connections)
+        self.checks.remove(connection)
+        self.connections.append(connection)
+
     def _accept(self, listener):
         while True:
             try:
@@ -387,8 +462,10 @@ class Upstream:
                 return
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._condition:
-                connection = Connection(self, sock, len(self.connections))
-                self.connections.append(connection)
+                is_check = self._expected_checks > 0
+                connection = Connection(self, sock, None if is_check else len(self.connections))
+                (self.checks if is_check else self.connections).append(connection)
+                self._expected_checks -= is_check
                 self._condition.notify_all()
             self._start(connection.run)
 

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "upstream/health_check.hh"
+
+#include "base/log.hh"
+
+#include <algorithm>
+#include <utility>
+
+namespace dotproxy {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Clock::duration first_pause = 1s; // and then twice as long each time
+
+/// Of a connection in no lane: its end does not depend on one.
+constexpr unsigned any_lane = 0;
+
+bool has_no_way(Connection::End how) noexcept {
+    return how.failure == ConnectFailure::unreachable;
+}
+
+} // namespace
+
+HealthCheck::HealthCheck(Turn& turn, const tls::ClientContexts& contexts, Endpoints& endpoints,
+                         Clock::duration patience)
+    : turn_{turn}, contexts_{contexts},
+      endpoints_{endpoints}, patience_{patience}, random_{std::random_device{}()} {}
+
+void HealthCheck::start() noexcept {
+    patient_until_ = turn_.now + patience_;
+    for (const auto& endpoint : endpoints_) {
+        checks_.push_back(
+            {.endpoint = *endpoint, .connection = nullptr, .due = turn_.now, .pause = first_pause});
+    }
+}
+
+void HealthCheck::stop() noexcept {
+    for (Check& check : checks_) {
+        check.due = TimePoint::max();
+        if (check.connection != nullptr) {
+            check.connection->close();
+        }
+    }
+}
+
+bool HealthCheck::is_over() const noexcept {
+    return std::ranges::all_of(checks_, [](const Check& check) {
+        return check.due == TimePoint::max() && check.connection == nullptr;
+    });
+}
+
+std::vector<HealthCheck::Finding> HealthCheck::take_findings() noexcept {
+    return std::exchange(findings_, {});
+}
+
+bool HealthCheck::is_dispensable(const Finding& found) const noexcept {
+    return has_no_way(found.how) && std::ranges::any_of(checks_, [&](const Check& check) {
+               return check.works && check.endpoint.rank() == found.endpoint.rank();
+           });
+}
+
+/// One that works is no news to the endpoint: what was wrong with it ends when a question is
+/// answered. What came after it had been verified is logged and not held against it: there are
+/// servers that never answer a probe and are good for questions. Nor is a missing way, which will
+/// be seen when a question looks for it.
+void HealthCheck::report() noexcept {
+    for (Finding& found : take_findings()) {
+        Endpoint& endpoint = found.endpoint;
+        if (found.works()) {
+            log::write(log::Level::info, "upstream %s: works", endpoint.text().c_str());
+        } else if (endpoint.good_at() > TimePoint::min()) {
+            log::write(log::Level::debug, "upstream %s: is of use, though not to a check: %s",
+                       endpoint.text().c_str(), found.reason.c_str());
+        } else if (!found.verified && !has_no_way(found.how)) {
+            endpoints_.failed(endpoint, found.how.trouble, std::move(found.reason));
+        } else {
+            const bool news = endpoint.trouble() == Trouble::none && !is_dispensable(found);
+            log::write(news ? log::Level::warning : log::Level::info, "upstream %s: %s",
+                       endpoint.text().c_str(), found.reason.c_str());
+        }
+    }
+}
+
+void HealthCheck::expire() noexcept {
+    for (const Check& check : checks_) {
+        if (check.connection != nullptr && check.connection->deadline() <= turn_.now) {
+            check.connection->on_deadline();
+        }
+    }
+}
+
+void HealthCheck::soonest(TimePoint& earliest) const noexcept {
+    for (const Check& check : checks_) {
+        earliest = std::min(earliest, check.due);
+        if (check.connection != nullptr) {
+            earliest = std::min(earliest, check.connection->deadline());
+        }
+    }
+}
+
+void HealthCheck::flush() noexcept {
+    for (Check& check : checks_) {
+        if (check.due <= turn_.now) {
+            connect(check);
+        }
+        if (check.connection != nullptr) {
+            check.connection->flush(); // with TCP Fast Open there is something to write at once
+        }
+    }
+}
+
+void HealthCheck::connect(Check& check) noexcept {
+    check.due = TimePoint::max();
+    check.began = turn_.now;
+    check.endpoint.note_connect(turn_.now);
+    check.connection = std::make_unique<Connection>(turn_, *this, check.endpoint,
+                                                    *contexts_.at(check.endpoint.rank()), any_lane,
+                                                    static_cast<std::uint16_t>(random_()));
+    check.connection->start();
+}
+
+void HealthCheck::bury() noexcept {
+    for (Check& check : checks_) {
+        if (check.connection != nullptr && check.connection->state() == Connection::State::closed) {
+            check.connection.reset();
+        }
+    }
+}
+
+void HealthCheck::on_ready(Connection& connection) noexcept {
+    Check& check = check_of(connection);
+    check.works = true;
+    findings_.push_back({.endpoint = check.endpoint,
+                         .how = {Trouble::none, ConnectFailure::other},
+                         .verified = true,
+                         .reason = {},
+                         .tls_version = connection.tls_version(),
+                         .took = turn_.now - check.began});
+    connection.close();
+}
+
+void HealthCheck::on_closed(Connection& connection, Connection::State was, Connection::End how,
+                            std::string reason) noexcept {
+    Check& check = check_of(connection);
+    if (how.trouble == Trouble::none) {
+        return;
+    }
+    if (has_no_way(how) && turn_.now < patient_until_) {
+        check.due = turn_.now + check.pause;
+        check.pause *= 2;
+        return;
+    }
+    findings_.push_back({.endpoint = check.endpoint,
+                         .how = how,
+                         .verified = was == Connection::State::proving,
+                         .reason = std::move(reason),
+                         .tls_version = "",
+                         .took = turn_.now - check.began});
+}
+
+HealthCheck::Check& HealthCheck::check_of(const Connection& connection) noexcept {
+    return *std::ranges::find_if(
+        checks_, [&](const Check& check) { return check.connection.get() == &connection; });
+}
+
+} // namespace dotproxy
