@@ -5,6 +5,7 @@
 
 #include "base/log.hh"
 #include "config/config.hh"
+#include "master/connect_test.hh"
 #include "master/daemon.hh"
 #include "master/generation.hh"
 #include "master/master.hh"
@@ -22,6 +23,7 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -30,27 +32,34 @@ namespace {
 using namespace dotproxy;
 
 constexpr int exit_misconfigured = 2; // configuration or usage
+constexpr int exit_upstream = 3;      // with --connect: one does not work
 
 struct Options {
     std::string config_path = SYSCONFDIR "/dotproxy.conf";
     std::optional<std::string> pid_file; // in place of the configuration's
     bool foreground{false};
     bool test{false};
+    bool connect{false}; // when testing
 };
 
-constexpr const char* usage = "usage: dotproxy [-f] [-c FILE] [-p FILE] [-t] [-V] [-h]\n"
-                              "  -f       stay in the foreground\n"
-                              "  -c FILE  read FILE instead of " SYSCONFDIR "/dotproxy.conf\n"
-                              "  -p FILE  write the process ID to FILE, whatever pid_file says\n"
-                              "  -t       test the configuration and exit\n"
-                              "  -V       print the version and exit\n"
-                              "  -h       print this and exit\n";
+constexpr int connect_option = 256; // which has no letter
+
+constexpr const char* usage =
+    "usage: dotproxy [-f] [-c FILE] [-p FILE] [-t [--connect]] [-V] [-h]\n"
+    "  -f         stay in the foreground\n"
+    "  -c FILE    read FILE instead of " SYSCONFDIR "/dotproxy.conf\n"
+    "  -p FILE    write the process ID to FILE, whatever pid_file says\n"
+    "  -t         test the configuration and exit\n"
+    "  --connect  with -t: test every upstream as well\n"
+    "  -V         print the version and exit\n"
+    "  -h         print this and exit\n";
 
 /// nullopt: `status` says how to end.
 std::optional<Options> read_options(int argc, char** argv, int& status) {
     Options options;
     status = EXIT_SUCCESS;
-    constexpr std::array<option, 3> long_options{{{"version", no_argument, nullptr, 'V'},
+    constexpr std::array<option, 4> long_options{{{"connect", no_argument, nullptr, connect_option},
+                                                  {"version", no_argument, nullptr, 'V'},
                                                   {"help", no_argument, nullptr, 'h'},
                                                   {nullptr, 0, nullptr, 0}}};
     int letter = 0;
@@ -69,6 +78,9 @@ std::optional<Options> read_options(int argc, char** argv, int& status) {
         case 't':
             options.test = true;
             break;
+        case connect_option:
+            options.connect = true;
+            break;
         case 'V':
             std::fputs(version_text().c_str(), stdout);
             return std::nullopt;
@@ -86,6 +98,11 @@ std::optional<Options> read_options(int argc, char** argv, int& status) {
         status = exit_misconfigured;
         return std::nullopt;
     }
+    if (options.connect && !options.test) {
+        std::fprintf(stderr, "dotproxy: --connect goes with -t\n%s", usage);
+        status = exit_misconfigured;
+        return std::nullopt;
+    }
     return options;
 }
 
@@ -97,14 +114,21 @@ std::optional<Account> look_ahead(const Config& config) {
 }
 
 int test(const Options& options, const Config& config) {
-    if (const auto account = look_ahead(config)) {
+    const auto account = look_ahead(config);
+    if (account) {
         read_as(*account, config.user, options.config_path);
     }
     for (const std::string& line : warnings(config, look_around())) {
         log::write(log::Level::warning, "%s", line.c_str());
     }
     std::printf("%s: good\n", options.config_path.c_str());
-    return EXIT_SUCCESS;
+    if (!options.connect) {
+        return EXIT_SUCCESS;
+    }
+    const int status = try_upstreams(config, account) ? EXIT_SUCCESS : exit_upstream;
+    // Shut in as it is, the process is not to run what libraries do at its end.
+    std::fflush(stdout);
+    ::_exit(status);
 }
 
 int serve(const Options& options, Config config, std::vector<PassedDescriptor> passed) {

@@ -44,8 +44,9 @@ offers() {
 words() { grep -oE -- "$1" | LC_ALL=C sort -u | paste -s -d ' '; }
 
 usage=$(./dotproxy -h)
-offers "$(sed '1s/^usage: dotproxy//' <<<"$usage" | head -n 1 | words '-[a-zA-Z]')" dotproxy ''
+offers "$(sed '1s/^usage: dotproxy//' <<<"$usage" | head -n 1 | words '-[-a-zA-Z]+')" dotproxy ''
 offers '-f' dotproxy -c file -f
+offers '--connect' dotproxy -t --
 offers "$top/completion/dotproxyctl" dotproxy -c "$top/completion/dotproxyc"
 offers "$top/completion/dotproxyctl" dotproxy -t -p "$top/completion/dotproxyc"
 

@@ -50,7 +50,7 @@ may_include upstream '(upstream|tls|shared|config|dns|base)/'
 may_include relay '(relay|upstream|shared|config|dns|base)/'
 may_include front '(front|relay|upstream|shared|config|dns|base)/'
 may_include worker '(worker|front|relay|upstream|shared|config|base)/'
-may_include master '(master|tls|shared|sandbox|config|base)/|worker/worker\.hh$'
+may_include master '(master|tls|shared|sandbox|config|base)/|worker/(worker|upstream_check)\.hh$'
 may_include ctl '(ctl|dns|config|base)/'
 may_include main.cc '(master|config|base)/'
 only tls gnutls

@@ -45,16 +45,20 @@ void confine_master() noexcept {
     }
 }
 
-void confine_worker(const Config& config, Counters& counters) noexcept {
+void confine(const Config& config, Counters& counters) {
     if (!config.sandbox) {
         sandbox::show_memory();
         return;
     }
     // GnuTLS would open the file that it names for the keys of the first session, and die of that.
     ::unsetenv("SSLKEYLOGFILE"); // NOLINT(concurrency-mt-unsafe): one thread
+    sandbox::enter(needs_of(config), counters.forbidden_call());
+}
+
+void confine_worker(const Config& config, Counters& counters) noexcept {
     int status = exit_failed;
     try {
-        sandbox::enter(needs_of(config), counters.forbidden_call());
+        confine(config, counters);
         return;
     } catch (const std::system_error& problem) {
         const bool passes = may_pass(problem.code());

@@ -14,9 +14,13 @@ namespace dotproxy {
 /// others of its account. Says in the log what the kernel does not have.
 void confine_master() noexcept;
 
-/// For a process that was forked to be a worker: shuts it in, or lets it be looked at where the
-/// sandbox is off. What it dies of then is left in `counters`. Ends the process where its sandbox
-/// cannot be had: with exit_hopeless where it would be of no use to try again.
+/// For a process that is to read what comes from the network: shuts it in, or lets it be looked at
+/// where the sandbox is off. What it dies of then is left in `counters`. Throws std::system_error
+/// or std::exception where its sandbox cannot be had.
+void confine(const Config& config, Counters& counters);
+
+/// The same for a process that was forked to be a worker. Ends it where its sandbox cannot be had:
+/// with exit_hopeless where it would be of no use to try again.
 void confine_worker(const Config& config, Counters& counters) noexcept;
 
 } // namespace dotproxy

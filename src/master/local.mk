@@ -1,6 +1,7 @@
 noinst_LIBRARIES += libmaster.a
 libmaster_a_SOURCES = \
 	src/master/confinement.cc src/master/confinement.hh \
+	src/master/connect_test.cc src/master/connect_test.hh \
 	src/master/control.cc src/master/control.hh \
 	src/master/control_socket.cc src/master/control_socket.hh \
 	src/master/count_report.cc src/master/count_report.hh \

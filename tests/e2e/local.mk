@@ -23,6 +23,7 @@ EXTRA_DIST += $(e2e_tests) $(unsanitized_e2e_tests) \
 	tests/e2e/harness/inject.py \
 	tests/e2e/harness/ipv6.py \
 	tests/e2e/harness/load.py \
+	tests/e2e/harness/network.py \
 	tests/e2e/harness/process.py \
 	tests/e2e/harness/refusal.py \
 	tests/e2e/harness/upstream.py \

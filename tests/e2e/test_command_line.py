@@ -29,7 +29,7 @@ def test_help_is_given():
     """-h: on standard output, every option in it."""
     result = run("-h")
     assert result.returncode == 0 and not result.stderr
-    for option in ("-f", "-c", "-p", "-t", "-V", "-h"):
+    for option in ("-f", "-c", "-p", "-t", "--connect", "-V", "-h"):
         assert option in result.stdout
 
 

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
 #
-# At a start and at a reload every address of every upstream is connected to once, though nobody asks:
-# what is wrong with one shows then, and not when it is needed.
+# At a start and at a reload, and for `dotproxy -t --connect`, every address of every upstream is
+# connected to once, though nobody asks: what is wrong with one shows then, and not when it is needed.
 
 import contextlib
+import os
+import pathlib
+import pwd
 import re
 import signal
+import socket
+import subprocess
 
 import pytest
 
@@ -14,16 +19,25 @@ from harness import configuration
 from harness.blackhole import Blackhole
 from harness.certificates import DAY
 from harness.client import ask
-from harness.process import kill
+from harness.network import in_own_network
+from harness.process import binary, copy_for_anybody, has_sanitizer, kill
+from harness.upstream import CLOSE_NOTIFY
 from harness.waiting import free_port, in_time, wait_for
 
 # A check that is to succeed, or to fail for another reason, has time for a machine that is away for a
 # moment; one that is to take all the time there is does not make a test long.
 CALM, BRIEF = {"timeouts": {"connect": "10s"}}, {"timeouts": {"connect": "4s"}}
 
+NO_WAY = "127.255.255.255"  # connect(2) to a broadcast address fails as where there is no network
+
 
 def entry(server, **changes):
     return configuration.describe(server) | changes
+
+
+def silent(_):
+    """A script: reads queries and answers none."""
+    return None
 
 
 def stall(_):
@@ -57,6 +71,8 @@ def blackhole():
     with contextlib.closing(Blackhole()) as hole:
         yield hole
 
+
+# The service.
 
 def test_what_is_wrong_is_said_at_a_start_and_at_a_reload(start, upstream, faulty):
     """In one line each time, by one of the workers, though nobody asks; the first one is well."""
@@ -142,3 +158,140 @@ def test_a_check_holds_up_neither_a_reload_nor_an_end(prepare, serve):
     wait_for(lambda: not before & set(proxy.workers()))
     in_time(10, lambda: proxy.stop(), attempts=1)
     assert not warnings(proxy)
+
+
+# The command.
+
+@pytest.fixture
+def check(directory, authority):
+    """Runs `dotproxy -t --connect` for upstreams: its result, with the lines about addresses as
+    `works` and `fails`, by their port."""
+    def run(*upstreams, arguments=("-t", "--connect"), user=None, **changes):
+        settings = configuration.merge(configuration.defaults(
+            [("127.0.0.1", free_port())], upstreams, authority.file), CALM | changes)
+        if has_sanitizer():
+            settings["sandbox"] = "off"
+        file = directory / "checked.conf"
+        file.write_text(configuration.render(settings))
+        program = copy_for_anybody(binary(), directory) if user else binary()
+        result = subprocess.run([program, *arguments, "-c", file], capture_output=True, text=True,
+                                timeout=60, stdin=subprocess.DEVNULL, user=user)
+        result.works = dict(re.findall(r"^dot\.example at \S+:(\d+): ok (.*)$", result.stdout, re.M))
+        result.fails = dict(re.findall(
+            r"^dotproxy: error: upstream dot\.example at \S+:(\d+): (.*)$", result.stderr, re.M))
+        return result
+    return run
+
+
+def test_the_command_tells_of_each_address_that_it_works(check, serve):
+    servers = [serve(), serve()]
+    result = check(*servers)
+    assert result.returncode == 0 and not result.stderr
+    assert set(result.works) == {str(server.port) for server in servers}
+    assert all(re.fullmatch(r"\(TLS 1\.3, \d+ ms\)", told) for told in result.works.values())
+    assert result.stdout.count("\n") == 3
+    for server in servers:
+        server.wait(lambda it: it.connections[0].ended)
+        assert len(server.connections) == 1 and [query.is_probe for query in server.queries] == [True]
+
+
+def assert_tells_of(result, good, port, reason):
+    assert result.returncode == 3, result
+    assert set(result.works) == {str(good.port)} and set(result.fails) == {str(port)}, result
+    assert reason in result.fails[str(port)]
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_command_tells_who_is_not_trusted(check, upstream, faulty):
+    server, described, reason = faulty
+    assert_tells_of(check(upstream, described), upstream, server.port, reason)
+
+
+def test_the_command_tells_who_is_not_there(check, upstream, blackhole):
+    port = free_port()
+    assert_tells_of(check(upstream, entry(blackhole, port=port)), upstream, port,
+                    "Connection refused")
+    assert_tells_of(check(upstream, entry(upstream, addresses=[NO_WAY], port=port)), upstream, port,
+                    "Network is unreachable")
+    assert_tells_of(check(upstream, blackhole, **BRIEF), upstream, blackhole.port,
+                    "no connection in time")
+
+
+@pytest.mark.parametrize("script,reason", [
+    ({"on_accept": stall}, "no TLS handshake in time"),
+    ({"on_query": silent}, "no answer to a probe"),
+    ({"on_ready": lambda one: one.close(CLOSE_NOTIFY)}, "closed by the upstream")])
+def test_the_command_tells_who_is_silent(check, upstream, serve, script, reason):
+    server = serve(**script)
+    assert_tells_of(check(upstream, server, **BRIEF), upstream, server.port, reason)
+
+
+def test_an_address_that_this_host_cannot_have_a_way_to_is_forgiven(check, upstream):
+    """As to IPv6 where there is none: another address of the same upstream works."""
+    result = check(entry(upstream, addresses=[NO_WAY, upstream.address]))
+    assert result.returncode == 0 and str(upstream.port) in result.works
+    assert result.stderr == f"dotproxy: warning: upstream dot.example at {NO_WAY}:" \
+                            f"{upstream.port}: connect: Network is unreachable\n"
+
+
+def owner_of(sock):
+    """Whose the other end of an accepted socket is: its numeric user."""
+    wanted = [f"{int.from_bytes(socket.inet_aton(host), 'little'):08X}:{port:04X}"
+              for host, port in (sock.getpeername(), sock.getsockname())]
+    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        if line.split()[1:3] == wanted:
+            return int(line.split()[7])
+    raise AssertionError(f"nobody has {wanted}")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_root_checks_as_the_account_that_serves(check, serve):
+    """What strangers write is not read with root's rights, nor outside of the sandbox (L68)."""
+    owners = []
+    server = serve(on_accept=lambda one: owners.append(owner_of(one.socket)))
+    assert check(server).returncode == 0
+    assert owners == [pwd.getpwnam(configuration.USER).pw_uid]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a network")
+def test_the_first_octets_may_travel_in_the_first_packet(check, serve):
+    """TCP Fast Open, from the second connection on: there is no wait before the handshake."""
+    def fast_opens():
+        names, values = pathlib.Path("/proc/thread-self/net/netstat").read_text().splitlines()[:2]
+        return int(dict(zip(names.split(), values.split()))["TCPFastOpenActive"])
+
+    def check_thrice():
+        server = serve()
+        server.listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 16)
+        statuses = [check(server).returncode for _ in range(3)]
+        return statuses, fast_opens()
+    assert in_own_network(check_thrice, tcp_fastopen=3) == ([0, 0, 0], 2)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_anybody_may_check(check, upstream):
+    result = check(upstream, user=65534)
+    assert result.returncode == 0 and str(upstream.port) in result.works, result
+
+
+def test_a_service_that_runs_is_not_touched(place, start, upstream):
+    proxy = start(upstream, workers=1, control_socket=str(place / "control"),
+                  pid_file=str(place / "pid"))
+    workers, left = proxy.workers(), sorted(os.listdir(place))
+    pid = (place / "pid").read_text()
+    result = subprocess.run([binary(), "-t", "--connect", "-c", proxy.config_file],
+                            capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    assert result.returncode == 0, result
+    assert proxy.workers() == workers and sorted(os.listdir(place)) == left
+    assert (place / "pid").read_text() == pid
+    assert ask(proxy.address, "still.example").answer
+
+
+def test_a_file_with_a_fault_is_not_tried(check, upstream):
+    result = check(upstream, workers=-1)
+    assert result.returncode == 2 and not upstream.connections
+
+
+def test_without_t_there_is_nothing_to_connect_for(check, upstream):
+    result = check(upstream, arguments=("--connect",))
+    assert result.returncode == 2 and "-t" in result.stderr and not upstream.connections

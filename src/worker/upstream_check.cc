@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "worker/upstream_check.hh"
+
+#include "base/log.hh"
+#include "upstream/endpoints.hh"
+#include "upstream/health_check.hh"
+#include "upstream/turn.hh"
+
+#include <chrono>
+#include <cstdio>
+#include <iterator>
+#include <memory>
+#include <vector>
+
+namespace dotproxy {
+
+namespace {
+
+using Findings = std::vector<HealthCheck::Finding>;
+
+Findings run(Turn& turn, HealthCheck& check) {
+    Findings findings;
+    check.start();
+    while (!check.is_over()) {
+        TimePoint earliest = TimePoint::max();
+        check.soonest(earliest);
+        turn.loop.wait_and_dispatch(earliest, turn.now);
+        check.expire();
+        check.flush();
+        std::ranges::move(check.take_findings(), std::back_inserter(findings));
+        check.bury();
+    }
+    return findings;
+}
+
+} // namespace
+
+bool check_upstreams(const Config& config,
+                     const std::vector<std::shared_ptr<const tls::ClientContext>>& contexts,
+                     const CounterLease& counters) {
+    const auto turn = std::make_unique<Turn>(config, counters.slot(0));
+    Endpoints endpoints{*turn, counters};
+    HealthCheck check{*turn, contexts, endpoints, Clock::duration::zero()};
+    bool good = true;
+    for (const HealthCheck::Finding& found : run(*turn, check)) {
+        const std::string text = found.endpoint.text();
+        if (found.works()) {
+            const auto took = std::chrono::round<Milliseconds>(found.took);
+            std::printf("%s: ok (%s, %lld ms)\n", text.c_str(), found.tls_version,
+                        static_cast<long long>(took.count()));
+            continue;
+        }
+        const bool dispensable = check.is_dispensable(found);
+        good = good && dispensable;
+        log::write(dispensable ? log::Level::warning : log::Level::error, "upstream %s: %s",
+                   text.c_str(), found.reason.c_str());
+    }
+    return good;
+}
+
+} // namespace dotproxy
