@@ -384,9 +384,9 @@ def test_no_counter_ever_falls(counting, upstream):
     wait_for(lambda: counts(proxy)["queries_waiting"] == 0)  # L48
     look()
     answered = sum(one.answered is not None for one in load.asked)
-    # Who is killed may have sent an answer and not counted it yet.
+    # Who is killed may have sent an answer and not counted it yet, or counted it and not sent it.
     kills = seen["worker_restarts_signal"]
     assert answered - kills <= seen["udp_answers"] <= seen["udp_queries"] <= len(load.asked)
     assert seen["reloads_ok"] == 5 and seen["worker_restarts_signal"] == 15
-    assert seen["query_duration_miss_count"] <= seen["udp_answers"]
+    assert seen["query_duration_miss_count"] - kills <= seen["udp_answers"]
     assert seen["tcp_clients"] == 0 and sums == sorted(sums)
