@@ -70,7 +70,7 @@ Shard::Layout layout_for(std::size_t size) noexcept {
 Likeness likeness_for(std::size_t size, std::uint64_t kind) noexcept {
     const Shard::Layout layout = layout_for(size);
     return {.magic = "dotproxy cache\n",
-            .version = 2,
+            .version = 3,
             .byte_order = 0x01020304U,
             .kind = kind,
             .size = size,

@@ -24,7 +24,8 @@ constexpr unsigned position_bits = 44;
 constexpr std::uint64_t position_mask = (std::uint64_t{1} << position_bits) - 1;
 constexpr std::uint64_t used_bit = std::uint64_t{1} << position_bits;
 constexpr unsigned number_shift = position_bits + 1;
-constexpr std::uint64_t most_halvings = 7; // as many bits of a bucket's number
+constexpr std::uint64_t most_halvings = 7;                    // as many bits of a bucket's number
+constexpr std::uint64_t moving_bit = std::uint64_t{1} << 63U; // which no tag has
 constexpr std::uint64_t tag_mask = ~std::uint64_t{0} << (number_shift + most_halvings);
 
 // An insertion moves entries from the tail to the head until they are so many times its own size.
@@ -38,7 +39,7 @@ constexpr unsigned lock_attempts = 200;
 
 std::uint64_t tag_of(std::uint64_t hash) noexcept {
     // The bits below choose the shard, those above the bucket.
-    return hash << 36U & tag_mask;
+    return hash << 35U & tag_mask & ~moving_bit;
 }
 
 std::uint64_t load(std::uint64_t& word) noexcept {
@@ -324,11 +325,16 @@ bool Shard::grow() noexcept {
     return true;
 }
 
-// In this order, so that remove_if() meets it. When that has removed it just now, or a reader
-// marked it used, it is forgotten.
+// It stands in both places for a moment, so that remove_if() meets it. Nobody else finds it in the
+// new one before it has left the old one: it may have been removed just now, and this writer die.
+// When it was, or a reader marked it used, it is forgotten.
 void Shard::move(Slot& from, std::uint64_t word, Slot& to) noexcept {
-    to.store(word, std::memory_order_release);
-    if (!from.compare_exchange_strong(word, 0)) {
+    std::uint64_t moving = word | moving_bit;
+    to.store(moving, std::memory_order_release);
+    if (from.compare_exchange_strong(word, 0)) {
+        to.compare_exchange_strong(moving, word, std::memory_order_release,
+                                   std::memory_order_relaxed);
+    } else {
         from.store(0, std::memory_order_relaxed);
         to.store(0, std::memory_order_relaxed);
     }

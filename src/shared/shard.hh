@@ -50,9 +50,10 @@ struct ShardHead {
     std::atomic<std::uint64_t> halvings; // how often the index can still double
 };
 
-/// Eight slots, so that one look-up touches one cache line of the index. A slot: a piece of the
-/// hash (12 bits), the end of the number that its bucket has in an index of full size (7), whether
-/// the entry was used since it was written (1), its position (44).
+/// Eight slots, so that one look-up touches one cache line of the index. A slot: whether the entry
+/// is being moved to it (1 bit), a piece of the hash (11), the end of the number that its bucket
+/// has in an index of full size (7), whether the entry was used since it was written (1), its
+/// position (44).
 struct alignas(64) Bucket {
     std::array<std::atomic<std::uint64_t>, 8> slots;
 };

@@ -120,6 +120,28 @@ bool Stepper::interrupt_after(std::size_t count, const Job& meanwhile) const {
     return end(child) && good;
 }
 
+bool Stepper::watch_after(std::size_t count, const Job& meanwhile, std::size_t more,
+                          const Job& look) const {
+    const pid_t child = start();
+    if (child < 0) {
+        return false;
+    }
+    bool good = run_to(child, count);
+    if (good) {
+        meanwhile();
+    }
+    int status = 0;
+    for (std::size_t i = 0; good && i < more; ++i) {
+        if (step(child, status)) {
+            look();
+            continue;
+        }
+        good = WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP; // it has come to its end
+        break;
+    }
+    return end(child) && good;
+}
+
 bool Stepper::run_to(pid_t child, std::size_t count) const {
     const std::size_t place = run_until_[count];
     bool good = place == 0 || jump(child, place);

@@ -40,6 +40,11 @@ class Stepper {
     /// child stands still. Returns whether all went like that, and the child to its end.
     [[nodiscard]] bool interrupt_after(std::size_t count, const Job& meanwhile) const;
 
+    /// The same, but the child goes on for `more` instructions at most, with a call of `look` after
+    /// each: what is there then stays if the child is killed. Then it is.
+    [[nodiscard]] bool watch_after(std::size_t count, const Job& meanwhile, std::size_t more,
+                                   const Job& look) const;
+
   private:
     [[nodiscard]] bool run_to(pid_t child, std::size_t count) const;
     [[nodiscard]] pid_t start() const;

@@ -346,6 +346,28 @@ void test_remove_if_when_the_index_is_growing_then_all_are_gone(void** /*state*/
     });
 }
 
+// Nor does one come back, not even for as long as a writer takes that stood still meanwhile and
+// goes on with what it had looked at before: it may be killed there.
+void test_remove_if_when_the_index_is_growing_then_nothing_comes_back(void** /*state*/) {
+    constexpr std::size_t more = 100; // instructions: to move an entry takes fewer
+    Growth growth;
+    growth.everywhere([&](std::size_t count) {
+        bool found = false;
+        const auto remove_all = [&growth] {
+            (void)growth.rig.shard.remove_if([](const Entry&) { return true; });
+        };
+        const auto look = [&growth, &found] {
+            for (std::uint64_t i = 0; i < growth.key; ++i) {
+                found = growth.rig.get(i) != -1 || found;
+            }
+        };
+        assert_true(growth.stepper.watch_after(count, remove_all, more, look));
+        if (found) {
+            fail_msg("back after instruction %zu of %zu", count, growth.stepper.size());
+        }
+    });
+}
+
 } // namespace
 
 int main() {
@@ -358,6 +380,7 @@ int main() {
         cmocka_unit_test(test_remove_if_when_a_writer_is_moving_an_entry_then_it_is_gone),
         cmocka_unit_test(test_index_when_its_growth_is_killed_then_no_old_value_comes_back),
         cmocka_unit_test(test_remove_if_when_the_index_is_growing_then_all_are_gone),
+        cmocka_unit_test(test_remove_if_when_the_index_is_growing_then_nothing_comes_back),
         cmocka_unit_test(test_give_back_when_a_writer_is_anywhere_then_nobody_is_hurt),
     };
     return cmocka_run_group_tests_name("shared/killed_writer", tests, nullptr, nullptr);
