@@ -10,9 +10,9 @@ namespace dotproxy {
 
 namespace {
 
-// Another process may have looked at the clock so much later than the caller did, in milliseconds.
-// A time that is further off was scribbled.
-constexpr std::uint64_t most_ahead = 1000;
+// Another process may have looked at the clock so much later than the caller did, in milliseconds:
+// the caller may have stood still since. A time that is further off was scribbled.
+constexpr std::uint64_t most_ahead = 10'000;
 
 } // namespace
 

@@ -209,13 +209,16 @@ void test_end_failures_then_for_all_and_never_earlier(void** /*state*/) {
     assert_int_equal(other.failures_ended(now), now);
     cache.end_failures(now + 1);
     assert_int_equal(other.failures_ended(now), now + 1); // to one who did
+    cache.end_failures(now + 5000);
+    cache.end_failures(now + 2); // by one who stood still since then
+    assert_int_equal(other.failures_ended(now), now + 5000);
 }
 
 // L66: what can only have been scribbled is no time, and does not stay.
 void test_end_failures_when_the_far_future_is_there_then_not_believed(void** /*state*/) {
     const CacheMemory memory{size, 1};
     Cache cache{memory, 0};
-    for (const std::uint64_t far : {now + 1001, ~std::uint64_t{0}}) {
+    for (const std::uint64_t far : {now + 10'001, ~std::uint64_t{0}}) {
         memory.failures_ended() = far;
         assert_int_equal(cache.failures_ended(now), 0);
         cache.end_failures(now);
