@@ -55,8 +55,8 @@ class Failover {
     /// The upstream of `rank` replied. What fails first is kept in the inquiry.
     [[nodiscard]] Step judge(Inquiry& inquiry, unsigned rank, const Reply& reply) noexcept;
 
-    /// There is no connection to the upstream of `rank` for an inquiry that holds a failure: settle
-    /// or ask.
+    /// There is no connection to the upstream of `rank`, or none that answers, for an inquiry that
+    /// holds a failure: settle or ask.
     [[nodiscard]] Step after_waiting(Inquiry& inquiry, unsigned rank) const noexcept;
 
     /// The upstream that a new inquiry goes to first, since it answered the name where another one

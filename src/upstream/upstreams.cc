@@ -42,7 +42,8 @@ Upstreams::Upstreams(Turn& turn, const tls::ClientContexts& contexts, Endpoints&
     : turn_{turn}, contexts_{contexts},
       endpoints_{endpoints}, inquirer_{inquirer}, failover_{turn, endpoints},
       lanes_(first_upstream_lane + 2 * failover_.upstreams()), checks_{Patience::half(turn.config)},
-      waits_{Patience::silence(turn.config)}, random_{std::random_device{}()} {}
+      waits_{std::min(Patience::silence(turn.config), Patience::half(turn.config))},
+      random_{std::random_device{}()} {}
 
 void Upstreams::submit(Inquiry& inquiry) noexcept {
     inquiry.asked_at = turn_.now;
@@ -261,7 +262,9 @@ void Upstreams::on_silent(Connection& connection) noexcept {
     endpoints_.failed(connection.endpoint(), Trouble::silent, "answers nothing");
     connection.retire();
     connection.for_each_inquiry([&](Inquiry& inquiry) {
-        if (!settle(inquiry) && !inquiry.queued && inquiry.sends < max_sends) {
+        if (inquiry.held != nullptr) {
+            take(failover_.after_waiting(inquiry, connection.endpoint().rank()), inquiry);
+        } else if (!inquiry.queued && inquiry.sends < max_sends) {
             step_aside(inquiry);
             lanes_[inquiry.lane].push_back(inquiry);
         }

@@ -22,13 +22,17 @@ namespace {
 constexpr unsigned ede_prohibited = 18;
 constexpr std::uint16_t checking_disabled = dotproxy::dns::flag::checking_disabled;
 
-/// Two upstreams that leave the answering to the test, and a client.
+/// Two upstreams that leave the answering to the test, and a client; behind them `more` that do
+/// too.
 class Pair {
   public:
-    explicit Pair(Rig& rig)
+    explicit Pair(Rig& rig, int more = 0)
         : first{rig.add_upstream()}, second{rig.add_upstream()}, rig_{rig}, client_{
                                                                                 rig.udp_address()} {
         first.answers = second.answers = false;
+        for (int i = 0; i < more; ++i) {
+            rig.add_upstream().answers = false;
+        }
         rig.open();
     }
 
@@ -221,6 +225,20 @@ void test_name_when_the_second_hangs_then_the_first_after_a_second(void** state)
     pair.expect(noerror);
 }
 
+// L31: where half of the patience is less than a second, the first one has the other half.
+void test_name_when_the_second_hangs_and_patience_is_short_then_the_first_in_time(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.config.timeouts.query = rig.config.timeouts.connect = 1s;
+    Pair pair{rig};
+    move_to_second(pair, "a.example");
+    rig.pass(31s); // its connection is closed
+    pair.second.shakes_hands = false;
+    pair.ask("a.example");
+    pair.expect_nothing_for(450ms);
+    pair.succeed(pair.first);
+    pair.expect(noerror);
+}
+
 // L81: three sends, whatever they are for.
 void test_connection_when_lost_at_the_next_then_asked_once_more_alone(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
@@ -285,6 +303,18 @@ void test_failure_when_late_then_the_answer_of_the_other_is_waited_for(void** st
         rig.step();
     }
     pair.second.answer(again);
+    pair.expect(noerror);
+}
+
+void test_failure_when_the_next_is_silent_then_the_one_behind_it_is_asked(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Pair pair{rig, 1};
+    Resolver& third = *rig.resolvers.back();
+    pair.ask("a.example");
+    pair.fail(pair.first);
+    static_cast<void>(pair.next(pair.second));
+    pair.expect_nothing_for(1s);
+    pair.succeed(third);
     pair.expect(noerror);
 }
 
@@ -353,6 +383,12 @@ int main() {
             test_failure_when_a_connection_was_lost_before_then_asked_alone, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(
             test_failure_when_late_then_the_answer_of_the_other_is_waited_for, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_failure_when_the_next_is_silent_then_the_one_behind_it_is_asked, make_rig,
+            free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_name_when_the_second_hangs_and_patience_is_short_then_the_first_in_time, make_rig,
+            free_rig),
         cmocka_unit_test_setup_teardown(test_check_when_no_send_would_be_left_then_none, make_rig,
                                         free_rig),
         cmocka_unit_test_setup_teardown(test_check_when_its_connection_is_lost_then_done_again,
