@@ -8,6 +8,7 @@
 #include "upstream/health_check.hh"
 #include "upstream/turn.hh"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <iterator>
