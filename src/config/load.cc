@@ -28,7 +28,6 @@ constexpr std::uint16_t default_upstream_port = 853;
 constexpr std::uint64_t least_cache = std::uint64_t{1} << 20U;
 constexpr std::uint64_t most_cache = std::uint64_t{sizeof(void*) < 8 ? 1 : 64} << 30U;
 
-constexpr auto address_example = "127.0.0.1"sv;
 constexpr auto listen_example = "{ address = \"127.0.0.1\"; }"sv;
 constexpr auto upstream_example = "{ name = \"dns.example\"; addresses = ( \"192.0.2.1\" ); }"sv;
 constexpr auto pin_example = "\"base64 of SHA-256\""sv;
