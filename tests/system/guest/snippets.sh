@@ -69,12 +69,14 @@ first_steps() {
     edit_configuration 's,^\(    ca_file = \).*,\1"/etc/ssl/certs/ca-certificates.crt";,'
     check "a change can be put to use" follow "After a change:"
     check "an upstream that is not trusted is not asked" fails answers
+    check "which can be seen before" fails follow "to see that before it is in use:"
     check "an authority can be added to those of the machine" follow "let the machine trust yours"
     check "and is trusted" within 20 answers
     install -D -m 644 my-ca.pem /etc/dotproxy/my-ca.pem
     edit_configuration -e '/^tls: {/,/^};/d' -e "\$a $(readme | sed -n 's/^    \(tls: .*\)/\1/p')"
     check "or stand alone" follow "After a change:"
     check "and be trusted" answers_new
+    check "which can be seen before, too" follow "to see that before it is in use:"
     install -D -m 644 <(echo '/srv/ca/** r,') /etc/apparmor.d/local/usr.sbin.dotproxy
     check "AppArmor understands what is added" \
         apparmor_parser --skip-kernel-load --skip-cache /etc/apparmor.d/usr.sbin.dotproxy
