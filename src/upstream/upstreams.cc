@@ -375,6 +375,9 @@ void Upstreams::send_again(Inquiry& inquiry, const Connection& lost, bool sent) 
                                               "the upstream closes instead of answering")});
         return;
     }
+    if (inquiry.held != nullptr && lost.endpoint().rank() < failover_.upstreams()) {
+        inquiry.lane = upstream_lane(lost.endpoint().rank(), is_side(inquiry.lane)); // no other's
+    }
     if (sent && !crossed(inquiry, lost)) {
         step_aside(inquiry);
     }

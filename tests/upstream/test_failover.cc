@@ -306,6 +306,26 @@ void test_failure_when_late_then_the_answer_of_the_other_is_waited_for(void** st
     pair.expect(noerror);
 }
 
+// Who failed is not asked again because the other one closes.
+void test_failure_when_the_other_is_lost_then_the_other_is_asked_again(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Pair pair{rig};
+    pair.ask("a.example");
+    const Asked asked = pair.next(pair.first);
+    rig.pass(1s);
+    const Asked again = pair.next(pair.second);
+    pair.first.send(asked.session, failure(asked, refused).octets());
+    for (int i = 0; i < 10; ++i) {
+        rig.step();
+    }
+    const auto asked_so_far = pair.first.asked_in_all; // the question, and a probe
+    pair.second.close(again.session, false);
+    rig.pass(200ms);
+    pair.succeed(pair.second);
+    pair.expect(noerror);
+    assert_int_equal(pair.first.asked_in_all, asked_so_far);
+}
+
 void test_failure_when_the_next_is_silent_then_the_one_behind_it_is_asked(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
     Pair pair{rig, 1};
@@ -358,6 +378,8 @@ int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             test_failure_when_the_next_hangs_then_passed_on_after_a_second, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_failure_when_the_other_is_lost_then_the_other_is_asked_again, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(
             test_failure_when_the_next_is_silent_then_passed_on_after_a_second, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(
