@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// find_zone() decides whether a name is ours and what there is at it; write_local() makes a message
+// find_name() decides whether a name is ours and what there is at it; write_name() makes a message
 // of that, which then goes to the client like any accepted response. Of the names that IANA lists
 // as special, ipv4only.arpa is forwarded: whether there is a DNS64 is for the upstream to say (RFC
 // 8880); so are example.com and the like, which are ordinary names to a forwarder (RFC 6761, 6.5).
@@ -29,29 +29,20 @@ constexpr std::array<std::uint8_t, 16> loopback6{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
 constexpr std::array<std::uint8_t, 11> localhost_name{9,   'l', 'o', 'c', 'a', 'l',
                                                       'h', 'o', 's', 't', 0};
 
-/// What a zone of ours says about a name.
-struct LocalName {
-    std::size_t apex;      // offset of the zone's own name in QNAME; 0: QNAME is the apex
-    bool exists{false};    // else NXDOMAIN
-    bool delegated{false}; // the zone has a parent in the public tree, which answers for its DS
-    bool addresses{false}; // those of the loopback interface
-    bool pointer{false};   // to localhost
-};
-
-LocalName reverse_name(const ReverseZone& zone) noexcept {
+LocalAnswer reverse_name(const ReverseZone& zone) noexcept {
     return {.apex = zone.apex,
             .exists = zone.apex == 0 || zone.holds_loopback,
             .delegated = true,
             .pointer = zone.is_loopback};
 }
 
-std::optional<LocalName> find_arpa(const Labels& labels, bool zones) noexcept {
+std::optional<LocalAnswer> find_arpa(const Labels& labels, bool zones) noexcept {
     if (labels.count() < 2) {
         return std::nullopt;
     }
     const std::size_t apex = labels.start(1);
     if (labels.is(1, "resolver")) {
-        return LocalName{.apex = apex, .exists = true}; // RFC 9462, section 6.4; C100
+        return LocalAnswer{.apex = apex, .exists = true}; // RFC 9462, section 6.4; C100
     }
     if (!zones) {
         return std::nullopt;
@@ -59,13 +50,13 @@ std::optional<LocalName> find_arpa(const Labels& labels, bool zones) noexcept {
     if (labels.is(1, "home") || labels.is(1, "service")) {
         // RFC 8375, section 4; RFC 9665, section 10: served locally unless the network has servers
         // of its own for it, and then it is those that dotproxy stands beside, not behind.
-        return LocalName{.apex = apex, .exists = apex == 0, .delegated = true};
+        return LocalAnswer{.apex = apex, .exists = apex == 0, .delegated = true};
     }
     const std::optional<ReverseZone> zone = find_reverse_zone(labels);
     return zone ? std::optional{reverse_name(*zone)} : std::nullopt;
 }
 
-std::optional<LocalName> find_local(Octets name, bool zones) noexcept {
+std::optional<LocalAnswer> find_name(Octets name, bool zones) noexcept {
     const Labels labels{name};
     if (labels.count() == 0) {
         return std::nullopt;
@@ -77,14 +68,14 @@ std::optional<LocalName> find_local(Octets name, bool zones) noexcept {
         return std::nullopt;
     }
     if (labels.is(0, "localhost")) {
-        return LocalName{.apex = labels.start(0), .exists = true, .addresses = true};
+        return LocalAnswer{.apex = labels.start(0), .exists = true, .addresses = true};
     }
     constexpr std::array<std::string_view, 4> nowhere{"invalid", "local", "onion", "test"};
     if (std::ranges::any_of(nowhere, [&](std::string_view top) { return labels.is(0, top); })) {
         // Not even the apex exists (RFC 6761, sections 6.2 and 6.4; RFC 6762, section 22.1; RFC
         // 7686, section 2). It owns the SOA all the same: one of the root would be more than we
         // may say.
-        return LocalName{.apex = labels.start(0)};
+        return LocalAnswer{.apex = labels.start(0)};
     }
     return std::nullopt;
 }
@@ -182,8 +173,8 @@ class LocalMessage {
     Response response_;
 };
 
-std::size_t write_local(const LocalName& found, const Question& question, const Asker& asker,
-                        const Channel& channel, MutableOctets out) noexcept {
+std::size_t write_name(const LocalAnswer& found, const Question& question, const Asker& asker,
+                       const Channel& channel, MutableOctets out) noexcept {
     const auto wants = [&question](std::uint16_t type) {
         return question.type == type || question.type == type::any;
     };
@@ -226,51 +217,52 @@ bool is_identity(const Question& question) noexcept {
     return server || bind;
 }
 
-std::size_t refuse(const Question& question, const Asker& asker, const Channel& channel,
-                   MutableOctets out) noexcept {
-    const ExtendedError error{.code = ExtendedError::not_supported, .text = {}};
-    return write_failure(Rcode::refused, error, &question, asker, channel, out);
-}
-
-// A mark in NSEC records, which nobody can ask for and no resolver forwards (RFC 9824, 3.5).
-std::size_t deny_nxname(const Question& question, const Asker& asker, const Channel& channel,
-                        MutableOctets out) noexcept {
-    const ExtendedError error{.code = ExtendedError::invalid_query_type, .text = {}};
-    return write_failure(Rcode::formerr, error, &question, asker, channel, out);
-}
-
 } // namespace
 
 bool may_be_excepted(Octets name) noexcept {
-    return find_local(name, true) && !find_local(name, false);
+    return find_name(name, true) && !find_name(name, false);
 }
 
-std::size_t answer_locally(const Question& question, const Asker& asker, const LocalZones& zones,
-                           const Channel& channel, MutableOctets out) noexcept {
+std::optional<LocalAnswer> find_local(const Question& question, const LocalZones& zones) noexcept {
     if (question.type == type::axfr || question.type == type::ixfr) {
-        return refuse(question, asker, channel, out); // C102
+        return LocalAnswer{.refusal = Rcode::refused}; // C102
     }
     if (question.type == type::nxname) {
-        return deny_nxname(question, asker, channel, out);
+        // A mark in NSEC records, which nobody can ask for and no resolver forwards (RFC 9824,
+        // section 3.5).
+        return LocalAnswer{.refusal = Rcode::formerr};
     }
     if (question.klass == klass::ch) {
-        return is_identity(question) ? refuse(question, asker, channel, out) : 0;
+        return is_identity(question) ? std::optional{LocalAnswer{.refusal = Rcode::refused}}
+                                     : std::nullopt;
     }
     if (question.klass != klass::in && question.klass != klass::any) {
-        return 0;
+        return std::nullopt;
     }
     const Octets name = question.name.view();
-    std::optional<LocalName> found = find_local(name, zones.served);
+    std::optional<LocalAnswer> found = find_name(name, zones.served);
     if (!found || is_excepted(name, zones.except)) {
-        return 0;
+        return std::nullopt;
     }
     found->exists = found->exists || leads_to_exception(name, zones.except);
     if (found->delegated && found->apex == 0 && question.type == type::ds) {
         // A DS belongs to the parent (RFC 4035, section 3.1.4.1), and the proof that there is none
         // is what lets a validating client accept our unsigned answers.
-        return 0;
+        return std::nullopt;
     }
-    return write_local(*found, question, asker, channel, out);
+    return found;
+}
+
+std::size_t write_local(const LocalAnswer& found, const Question& question, const Asker& asker,
+                        const Channel& channel, MutableOctets out) noexcept {
+    if (found.refusal == Rcode::noerror) {
+        return write_name(found, question, asker, channel, out);
+    }
+    const ExtendedError error{.code = found.refusal == Rcode::formerr
+                                          ? ExtendedError::invalid_query_type
+                                          : ExtendedError::not_supported,
+                              .text = {}};
+    return write_failure(found.refusal, error, &question, asker, channel, out);
 }
 
 } // namespace dotproxy::dns

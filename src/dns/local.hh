@@ -10,6 +10,8 @@
 #include "dns/answer.hh"
 #include "dns/name.hh"
 
+#include <cstddef>
+#include <optional>
 #include <span>
 
 namespace dotproxy::dns {
@@ -27,10 +29,24 @@ struct LocalZones {
 /// below one.
 [[nodiscard]] bool may_be_excepted(Octets name) noexcept;
 
-/// Answers `question` here if it is one of those. Returns the answer's size; 0: forward it. An
-/// asker with EDNS is told who made the answer up.
-[[nodiscard]] std::size_t answer_locally(const Question& question, const Asker& asker,
-                                         const LocalZones& zones, const Channel& channel,
-                                         MutableOctets out) noexcept;
+/// What is said here about a question.
+struct LocalAnswer {
+    Rcode refusal{Rcode::noerror}; // unless it is this one, there is nothing else to say
+    std::size_t apex{0};           // offset of the zone's own name in QNAME; 0: QNAME is the apex
+    bool exists{false};            // else NXDOMAIN
+    bool delegated{false}; // the zone has a parent in the public tree, which answers for its DS
+    bool addresses{false}; // those of the loopback interface
+    bool pointer{false};   // to localhost
+};
+
+/// Whether a question is one of those, and then the answer; nullopt: forward it.
+[[nodiscard]] std::optional<LocalAnswer> find_local(const Question& question,
+                                                    const LocalZones& zones) noexcept;
+
+/// Writes that answer and returns its size, max_udp_answer_size at most. An asker with EDNS is told
+/// who made it up.
+[[nodiscard]] std::size_t write_local(const LocalAnswer& found, const Question& question,
+                                      const Asker& asker, const Channel& channel,
+                                      MutableOctets out) noexcept;
 
 } // namespace dotproxy::dns

@@ -39,6 +39,17 @@ bool says_stale(const dns::Answer& answer) noexcept {
     });
 }
 
+/// What there is of the RCODE in a header.
+std::uint16_t rcode_of(dns::Octets message) noexcept {
+    return dns::flags(message) & dns::flag::rcode_mask;
+}
+
+/// An answer as it was written.
+struct Written {
+    std::size_t size;
+    std::uint16_t rcode; // with its upper bits
+};
+
 } // namespace
 
 Relay::Relay(Turn& turn, Upstreams& upstreams, const CacheMemory* memory)
@@ -86,23 +97,19 @@ void Relay::refuse(const Client& client, dns::Rcode rcode) noexcept {
 }
 
 bool Relay::answer_locally(const Client& client) noexcept {
-    std::array<std::uint8_t, dns::max_udp_answer_size> answer; // NOLINT(*-member-init)
-    dns::Channel channel = client.front->channel(query_.asker);
-    channel.limit = std::min(channel.limit, answer.size());
     const dns::LocalZones zones{.served = turn_.config.local_zones,
                                 .except = turn_.config.local_zones_except};
-    const std::size_t size =
-        dns::answer_locally(query_.question, query_.asker, zones, channel, answer);
-    if (size == 0) {
+    const auto found = dns::find_local(query_.question, zones);
+    if (!found) {
         return false;
     }
     turn_.counters.add(Counter::local_answers);
-    const dns::MutableOctets room = client.front->begin_answer(client, size);
-    if (!room.empty()) {
-        std::copy_n(answer.begin(), size, room.begin());
-        client.front->end_answer(client, size);
-        count(client, room.first(size), dns::flags(answer) & dns::flag::rcode_mask, Outcome::local);
-    }
+    deliver(client, query_.asker, dns::max_udp_answer_size, Outcome::local,
+            [&](const dns::Channel& channel, dns::MutableOctets room) {
+                const std::size_t size =
+                    dns::write_local(*found, query_.question, query_.asker, channel, room);
+                return Written{size, rcode_of(room)};
+            });
     return true;
 }
 
@@ -300,20 +307,36 @@ void Relay::fail_all() noexcept {
     });
 }
 
+/// Has an answer of at most `most` octets written where it goes out from, and counts it.
+template <class Write>
+void Relay::deliver(const Client& client, const dns::Asker& asker, std::size_t most,
+                    Outcome outcome, Write write) noexcept {
+    dns::Channel channel = client.front->channel(asker);
+    const dns::MutableOctets room =
+        client.front->begin_answer(client, std::min(channel.limit, most));
+    if (room.empty()) {
+        return;
+    }
+    channel.limit = std::min(channel.limit, room.size());
+    const Written written = write(channel, room);
+    client.front->end_answer(client, written.size);
+    turn_.counters.add(response_code(written.rcode));
+    turn_.note(outcome, client.asked_at);
+    if ((dns::flags(room) & dns::flag::truncated) != 0) {
+        turn_.counters.add(Counter::truncated);
+    }
+}
+
 void Relay::give(const Client& client, const dns::Question& question, const dns::Asker& asker,
                  const dns::Answer& answer, Outcome outcome) noexcept {
     if (client.front == nullptr) {
         return;
     }
-    dns::Channel channel = client.front->channel(asker);
-    const dns::MutableOctets room = client.front->begin_answer(
-        client, std::min(channel.limit, dns::answer_room(answer, question)));
-    if (!room.empty()) {
-        channel.limit = std::min(channel.limit, room.size());
-        const std::size_t size = dns::write_answer(answer, question, asker, channel, room);
-        client.front->end_answer(client, size);
-        count(client, room.first(size), answer.rcode, outcome);
-    }
+    deliver(
+        client, asker, dns::answer_room(answer, question), outcome,
+        [&](const dns::Channel& channel, dns::MutableOctets room) {
+            return Written{dns::write_answer(answer, question, asker, channel, room), answer.rcode};
+        });
 }
 
 /// What the cache had in place of a failure: expired, unless another worker was luckier.
@@ -327,32 +350,22 @@ void Relay::give_instead(const Client& client, const dns::Question& question,
 }
 
 void Relay::give_sealed(const Waiter& waiter, dns::Octets message) noexcept {
-    Front& front = *waiter.client.front;
-    dns::Channel channel = front.channel(waiter.asker);
-    const dns::MutableOctets room = front.begin_answer(
-        waiter.client, std::min(channel.limit, message.size() + dns::answer_overhead));
-    if (!room.empty()) {
-        channel.limit = std::min(channel.limit, room.size());
-        const std::size_t size =
-            dns::write_sealed(message, waiter.inquiry->question, waiter.asker, channel, room);
-        front.end_answer(waiter.client, size);
-        count(waiter.client, room.first(size), dns::flags(message) & dns::flag::rcode_mask,
-              Outcome::miss);
-    }
+    deliver(waiter.client, waiter.asker, message.size() + dns::answer_overhead, Outcome::miss,
+            [&](const dns::Channel& channel, dns::MutableOctets room) {
+                const std::size_t size = dns::write_sealed(message, waiter.inquiry->question,
+                                                           waiter.asker, channel, room);
+                return Written{size, rcode_of(room)};
+            });
 }
 
 void Relay::give_failure(const Client& client, const dns::Question* question,
                          const dns::Asker& asker, dns::Rcode rcode,
                          const std::optional<dns::ExtendedError>& error, Outcome outcome) noexcept {
-    const dns::MutableOctets room =
-        client.front->begin_answer(client, dns::max_query_size + dns::answer_overhead);
-    if (!room.empty()) {
-        dns::Channel channel = client.front->channel(asker);
-        channel.limit = std::min(channel.limit, room.size());
-        const std::size_t size = dns::write_failure(rcode, error, question, asker, channel, room);
-        client.front->end_answer(client, size);
-        count(client, room.first(size), static_cast<std::uint16_t>(rcode), outcome);
-    }
+    deliver(client, asker, dns::max_query_size + dns::answer_overhead, outcome,
+            [&](const dns::Channel& channel, dns::MutableOctets room) {
+                return Written{dns::write_failure(rcode, error, question, asker, channel, room),
+                               static_cast<std::uint16_t>(rcode)};
+            });
 }
 
 void Relay::give_no_answer(const Client& client, const dns::Question& question,
@@ -384,16 +397,6 @@ void Relay::end_waiter(Waiter& waiter) noexcept {
 void Relay::end(Awaited& inquiry) noexcept {
     upstreams_.abandon(inquiry);
     inquiries_.destroy(inquiry);
-}
-
-/// An answer is on its way.
-void Relay::count(const Client& client, dns::Octets answer, std::uint16_t rcode,
-                  Outcome outcome) noexcept {
-    turn_.counters.add(response_code(rcode));
-    turn_.note(outcome, client.asked_at);
-    if ((dns::flags(answer) & dns::flag::truncated) != 0) {
-        turn_.counters.add(Counter::truncated);
-    }
 }
 
 } // namespace dotproxy

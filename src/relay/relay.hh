@@ -89,8 +89,9 @@ class Relay final : public Inquirer {
                  const NoAnswer& why) noexcept;
     void end_waiter(Waiter& waiter) noexcept;
     void end(Awaited& inquiry) noexcept;
-    void count(const Client& client, dns::Octets answer, std::uint16_t rcode,
-               Outcome outcome) noexcept;
+    template <class Write>
+    void deliver(const Client& client, const dns::Asker& asker, std::size_t most, Outcome outcome,
+                 Write write) noexcept;
 
     Turn& turn_;
     Upstreams& upstreams_;

@@ -65,9 +65,11 @@ void check_answers(const ParsedQuery& query, std::size_t limit) {
          {LocalZones{.served = false, .except = {}}, LocalZones{.served = true, .except = {}},
           LocalZones{.served = true, .except = except}}) {
         Exact out{limit};
-        const std::size_t size =
-            answer_locally(query.question, query.asker, zones, channel, out.span());
-        check_answer(out.span().first(size), query, limit);
+        if (const auto found = find_local(query.question, zones)) {
+            const std::size_t size =
+                write_local(*found, query.question, query.asker, channel, out.span());
+            check_answer(out.span().first(size), query, limit);
+        }
     }
     constexpr std::array<std::uint8_t, 6> text{'w', 'h', 0xc3, 0xbf, 'y', '?'};
     for (const Rcode rcode : {Rcode::formerr, Rcode::servfail, Rcode::notimp, Rcode::badvers}) {
