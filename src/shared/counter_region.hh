@@ -41,6 +41,17 @@ class CounterLease {
     /// A number over the workers of this generation: gauges that they share a limit for.
     [[nodiscard]] std::uint64_t sum(Counter counter) const noexcept;
 
+    /// A number of one row over the workers of this generation, and over those who had their slots
+    /// before.
+    template <class Key>
+    [[nodiscard]] std::uint64_t sum(unsigned row, Key key) const noexcept {
+        std::uint64_t total = 0;
+        for (const Counters* slot : slots_) {
+            total += slot->upstream(row).get(key);
+        }
+        return total;
+    }
+
     /// The row of an upstream's address, by the text it was asked for with.
     [[nodiscard]] unsigned row_of(std::string_view address) const noexcept;
 

@@ -26,15 +26,20 @@ bool has_no_way(Connection::End how) noexcept {
 } // namespace
 
 HealthCheck::HealthCheck(Turn& turn, const tls::ClientContexts& contexts, Endpoints& endpoints,
-                         Clock::duration patience)
+                         const CounterLease& counts, Timing timing)
     : turn_{turn}, contexts_{contexts},
-      endpoints_{endpoints}, patience_{patience}, random_{std::random_device{}()} {}
+      endpoints_{endpoints}, counts_{counts}, timing_{timing}, random_{std::random_device{}()} {}
 
 void HealthCheck::start() noexcept {
-    patient_until_ = turn_.now + patience_;
+    patient_until_ = turn_.now + timing_.patience;
     for (const auto& endpoint : endpoints_) {
-        checks_.push_back(
-            {.endpoint = *endpoint, .connection = nullptr, .due = turn_.now, .pause = first_pause});
+        const unsigned row = counts_.row_of(endpoint->text());
+        checks_.push_back({.endpoint = *endpoint,
+                           .connection = nullptr,
+                           .due = turn_.now + timing_.calm,
+                           .pause = first_pause,
+                           .row = row,
+                           .answers = counts_.sum(row, UpstreamCounter::answers)});
     }
 }
 
@@ -105,7 +110,9 @@ void HealthCheck::soonest(TimePoint& earliest) const noexcept {
 void HealthCheck::flush() noexcept {
     for (Check& check : checks_) {
         if (check.due <= turn_.now) {
-            connect(check);
+            check.due = TimePoint::max();
+            check.began = turn_.now;
+            is_in_use(check) ? note_working(check, "") : connect(check);
         }
         if (check.connection != nullptr) {
             check.connection->flush(); // with TCP Fast Open there is something to write at once
@@ -113,9 +120,14 @@ void HealthCheck::flush() noexcept {
     }
 }
 
+/// Whether it has answered a question meanwhile, of this worker or of another one.
+bool HealthCheck::is_in_use(const Check& check) const noexcept {
+    return check.endpoint.good_at() > TimePoint::min() ||
+           (check.row != other_upstreams && // where it is not alone
+            counts_.sum(check.row, UpstreamCounter::answers) > check.answers);
+}
+
 void HealthCheck::connect(Check& check) noexcept {
-    check.due = TimePoint::max();
-    check.began = turn_.now;
     check.endpoint.note_connect(turn_.now);
     check.connection = std::make_unique<Connection>(turn_, *this, check.endpoint,
                                                     *contexts_.at(check.endpoint.rank()), any_lane,
@@ -132,15 +144,18 @@ void HealthCheck::bury() noexcept {
 }
 
 void HealthCheck::on_ready(Connection& connection) noexcept {
-    Check& check = check_of(connection);
+    note_working(check_of(connection), connection.tls_version());
+    connection.close();
+}
+
+void HealthCheck::note_working(Check& check, const char* tls_version) noexcept {
     check.works = true;
     findings_.push_back({.endpoint = check.endpoint,
                          .how = {Trouble::none, ConnectFailure::other},
                          .verified = true,
                          .reason = {},
-                         .tls_version = connection.tls_version(),
+                         .tls_version = tls_version,
                          .took = turn_.now - check.began});
-    connection.close();
 }
 
 void HealthCheck::on_closed(Connection& connection, Connection::State was, Connection::End how,

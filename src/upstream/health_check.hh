@@ -6,17 +6,20 @@
 // pin is found when it is configured, and not when the upstream is needed. Its connections carry
 // nothing else and are closed at once; tickets that came with them are kept.
 //
-// Where this host has no way to an address, as before its network is up, that says nothing about
-// the upstream: such an address is tried again for a while.
+// Questions go first: it waits a moment, and what has answered one by then needs no check. Where
+// this host has no way to an address, as before its network is up, that says nothing about the
+// upstream: such an address is tried again for a while.
 
 #pragma once
 
+#include "shared/counter_region.hh"
 #include "tls/client_context.hh"
 #include "upstream/connection.hh"
 #include "upstream/endpoints.hh"
 #include "upstream/inquiry.hh"
 #include "upstream/turn.hh"
 
+#include <cstdint>
 #include <memory>
 #include <random>
 #include <string>
@@ -39,10 +42,15 @@ class HealthCheck final : public Connection::Owner {
         [[nodiscard]] bool works() const noexcept { return how.trouble == Trouble::none; }
     };
 
-    /// `contexts`, one for each upstream, and `endpoints` outlive it. `patience`: for how long an
-    /// address is tried again to which this host has no way.
+    struct Timing {
+        Clock::duration calm{};     // before anything is done
+        Clock::duration patience{}; // how long an address is tried to which this host has no way
+    };
+
+    /// `contexts`, one for each upstream, `endpoints` and `counts`, which tells what other workers
+    /// had answered, outlive it.
     HealthCheck(Turn& turn, const tls::ClientContexts& contexts, Endpoints& endpoints,
-                Clock::duration patience);
+                const CounterLease& counts, Timing timing);
 
     /// Begins, once in its life, with the next flush.
     void start() noexcept;
@@ -94,16 +102,21 @@ class HealthCheck final : public Connection::Owner {
         TimePoint due;                          // when to connect; max() while that is not wanted
         TimePoint began{};                      // of the connection
         Clock::duration pause;                  // before the next one
+        unsigned row;                           // of its counters
+        std::uint64_t answers;                  // that were counted there when this began
         bool works{false};
     };
 
+    [[nodiscard]] bool is_in_use(const Check& check) const noexcept;
     void connect(Check& check) noexcept;
+    void note_working(Check& check, const char* tls_version) noexcept;
     [[nodiscard]] Check& check_of(const Connection& connection) noexcept;
 
     Turn& turn_;
     const tls::ClientContexts& contexts_; // by the rank of an upstream
     Endpoints& endpoints_;
-    Clock::duration patience_;
+    const CounterLease& counts_;
+    Timing timing_;
     TimePoint patient_until_{};
     std::vector<Check> checks_; // one for each endpoint, once it was started
     std::vector<Finding> findings_;

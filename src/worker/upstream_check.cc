@@ -43,7 +43,7 @@ bool check_upstreams(const Config& config,
                      const CounterLease& counters) {
     const auto turn = std::make_unique<Turn>(config, counters.slot(0));
     Endpoints endpoints{*turn, counters};
-    HealthCheck check{*turn, contexts, endpoints, Clock::duration::zero()};
+    HealthCheck check{*turn, contexts, endpoints, counters, {}};
     bool good = true;
     for (const HealthCheck::Finding& found : run(*turn, check)) {
         const std::string text = found.endpoint.text();

@@ -23,8 +23,9 @@ namespace dotproxy {
 namespace {
 
 constexpr Milliseconds orphan_time{1000};
-// At boot the service may be there before the network is.
-constexpr Clock::duration check_patience = std::chrono::minutes{2};
+// At boot the service may be there before the network is; and who has waited for it asks at once.
+constexpr HealthCheck::Timing check_timing{.calm = std::chrono::milliseconds{500},
+                                           .patience = std::chrono::minutes{2}};
 
 // NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor): final, and never held by its base
 class Worker final : public Watch {
@@ -32,7 +33,7 @@ class Worker final : public Watch {
     explicit Worker(WorkerBrief& brief)
         : turn_{brief.config, brief.counters.slot(brief.slot)}, control_{std::move(brief.control)},
           endpoints_{turn_, brief.counters}, health_check_{turn_, brief.tls, endpoints_,
-                                                           check_patience},
+                                                           brief.counters, check_timing},
           relay_{turn_, upstreams_, brief.cache}, upstreams_{turn_, brief.tls, endpoints_, relay_},
           courtesy_{turn_, brief.counters}, tcp_{turn_, relay_, courtesy_, brief.counters,
                                                  brief.handover} {

@@ -64,6 +64,48 @@ void test_check_when_all_work_then_each_is_asked_once_and_left(void** state) {
     assert_int_equal(rig.count(UpstreamCounter::connects), 2);
 }
 
+// Who asks at once after a start or a reload has the handshake to himself.
+void test_check_when_a_question_was_answered_then_it_is_spared(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.check_timing.calm = 500ms;
+    Resolver& asked = rig.add_upstream();
+    Resolver& idle = rig.add_upstream();
+    begin(rig);
+    assert_int_equal(rcode(rig.resolve("www.example")), noerror);
+    assert_int_equal(idle.sessions(), 0);
+    rig.pass(rig.check_timing.calm);
+    assert_true(finish(rig));
+    assert_int_equal(asked.sessions(), 1);
+    assert_int_equal(idle.sessions(), 1);
+}
+
+void test_check_when_another_worker_was_answered_then_it_is_spared(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.check_timing.calm = 500ms;
+    rig.add_upstream();
+    rig.open();
+    auto& others =
+        rig.counters.slot(1).upstream(rig.counters.row_of(rig.config.upstream_texts().front()));
+    others.add(UpstreamCounter::answers); // of a time before this
+    rig.in_turn([&rig] { rig.health_check().start(); });
+    others.add(UpstreamCounter::answers);
+    rig.pass(rig.check_timing.calm);
+    assert_true(finish(rig));
+    assert_int_equal(rig.resolvers.front()->sessions(), 0);
+}
+
+void test_check_when_another_worker_was_answered_before_then_it_is_made(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.add_upstream();
+    rig.open();
+    rig.counters.slot(1)
+        .upstream(rig.counters.row_of(rig.config.upstream_texts().front()))
+        .add(UpstreamCounter::answers);
+    rig.in_turn([&rig] { rig.health_check().start(); });
+    assert_true(finish(rig));
+    assert_int_equal(rig.resolvers.front()->sessions(), 1);
+}
+
 // The ticket was worth something: the first question's handshake is a short one.
 void test_check_when_it_works_then_the_first_question_resumes(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
@@ -133,11 +175,11 @@ void test_check_when_there_is_no_way_then_it_is_tried_again_for_a_while(void** s
                                     .ca_file = {},
                                     .ca_place = {}});
     begin(rig);
-    rig.pass(Rig::health_check_patience - 2s);
+    rig.pass(rig.check_timing.patience - 2s);
     assert_false(rig.health_check().is_over());
     const auto connects = rig.upstream(1).get(UpstreamCounter::connects);
     assert_in_range(connects, 5, 10);
-    rig.pass(Rig::health_check_patience);
+    rig.pass(rig.check_timing.patience);
     assert_true(rig.health_check().is_over());
     assert_in_range(rig.upstream(1).get(UpstreamCounter::connects), connects + 1, 10);
     assert_true(none_troubled(rig));
@@ -172,6 +214,12 @@ int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_check_when_all_work_then_each_is_asked_once_and_left,
                                         make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(test_check_when_a_question_was_answered_then_it_is_spared,
+                                        make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_check_when_another_worker_was_answered_then_it_is_spared, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_check_when_another_worker_was_answered_before_then_it_is_made, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_check_when_it_works_then_the_first_question_resumes,
                                         make_rig, free_rig),
         cmocka_unit_test_setup_teardown(

@@ -50,9 +50,6 @@ struct World {
 
 class Rig {
   public:
-    /// For how long an address is tried again to which there is no way.
-    static constexpr Clock::duration health_check_patience = 2min;
-
     explicit Rig(World& world);
 
     /// Adds an upstream of the next rank; before open().
@@ -129,6 +126,7 @@ class Rig {
     [[nodiscard]] World& world() noexcept { return world_; }
 
     Config config{};
+    HealthCheck::Timing check_timing{.patience = 2min}; // before open()
     CounterRegion region{2};
     CounterLease counters; // of two workers, this one is the first; from open() on
     Handover handover{make_handover()};
