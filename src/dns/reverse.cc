@@ -141,11 +141,6 @@ Labels::Labels(Octets name) noexcept : name_{name} {
     }
 }
 
-bool Labels::is(std::size_t from_end, std::string_view text) const noexcept {
-    const Octets label = this->text(from_end);
-    return std::equal(label.begin(), label.end(), text.begin(), text.end());
-}
-
 std::optional<ReverseZone> find_reverse_zone(const Labels& labels) noexcept {
     if (labels.is(1, "in-addr")) {
         return find4(labels);

@@ -11,6 +11,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string_view>
 
@@ -36,7 +37,11 @@ class Labels {
     }
 
     /// Whether a label reads `text`.
-    [[nodiscard]] bool is(std::size_t from_end, std::string_view text) const noexcept;
+    [[nodiscard]] bool is(std::size_t from_end, std::string_view text) const noexcept {
+        const Octets label = this->text(from_end);
+        return label.size() == text.size() &&
+               std::memcmp(label.data(), text.data(), label.size()) == 0;
+    }
 
   private:
     Octets name_;
