@@ -20,7 +20,6 @@ namespace dotproxy {
 
 class Upstreams;
 
-// NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor): final, and never held by its base
 class Relay final : public Inquirer {
   public:
     /// `upstreams` outlives it, and need not be made yet. `memory`: of the cache, nullptr for none.

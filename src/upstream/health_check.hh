@@ -27,7 +27,6 @@
 
 namespace dotproxy {
 
-// NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor): final, and never held by its base
 class HealthCheck final : public Connection::Owner {
   public:
     /// What was found out about one endpoint.

@@ -40,7 +40,6 @@
 
 namespace dotproxy {
 
-// NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor): final, and never held by its base
 class Upstreams final : public Connection::Owner {
   public:
     /// `contexts`, one for each upstream, `endpoints` and `inquirer` outlive it.

@@ -27,7 +27,6 @@ constexpr Milliseconds orphan_time{1000};
 constexpr HealthCheck::Timing check_timing{.calm = std::chrono::milliseconds{500},
                                            .patience = std::chrono::minutes{2}};
 
-// NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor): final, and never held by its base
 class Worker final : public Watch {
   public:
     explicit Worker(WorkerBrief& brief)
