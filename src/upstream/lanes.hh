@@ -103,6 +103,41 @@ struct Lane {
 };
 
 /// One for each number from 0; an inquiry's lane is where it stands, or would.
-using Lanes = std::vector<Lane>;
+class Lanes {
+  public:
+    explicit Lanes(std::size_t size) : lanes_(size) {}
+
+    [[nodiscard]] Lane& operator[](unsigned lane) noexcept { return lanes_[lane]; }
+
+    [[nodiscard]] const Lane& operator[](unsigned lane) const noexcept { return lanes_[lane]; }
+
+    void push_back(Inquiry& inquiry) noexcept {
+        lanes_[inquiry.lane].push_back(inquiry);
+        ++queued_;
+    }
+
+    void push_front(Inquiry& inquiry) noexcept {
+        lanes_[inquiry.lane].push_front(inquiry);
+        ++queued_;
+    }
+
+    void remove(Inquiry& inquiry) noexcept {
+        lanes_[inquiry.lane].remove(inquiry);
+        --queued_;
+    }
+
+    /// How many wait in all of them: nearly always nobody does, and none need be looked at.
+    [[nodiscard]] std::size_t queued() const noexcept { return queued_; }
+
+    [[nodiscard]] std::size_t size() const noexcept { return lanes_.size(); }
+
+    [[nodiscard]] auto begin() noexcept { return lanes_.begin(); }
+
+    [[nodiscard]] auto end() noexcept { return lanes_.end(); }
+
+  private:
+    std::vector<Lane> lanes_;
+    std::size_t queued_{0};
+};
 
 } // namespace dotproxy

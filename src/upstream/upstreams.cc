@@ -59,19 +59,19 @@ void Upstreams::enter_lane(Inquiry& inquiry) noexcept {
         send(*connection, inquiry);
         return;
     }
-    Lane& lane = lanes_[inquiry.lane];
-    lane.push_back(inquiry);
+    lanes_.push_back(inquiry);
     if (upstream_of(inquiry.lane)) {
         waits_.arm(inquiry, turn_.now);
     }
     if (!connections_.attempting(inquiry.lane)) {
+        Lane& lane = lanes_[inquiry.lane];
         lane.next_attempt = std::min(lane.next_attempt, turn_.now + shortest_pause);
     }
 }
 
 void Upstreams::abandon(Inquiry& inquiry) noexcept {
     if (inquiry.queued) {
-        lanes_[inquiry.lane].remove(inquiry);
+        lanes_.remove(inquiry);
     }
     inquiry.disarm();
     for (Inquiry::Place& place : inquiry.places) {
@@ -99,7 +99,7 @@ void Upstreams::hand_out(unsigned lane) noexcept {
         if (connection == nullptr) {
             return;
         }
-        lanes_[lane].remove(*inquiry);
+        lanes_.remove(*inquiry);
         send(*connection, *inquiry);
     }
 }
@@ -266,7 +266,7 @@ void Upstreams::on_silent(Connection& connection) noexcept {
             take(failover_.after_waiting(inquiry, connection.endpoint().rank()), inquiry);
         } else if (!inquiry.queued && inquiry.sends < max_sends) {
             step_aside(inquiry);
-            lanes_[inquiry.lane].push_back(inquiry);
+            lanes_.push_back(inquiry);
         }
     });
 }
@@ -381,7 +381,7 @@ void Upstreams::send_again(Inquiry& inquiry, const Connection& lost, bool sent) 
     if (sent && !crossed(inquiry, lost)) {
         step_aside(inquiry);
     }
-    lanes_[inquiry.lane].push_front(inquiry);
+    lanes_.push_front(inquiry);
     if (upstream_of(inquiry.lane)) {
         waits_.arm(inquiry, turn_.now);
     }
@@ -412,6 +412,9 @@ void Upstreams::soonest(TimePoint& earliest) noexcept {
     for (const auto& connection : connections_) {
         earliest = std::min(earliest, connection->deadline());
     }
+    if (lanes_.queued() == 0) {
+        return;
+    }
     for (unsigned lane = 0; lane < lanes_.size(); ++lane) {
         if (lanes_[lane].first == nullptr) {
             continue;
@@ -432,7 +435,8 @@ void Upstreams::soonest(TimePoint& earliest) noexcept {
 }
 
 void Upstreams::flush() noexcept {
-    for (unsigned lane = 0; lane < lanes_.size(); ++lane) {
+    // Lane 0 may want a connection though nobody waits.
+    for (unsigned lane = 0; lane == 0 || (lanes_.queued() > 0 && lane < lanes_.size()); ++lane) {
         if (lane > 0 && lanes_[lane].first == nullptr) {
             continue;
         }

@@ -57,6 +57,23 @@ void test_remove_then_they_may_leave_in_any_order(void** /*state*/) {
     } while (std::next_permutation(order.begin(), order.end()));
 }
 
+void test_lanes_then_they_know_how_many_wait_in_all(void** /*state*/) {
+    Lanes lanes{3};
+    std::array<Inquiry, 3> inquiries;
+    inquiries[1].lane = 2;
+    for (Inquiry& inquiry : inquiries) {
+        lanes.push_back(inquiry);
+    }
+    assert_int_equal(lanes.queued(), 3);
+    lanes.remove(inquiries[1]);
+    assert_int_equal(lanes.queued(), 2);
+    assert_null(lanes[2].first);
+    inquiries[1].lane = 0;
+    lanes.push_front(inquiries[1]);
+    assert_int_equal(lanes.queued(), 3);
+    assert_true(holds(lanes[0], {&inquiries[1], &inquiries[0], &inquiries[2]}));
+}
+
 void test_group_lane_then_the_next_one_when_large_and_the_smallest_of_all_large(void** /*state*/) {
     std::array<std::size_t, first_upstream_lane> loads{};
     const auto load = [&loads](unsigned lane) { return loads.at(lane); };
@@ -105,6 +122,7 @@ int main() {
         cmocka_unit_test(
             test_group_lane_then_the_next_one_when_large_and_the_smallest_of_all_large),
         cmocka_unit_test(test_single_lane_then_the_one_with_the_least_load),
+        cmocka_unit_test(test_lanes_then_they_know_how_many_wait_in_all),
         cmocka_unit_test(test_lanes_when_of_an_upstream_then_told_from_all_others),
     };
     return cmocka_run_group_tests_name("upstream/lanes", tests, nullptr, nullptr);
