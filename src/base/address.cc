@@ -95,6 +95,17 @@ bool Address::is_wildcard() const noexcept {
     return is_v6() ? IN6_IS_ADDR_UNSPECIFIED(&v6_.sin6_addr) : v4_.sin_addr.s_addr == INADDR_ANY;
 }
 
+bool Address::is_loopback() const noexcept {
+    constexpr std::uint8_t loopback_net = 127;
+    constexpr std::size_t v4_within_mapped = 12;
+    if (!is_v6()) {
+        return ntohl(v4_.sin_addr.s_addr) >> 24 == loopback_net;
+    }
+    return IN6_IS_ADDR_LOOPBACK(&v6_.sin6_addr) ||
+           (IN6_IS_ADDR_V4MAPPED(&v6_.sin6_addr) &&
+            v6_.sin6_addr.s6_addr[v4_within_mapped] == loopback_net);
+}
+
 bool Address::covers(const Address& other) const noexcept {
     return *this == other ||
            (is_wildcard() && family() == other.family() && port() == other.port());

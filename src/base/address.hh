@@ -35,6 +35,8 @@ class Address {
     [[nodiscard]] std::uint16_t port() const noexcept;
     /// 0.0.0.0 or ::
     [[nodiscard]] bool is_wildcard() const noexcept;
+    /// Of this host alone: 127.0.0.0/8, ::1, and the first as an IPv4-mapped address.
+    [[nodiscard]] bool is_loopback() const noexcept;
     /// Whether what is sent to `other` reaches a socket that is bound to this one: equal, or the
     /// wildcard of its family with its port.
     [[nodiscard]] bool covers(const Address& other) const noexcept;

@@ -23,14 +23,17 @@ class TcpFront;
 ///   ended     the client will send nothing more; it gets the answers that are due, then is closed
 ///   closed    to be buried at the end of the turn
 struct TcpClient final : Watch, Deadline {
-    TcpClient(TcpFront& its_front, Fd its_socket, AddressCounts::Place its_place) noexcept
-        : front{its_front}, socket{std::move(its_socket)}, place{std::move(its_place)} {}
+    TcpClient(TcpFront& its_front, Fd its_socket, const Address& its_peer,
+              AddressCounts::Place its_place) noexcept
+        : front{its_front}, socket{std::move(its_socket)}, peer{its_peer}, place{std::move(
+                                                                               its_place)} {}
 
     void on_ready(std::uint32_t events) noexcept override;
 
     TcpFront& front;
     Fd socket;
-    Watching watching;          // after the socket: it ends first
+    Watching watching; // after the socket: it ends first
+    Address peer;
     AddressCounts::Place place; // among the connections of its address
     Buffer in;  // queries that were read and not yet taken, and the beginning of one
     Buffer out; // answers that are not written yet

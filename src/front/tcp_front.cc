@@ -89,8 +89,9 @@ TcpClient* TcpFront::admit(Fd socket, const std::optional<Address>& peer) noexce
             close(*idlest);
         }
     }
-    TcpClient* client =
-        full() ? nullptr : clients_.create(*this, std::move(socket), std::move(place));
+    TcpClient* client = full() ? nullptr
+                               : clients_.create(*this, std::move(socket), peer.value_or(Address{}),
+                                                 std::move(place));
     if (client == nullptr) {
         turn_.counters.add(Counter::tcp_refused);
         return nullptr;
@@ -111,13 +112,18 @@ bool TcpFront::full() const noexcept {
     return all_.sum(Counter::tcp_clients) >= turn_.config.limits.tcp_clients;
 }
 
-/// Whether an address has its share already (C15). As long as half of the places are free it can
-/// only have less than the other half; from then on it gets no more than its part of that half from
-/// each worker. So with W workers there is always a 2W-th of all places left for others.
+/// Whether an address would have more places than there are left for others (C15), see
+/// Relay::crowds; it is taken to have as many with each of the other workers, if they have any.
 bool TcpFront::is_too_many(const AddressCounts::Place& place) const noexcept {
-    const std::uint64_t half = turn_.config.limits.tcp_clients / 2;
-    return !place || (all_.sum(Counter::tcp_clients) >= half &&
-                      place.count() > std::max(half / all_.size(), least_per_address));
+    if (!place) {
+        return true;
+    }
+    const std::uint64_t limit = turn_.config.limits.tcp_clients;
+    const std::uint64_t taken = all_.sum(Counter::tcp_clients);
+    const std::uint64_t left = limit - std::min(limit, taken);
+    const std::uint64_t elsewhere = taken - std::min<std::uint64_t>(taken, clients_.size());
+    const std::uint64_t here = place.count();
+    return here > least_per_address && here + std::min(here * (all_.size() - 1), elsewhere) > left;
 }
 
 bool TcpFront::more_than_its_share() const noexcept {
@@ -181,6 +187,7 @@ void TcpFront::take(TcpClient& client, dns::Octets octets) noexcept {
             ++client.in_flight;
             if (!relay_.ask({.front = this,
                              .connection = clients_.handle_of(&client),
+                             .peer = client.peer,
                              .asked_at = turn_.now},
                             frame.message)) {
                 --client.in_flight;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// AddressCounts: how many connections each client address has with this worker (C15). An IPv4
+// AddressCounts: how many of something each client address has with this worker, connections (C15)
+// or questions that wait. An IPv4
 // address counts for itself, an IPv6 one for its /64, which is what one host can have for nothing.
 // The memory for all of it is reserved at the start; the hash is keyed, so that nobody can choose
 // addresses that fall into one bucket (L19).
@@ -25,7 +26,7 @@ class AddressCounts {
     // A family and what counts of the address.
     using Key = std::array<std::uint8_t, 9>;
 
-    /// All connections with one key.
+    /// All with one key.
     struct Group {
         Key key{};
         std::uint32_t members{0};
@@ -33,7 +34,7 @@ class AddressCounts {
     };
 
   public:
-    /// A connection that is counted, for as long as this lives (L48). Must not outlive the table.
+    /// One of them that is counted, for as long as this lives (L48). Must not outlive the table.
     class Place {
       public:
         Place() noexcept = default;
@@ -41,7 +42,11 @@ class AddressCounts {
         Place(Place&& other) noexcept
             : counts_{other.counts_}, group_{std::exchange(other.group_, nullptr)} {}
 
-        Place& operator=(Place&&) = delete;
+        Place& operator=(Place&& other) noexcept {
+            std::swap(counts_, other.counts_);
+            std::swap(group_, other.group_);
+            return *this;
+        }
 
         ~Place() {
             if (group_ != nullptr) {
@@ -66,11 +71,11 @@ class AddressCounts {
     /// Room for so many addresses at a time. Throws when there is no memory or no randomness.
     explicit AddressCounts(std::uint32_t capacity);
 
-    /// Counts one more connection from `peer`; those whose address is not known count together. An
+    /// Counts one more from `peer`; those whose address is not known count together. An
     /// empty place: there is no room for another address.
     [[nodiscard]] Place enter(const std::optional<Address>& peer) noexcept;
 
-    /// Of how many addresses there are connections now.
+    /// How many addresses have any now.
     [[nodiscard]] std::uint32_t addresses() const noexcept { return groups_.size(); }
 
   private:

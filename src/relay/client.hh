@@ -21,7 +21,7 @@ class Front;
 struct Client {
     Front* front{nullptr};
     Handle connection{}; // TCP
-    Address peer{};      // UDP
+    Address peer{};      // who asked; of UDP also where the answer goes
     in6_addr local{};    // UDP on a wildcard address: the address that was asked, IPv4 in the first
     unsigned interface { 0 }; // four octets, and where it came in
     TimePoint asked_at{};     // the turn in which it was read

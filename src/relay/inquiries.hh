@@ -12,6 +12,7 @@
 #include "base/siphash.hh"
 #include "base/slab.hh"
 #include "dns/query.hh"
+#include "relay/address_counts.hh"
 #include "relay/client.hh"
 #include "upstream/inquiry.hh"
 
@@ -25,6 +26,7 @@ struct Awaited;
 struct Waiter : Deadline {
     Client client; // no front: it has its answer, or never was; only the cache waits
     dns::Asker asker;
+    AddressCounts::Place place; // among those of its address, where that counts
     Awaited* inquiry{nullptr};
     Waiter* previous{nullptr};
     Waiter* next{nullptr};

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <utility>
 
 namespace dotproxy {
 
@@ -19,6 +20,8 @@ namespace {
 
 // So many may wait for one question (C96); a stub asks again after a while, and each time counts.
 constexpr std::uint32_t max_waiters = 4096;
+// With fewer who wait, it does not matter whose they are; and each address may have so many.
+constexpr std::uint32_t fair_from = 64;
 
 dns::ExtendedError refusal(dns::ResponseVerdict verdict) noexcept {
     constexpr auto code = dns::ExtendedError::invalid_data;
@@ -57,7 +60,8 @@ Relay::Relay(Turn& turn, Upstreams& upstreams, const CacheMemory* memory)
                                                                     turn.config)},
       stale_after_{std::min<Clock::duration>(turn.config.cache.stale_after, patience_.duration())},
       rest_of_patience_{patience_.duration() - stale_after_.duration()},
-      waiters_{turn.config.limits.queries}, inquiries_{turn.config.limits.queries} {}
+      addresses_{turn.config.limits.queries}, waiters_{turn.config.limits.queries},
+      inquiries_{turn.config.limits.queries} {}
 
 bool Relay::ask(const Client& client, dns::Octets message) noexcept {
     switch (dns::parse_query(message, query_)) {
@@ -134,26 +138,52 @@ bool Relay::under_way(const dns::Question& question) noexcept {
 }
 
 void Relay::forward(const Client& client, dns::Octets sealed) noexcept {
+    AddressCounts::Place place = place_for(client);
+    if (crowds(place)) {
+        turn_away(client, {.reason = FailureReason::crowding,
+                           .error = dns::ExtendedError::of(
+                               dns::ExtendedError::other, "too many questions from your address")});
+        return;
+    }
     Waiter* waiter = enlist(query_.question, sealed);
     if (waiter == nullptr) {
-        if (const auto instead = expired_ ? cache_.stand_in(query_.question) : std::nullopt) {
-            give_instead(client, query_.question, query_.asker, *instead);
-            return;
-        }
-        give_no_answer(client, query_.question, query_.asker,
-                       {.reason = FailureReason::overload,
-                        .error = dns::ExtendedError::of(dns::ExtendedError::other,
-                                                        "too many questions at once")});
+        turn_away(client, {.reason = FailureReason::overload,
+                           .error = dns::ExtendedError::of(dns::ExtendedError::other,
+                                                           "too many questions at once")});
         return;
     }
     waiter->client = client;
     waiter->asker = query_.asker;
+    waiter->place = std::move(place);
     (expired_ ? stale_after_ : patience_).arm(*waiter, turn_.now);
     if (waiter->inquiry->waiter_count > 1) {
         turn_.counters.add(Counter::joined);
     } else {
         upstreams_.submit(*waiter->inquiry);
     }
+}
+
+/// There is no room for a question: what has expired is better than nothing.
+void Relay::turn_away(const Client& client, const NoAnswer& why) noexcept {
+    if (const auto instead = expired_ ? cache_.stand_in(query_.question) : std::nullopt) {
+        give_instead(client, query_.question, query_.asker, *instead);
+    } else {
+        give_no_answer(client, query_.question, query_.asker, why);
+    }
+}
+
+/// As long as few wait, who has how many of them does not matter. What asks from this host, such as
+/// another forwarder, asks for many.
+AddressCounts::Place Relay::place_for(const Client& client) noexcept {
+    return waiters_.size() < fair_from || client.peer.is_loopback() ? AddressCounts::Place{}
+                                                                    : addresses_.enter(client.peer);
+}
+
+/// Whether an address would have more questions waiting than there is room for those of others. So
+/// one that never stops has half of all, n have a part of n + 1 each, and whoever comes next finds
+/// as much room (after Choudhury and Hahne's dynamic thresholds).
+bool Relay::crowds(const AddressCounts::Place& place) const noexcept {
+    return place && place.count() > std::max(waiters_.capacity() - waiters_.size(), fair_from);
 }
 
 /// Asks again for the cache alone. Where there is no room, nothing is lost but a prefetch.

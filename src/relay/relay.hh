@@ -10,6 +10,7 @@
 #include "base/deadline.hh"
 #include "base/slab.hh"
 #include "dns/response.hh"
+#include "relay/address_counts.hh"
 #include "relay/answer_cache.hh"
 #include "relay/client.hh"
 #include "relay/inquiries.hh"
@@ -63,6 +64,9 @@ class Relay final : public Inquirer {
     [[nodiscard]] bool answer_from_cache(const Client& client) noexcept;
     [[nodiscard]] bool under_way(const dns::Question& question) noexcept;
     void forward(const Client& client, dns::Octets sealed) noexcept;
+    void turn_away(const Client& client, const NoAnswer& why) noexcept;
+    [[nodiscard]] AddressCounts::Place place_for(const Client& client) noexcept;
+    [[nodiscard]] bool crowds(const AddressCounts::Place& place) const noexcept;
     void refresh(const dns::Question& question, std::uint64_t until) noexcept;
     [[nodiscard]] Waiter* enlist(const dns::Question& question, dns::Octets sealed) noexcept;
 
@@ -98,6 +102,7 @@ class Relay final : public Inquirer {
     DeadlineQueue<Waiter> patience_;         // before what stands in it
     DeadlineQueue<Waiter> stale_after_;      // of those for whom there is an expired answer
     DeadlineQueue<Waiter> rest_of_patience_; // of those for whom stale_after_ is over
+    AddressCounts addresses_;                // before the waiters, who have their places in it
     Slab<Waiter> waiters_;
     std::uint32_t refreshing_{0}; // waiters without a client
     Inquiries inquiries_;

@@ -91,6 +91,7 @@ enum class FailureReason : std::uint8_t {
     unreachable,     // no connection to an upstream, or none that lasted
     untrusted,       // no upstream that could prove its identity
     overload,        // no room for the question
+    crowding,        // its client has as many unanswered ones as others could have yet
     unusable_answer, // the upstream's could not be passed on (L82)
     cached,          // it had failed just before (RFC 9520)
     draining,        // the worker ended
@@ -205,7 +206,7 @@ constexpr Names<ResponseCode> names_of<ResponseCode>{
 template <>
 constexpr Names<FailureReason> names_of<FailureReason>{
     "failures",
-    {"timeout", "unreachable", "untrusted", "overload", "unusable_answer", "cached", "draining"}};
+    {"timeout", "unreachable", "untrusted", "overload", "crowding", "unusable_answer", "cached", "draining"}};
 
 template <>
 constexpr Names<Outcome> names_of<Outcome>{"query_duration",

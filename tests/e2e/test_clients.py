@@ -193,14 +193,15 @@ def test_the_idlest_client_makes_way_for_a_new_one(start, upstream):
 
 
 def test_one_address_cannot_take_all_places(start, upstream):
-    """C15: half of them at most; another address is served all the same, and the first one again
+    """C15: no more than are left for others, so half at most; another address is served all the same, and the first one again
     when it has left."""
     proxy = start(upstream, workers=1, limits={"tcp_clients": 80}, timeouts={"client_idle": "30s"})
     greedy = [TcpClient(proxy.address) for _ in range(60)]
     served = [is_served(client, "greedy.example") for client in greedy]
     assert served == [True] * 40 + [False] * 20
-    others = [TcpClient(proxy.address, source="127.0.0.2") for _ in range(30)]
+    others = [TcpClient(proxy.address, source="127.0.0.2") for _ in range(20)]
     assert all(is_served(client, "other.example") for client in others)
+    assert is_served(TcpClient(proxy.address, source="127.0.0.3"), "third.example")
     # Nobody made way for that: those that are within the limit have their places still.
     assert all(is_served(client, "still.example") for client in greedy[:40])
     lines = proxy.log.count("\n")

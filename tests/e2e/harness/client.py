@@ -12,10 +12,12 @@ from . import wire
 from .waiting import PATIENCE
 
 
-def udp_socket(address):
+def udp_socket(address, source=None):
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)
     sock.settimeout(PATIENCE)
+    if source:
+        sock.bind((source, 0))
     sock.connect(address)
     return sock
 

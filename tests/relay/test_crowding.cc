@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// One address that asks more than is answered, and all the others: it never has more questions
+// waiting than there is room left.
+
+#include "relay/relay.hh"
+
+#include "unit.hh"
+#include "worker/rig_names.hh"
+
+#include <string>
+#include <vector>
+
+using namespace std::chrono_literals;
+using dotproxy::Address;
+using dotproxy::Client;
+using dotproxy::Clock;
+using dotproxy::Front;
+
+namespace {
+
+constexpr unsigned servfail = 2;
+constexpr std::uint32_t places = 4096;
+constexpr std::uint32_t floor = 64; // so many may wait, whosever they are, or of each address
+
+/// A way to clients that need not be there: it keeps what they would have got.
+class Mailbox final : public Front {
+  public:
+    [[nodiscard]] dotproxy::dns::Channel
+    channel(const dotproxy::dns::Asker& /*asker*/) const noexcept override {
+        return {.limit = room_.size(), .keepalive = std::nullopt};
+    }
+
+    [[nodiscard]] dotproxy::dns::MutableOctets begin_answer(const Client& /*client*/,
+                                                            std::size_t size) noexcept override {
+        return std::span{room_}.first(size);
+    }
+
+    void end_answer(const Client& /*client*/, std::size_t size) noexcept override {
+        answers.emplace_back(room_.begin(), room_.begin() + static_cast<std::ptrdiff_t>(size));
+    }
+
+    std::vector<Message> answers;
+
+  private:
+    std::array<std::uint8_t, 1232> room_{};
+};
+
+/// Addresses that ask questions which nobody answers.
+class Crowd {
+  public:
+    explicit Crowd(Rig& rig) : rig_{rig} {
+        rig.config.limits.queries = places;
+        rig.add_upstream().answers = false;
+        rig.open();
+    }
+
+    /// How many of `number` questions of an address find room.
+    std::uint32_t ask(const char* address, std::uint32_t number) {
+        Client client;
+        client.front = &mailbox;
+        client.peer = *Address::parse(address, 4242);
+        const auto before = rig_.count(Counter::queries_waiting);
+        rig_.in_turn([&] {
+            client.asked_at = rig_.now();
+            for (std::uint32_t i = 0; i < number; ++i) {
+                const std::string name = "n" + std::to_string(++names_) + ".example";
+                assert_true(rig_.relay().ask(client, query(name, 1)));
+            }
+        });
+        return static_cast<std::uint32_t>(rig_.count(Counter::queries_waiting) - before);
+    }
+
+    Mailbox mailbox;
+
+  private:
+    Rig& rig_;
+    std::uint32_t names_{0};
+};
+
+void test_ask_when_one_address_never_stops_then_half_is_left(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Crowd crowd{rig};
+    const std::uint32_t first = crowd.ask("192.0.2.1", 2 * places);
+    assert_in_range(first, places / 2, places / 2 + floor);
+    assert_int_equal(rig.count(FailureReason::crowding), 2 * places - first);
+    assert_int_equal(rig.count(FailureReason::overload), 0);
+    assert_int_equal(crowd.mailbox.answers.size(), 2 * places - first);
+    assert_int_equal(rcode(crowd.mailbox.answers.back()), servfail);
+    // Whoever else asks is not told so, be there many of them.
+    for (int i = 1; i <= 50; ++i) {
+        assert_int_equal(crowd.ask(("198.51.100." + std::to_string(i)).c_str(), 10), 10);
+    }
+}
+
+// Each of n that never stop has a part of n + 1, or half of what was left.
+void test_ask_when_several_never_stop_then_there_is_room_for_another(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Crowd crowd{rig};
+    std::uint32_t left = places;
+    for (int i = 1; i <= 4; ++i) {
+        const std::uint32_t got = crowd.ask(("192.0.2." + std::to_string(i)).c_str(), places);
+        assert_in_range(got, left / 2 - 1, left / 2 + floor);
+        left -= got;
+    }
+    assert_int_equal(crowd.ask("2001:db8::1", 50), 50);
+    // Of IPv6 a whole /64 is one.
+    assert_in_range(crowd.ask("2001:db8::2", places), left / 2 - 50 - 1, left / 2 - 50 + 1);
+}
+
+void test_ask_when_it_is_less_than_the_least_then_whatever_is_left(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Crowd crowd{rig};
+    for (int i = 1; i <= 12; ++i) {
+        static_cast<void>(crowd.ask(("192.0.2." + std::to_string(i)).c_str(), places));
+    }
+    assert_in_range(places - rig.count(Counter::queries_waiting), 0, floor);
+    assert_int_equal(rig.count(FailureReason::overload) > 0, true);
+}
+
+// Another forwarder on this host asks for everybody.
+void test_ask_when_from_this_host_then_it_may_have_all(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Crowd crowd{rig};
+    assert_int_equal(crowd.ask("127.0.0.1", places / 2), places / 2);
+    assert_int_equal(crowd.ask("::1", places / 4), places / 4);
+    assert_int_equal(crowd.ask("::ffff:127.8.9.1", places / 4), places / 4);
+    assert_int_equal(rig.count(FailureReason::crowding), 0);
+}
+
+// L48: places are given back with what they are for.
+void test_ask_when_all_have_failed_then_it_may_ask_as_many_again(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Crowd crowd{rig};
+    const std::uint32_t first = crowd.ask("192.0.2.1", places);
+    rig.pass(rig.config.timeouts.query);
+    assert_int_equal(rig.count(Counter::queries_waiting), 0);
+    assert_int_equal(crowd.ask("192.0.2.1", places), first);
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_ask_when_one_address_never_stops_then_half_is_left,
+                                        make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_ask_when_several_never_stop_then_there_is_room_for_another, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_ask_when_it_is_less_than_the_least_then_whatever_is_left, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(test_ask_when_from_this_host_then_it_may_have_all, make_rig,
+                                        free_rig),
+        cmocka_unit_test_setup_teardown(test_ask_when_all_have_failed_then_it_may_ask_as_many_again,
+                                        make_rig, free_rig),
+    };
+    return cmocka_run_group_tests_name("relay/crowding", tests, make_world, free_world);
+}
