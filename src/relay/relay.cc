@@ -299,8 +299,13 @@ void Relay::time_out(Waiter& waiter) noexcept {
     const NoAnswer why = upstreams_.excuse();
     if (inquiry.waiter_count == 1) {
         failed(inquiry, why);
-    } else {
-        give_up(waiter, make_up(inquiry, why.error), why);
+        return;
+    }
+    give_up(waiter, make_up(inquiry, why.error), why);
+    if (inquiry.in_flight() && turn_.now - inquiry.asked_at >= patience_.duration()) {
+        // An upstream that lives has lost it. Who joined since would wait for that in vain, as
+        // would all who join them.
+        upstreams_.renew(inquiry);
     }
 }
 

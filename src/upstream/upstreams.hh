@@ -48,6 +48,8 @@ class Upstreams final : public Connection::Owner {
 
     /// Sends an inquiry as soon as there is a connection for it.
     void submit(Inquiry& inquiry) noexcept;
+    /// Asks anew what was submitted long ago and is in flight in vain.
+    void renew(Inquiry& inquiry) noexcept;
     /// The inquiry is over: whatever answer still comes for it is late.
     void abandon(Inquiry& inquiry) noexcept;
 

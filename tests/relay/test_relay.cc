@@ -182,6 +182,25 @@ void test_ask_when_all_places_are_taken_then_servfail_at_once(void** state) {
     wait_for_queries(rig, resolver, 4);
 }
 
+// L31: a query that the upstream has lost is not what those wait for who ask after it.
+void test_ask_when_the_query_was_lost_then_asked_anew_for_those_who_came_later(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& resolver = serve(rig);
+    const UdpClient first{rig.udp_address()};
+    const UdpClient second{rig.udp_address()};
+    first.send(query("lost.example", 1));
+    wait_for_queries(rig, resolver, 1);
+    static_cast<void>(resolver.take());
+    resolver.answers = true; // it lives
+    rig.pass(2s);
+    second.send(query("lost.example", 2));
+    assert_true(rig.until([&] { return rig.count(Counter::joined) == 1; }));
+    rig.pass(2500ms);
+    assert_int_equal(rcode(answer_to(rig, first)), servfail);
+    assert_int_equal(rcode(answer_to(rig, second)), noerror);
+    assert_int_equal(rig.count(Counter::queries_waiting), 0);
+}
+
 // A little before a stub with the same time-out gives up; each client has his own patience.
 void test_ask_when_no_answer_then_servfail_at_nine_tenths_of_the_time(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
@@ -311,6 +330,9 @@ int main() {
             free_rig),
         cmocka_unit_test_setup_teardown(test_ask_when_all_places_are_taken_then_servfail_at_once,
                                         make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_ask_when_the_query_was_lost_then_asked_anew_for_those_who_came_later, make_rig,
+            free_rig),
         cmocka_unit_test_setup_teardown(
             test_ask_when_no_answer_then_servfail_at_nine_tenths_of_the_time, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_answer_when_too_late_then_not_sent, make_rig,
