@@ -6,6 +6,7 @@
 #include "base/log.hh"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace dotproxy {
@@ -15,6 +16,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Clock::duration first_pause = 1s; // and then twice as long each time
+
+// A question that is on its way has an answer by then, or went elsewhere.
+constexpr Clock::duration longest_calm = 1s;
 
 /// Of a connection in no lane: its end does not depend on one.
 constexpr unsigned any_lane = 0;
@@ -31,7 +35,7 @@ HealthCheck::HealthCheck(Turn& turn, const tls::ClientContexts& contexts, Endpoi
       endpoints_{endpoints}, counts_{counts}, timing_{timing}, random_{std::random_device{}()} {}
 
 void HealthCheck::start() noexcept {
-    patient_until_ = turn_.now + timing_.patience;
+    began_ = turn_.now;
     for (const auto& endpoint : endpoints_) {
         const unsigned row = counts_.row_of(endpoint->text());
         checks_.push_back({.endpoint = *endpoint,
@@ -39,7 +43,8 @@ void HealthCheck::start() noexcept {
                            .due = turn_.now + timing_.calm,
                            .pause = first_pause,
                            .row = row,
-                           .answers = counts_.sum(row, UpstreamCounter::answers)});
+                           .answers = counts_.sum(row, UpstreamCounter::answers),
+                           .connects = counts_.sum(row, UpstreamCounter::connects)});
     }
 }
 
@@ -110,9 +115,7 @@ void HealthCheck::soonest(TimePoint& earliest) const noexcept {
 void HealthCheck::flush() noexcept {
     for (Check& check : checks_) {
         if (check.due <= turn_.now) {
-            check.due = TimePoint::max();
-            check.began = turn_.now;
-            is_in_use(check) ? note_working(check, "") : connect(check);
+            proceed(check);
         }
         if (check.connection != nullptr) {
             check.connection->flush(); // with TCP Fast Open there is something to write at once
@@ -127,7 +130,26 @@ bool HealthCheck::is_in_use(const Check& check) const noexcept {
             counts_.sum(check.row, UpstreamCounter::answers) > check.answers);
 }
 
+/// Whether a question is on its way to it.
+bool HealthCheck::is_tried(const Check& check) const noexcept {
+    return check.row != other_upstreams &&
+           counts_.sum(check.row, UpstreamCounter::connects) > check.connects;
+}
+
+void HealthCheck::proceed(Check& check) noexcept {
+    check.due = TimePoint::max();
+    check.began = turn_.now;
+    if (is_in_use(check)) {
+        note_working(check, "");
+    } else if (is_tried(check) && turn_.now < began_ + longest_calm) {
+        check.due = turn_.now + timing_.calm;
+    } else {
+        connect(check);
+    }
+}
+
 void HealthCheck::connect(Check& check) noexcept {
+    check.connects = std::numeric_limits<std::uint64_t>::max();
     check.endpoint.note_connect(turn_.now);
     check.connection = std::make_unique<Connection>(turn_, *this, check.endpoint,
                                                     *contexts_.at(check.endpoint.rank()), any_lane,
@@ -164,7 +186,7 @@ void HealthCheck::on_closed(Connection& connection, Connection::State was, Conne
     if (how.trouble == Trouble::none) {
         return;
     }
-    if (has_no_way(how) && turn_.now < patient_until_) {
+    if (has_no_way(how) && turn_.now < began_ + timing_.patience) {
         check.due = turn_.now + check.pause;
         check.pause *= 2;
         return;

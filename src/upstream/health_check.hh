@@ -6,9 +6,9 @@
 // pin is found when it is configured, and not when the upstream is needed. Its connections carry
 // nothing else and are closed at once; tickets that came with them are kept.
 //
-// Questions go first: it waits a moment, and what has answered one by then needs no check. Where
-// this host has no way to an address, as before its network is up, that says nothing about the
-// upstream: such an address is tried again for a while.
+// Questions go first: it waits a moment, or for one that is on its way to an address; what has
+// answered one needs no check. Where this host has no way to an address, as before its network is
+// up, that says nothing about the upstream: such an address is tried again for a while.
 
 #pragma once
 
@@ -103,10 +103,13 @@ class HealthCheck final : public Connection::Owner {
         Clock::duration pause;                  // before the next one
         unsigned row;                           // of its counters
         std::uint64_t answers;                  // that were counted there when this began
+        std::uint64_t connects;                 // the same; its own do not count
         bool works{false};
     };
 
     [[nodiscard]] bool is_in_use(const Check& check) const noexcept;
+    [[nodiscard]] bool is_tried(const Check& check) const noexcept;
+    void proceed(Check& check) noexcept;
     void connect(Check& check) noexcept;
     void note_working(Check& check, const char* tls_version) noexcept;
     [[nodiscard]] Check& check_of(const Connection& connection) noexcept;
@@ -116,7 +119,7 @@ class HealthCheck final : public Connection::Owner {
     Endpoints& endpoints_;
     const CounterLease& counts_;
     Timing timing_;
-    TimePoint patient_until_{};
+    TimePoint began_{};
     std::vector<Check> checks_; // one for each endpoint, once it was started
     std::vector<Finding> findings_;
     std::minstd_rand random_; // for the IDs on the wire

@@ -24,7 +24,7 @@ namespace {
 
 constexpr Milliseconds orphan_time{1000};
 // At boot the service may be there before the network is; and who has waited for it asks at once.
-constexpr HealthCheck::Timing check_timing{.calm = std::chrono::milliseconds{500},
+constexpr HealthCheck::Timing check_timing{.calm = std::chrono::milliseconds{100},
                                            .patience = std::chrono::minutes{2}};
 
 class Worker final : public Watch {

@@ -79,6 +79,22 @@ void test_check_when_a_question_was_answered_then_it_is_spared(void** state) {
     assert_int_equal(idle.sessions(), 1);
 }
 
+// L31: what hangs under a question is not waited for by the check.
+void test_check_when_a_question_hangs_then_it_is_made_after_a_second(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.check_timing.calm = 100ms;
+    Resolver& resolver = rig.add_upstream();
+    resolver.shakes_hands = false;
+    begin(rig);
+    const UdpClient client{rig.udp_address()};
+    client.send(query("www.example", 1));
+    assert_true(rig.until([&] { return resolver.sessions() == 1; }));
+    rig.pass(900ms);
+    assert_int_equal(resolver.sessions(), 1);
+    rig.pass(100ms);
+    assert_true(rig.until([&] { return resolver.sessions() == 2; }));
+}
+
 void test_check_when_another_worker_was_answered_then_it_is_spared(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
     rig.check_timing.calm = 500ms;
@@ -216,6 +232,8 @@ int main() {
                                         make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_check_when_a_question_was_answered_then_it_is_spared,
                                         make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_check_when_a_question_hangs_then_it_is_made_after_a_second, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(
             test_check_when_another_worker_was_answered_then_it_is_spared, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(

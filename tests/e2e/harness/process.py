@@ -145,11 +145,13 @@ class Dotproxy:
         servers = [server for entry in self.settings["upstreams"]
                    for address in entry["addresses"]
                    if (server := listening(address, entry.get("port", 853)))]
+        before = len(self.log) if self.process else 0
         for server in servers:
             server.expect_check()
         yield
         for server in servers:
-            server.wait_for_checks()
+            said = f":{server.port}: works\n"
+            server.wait_for_checks(lambda: said in self.log[before:])
 
     def wait_for_notification(self, wanted, count=1, timeout=PATIENCE):
         """Waits until the line `wanted` came `count` times through the notification socket."""
