@@ -196,6 +196,7 @@ bool Connection::has_room() const noexcept {
 /// Asks for a sign of life.
 void Connection::probe() noexcept {
     wire_.send_probe();
+    probed_at_ = turn_.now;
     owner_.mark_dirty(*this);
 }
 
@@ -222,11 +223,7 @@ void Connection::on_slot_free() noexcept {
         return;
     }
     idle_since_ = turn_.now;
-    if (state_ == State::retiring) {
-        deadline_ = turn_.now; // closed in this turn or the next, not under the caller's hands
-    } else {
-        set_deadline();
-    }
+    set_deadline();
 }
 
 void Connection::read(dns::Octets plain) noexcept {
@@ -376,26 +373,35 @@ void Connection::write_out() noexcept {
 }
 
 void Connection::set_deadline() noexcept {
-    if (state_ != State::ready) {
+    const bool retiring = state_ == State::retiring;
+    if (state_ != State::ready && !retiring) {
         return; // the others keep the deadline of the step they are in
     }
     if (wire_.partial_since() != TimePoint::max()) {
         // Whatever else goes on, a frame that was begun must come to its end (L84).
         deadline_ = wire_.partial_since() + Patience::rest(turn_.config);
-    } else if (silent_since_ != TimePoint::max()) {
-        deadline_ = silent_since_ + Patience::silence(turn_.config) / (wire_.is_probed() ? 1 : 2);
+    } else if (silent_since_ != TimePoint::max() && !called_silent_) {
+        deadline_ = silent_since_ + Patience::silence(turn_.config) / (is_probed() ? 1 : 2);
+    } else if (retiring) {
+        deadline_ = retires_at_;
     } else {
         deadline_ = idle_since_ + (used_ ? idle_limit_ : std::max(idle_limit_, first_use_time));
+    }
+    if (retiring) { // closed in this turn or the next, not under the caller's hands
+        deadline_ = in_flight() == 0 ? turn_.now : std::min(deadline_, retires_at_);
     }
 }
 
 /// Nothing came for a while. It is asked for a sign of life before it is called silent; if it gives
 /// one, the upstream is slow with a name, which is not held against it (L80).
 void Connection::on_quiet() noexcept {
-    if (wire_.is_probed()) {
+    if (is_probed() || !wire_.can_probe()) {
+        called_silent_ = true;
         owner_.on_silent(*this);
+        set_deadline();
         return;
     }
+    wire_.forget_probe(); // one that was lost before the peer was last heard says nothing
     silent_since_ = turn_.now - Patience::silence(turn_.config) / 2; // the probe has its time
     probe();
     set_deadline();
@@ -413,6 +419,12 @@ void Connection::on_deadline() noexcept {
         endpoint_.note_probe(false);
         end({Trouble::silent, ConnectFailure::timeout}, "no answer to a probe");
         break;
+    case State::retiring:
+        if (in_flight() == 0 || turn_.now >= retires_at_) {
+            close();
+            break;
+        }
+        [[fallthrough]];
     case State::ready:
         if (wire_.partial_since() != TimePoint::max()) {
             count(UpstreamCounter::broken);
@@ -422,9 +434,6 @@ void Connection::on_deadline() noexcept {
         } else {
             close();
         }
-        break;
-    case State::retiring:
-        close();
         break;
     case State::closed:
         break;

@@ -106,7 +106,8 @@ class Connection final : public Watch {
     void retire() noexcept {
         if (state_ == State::ready) {
             state_ = State::retiring;
-            deadline_ = in_flight() == 0 ? turn_.now : turn_.now + turn_.config.timeouts.query;
+            retires_at_ = turn_.now + turn_.config.timeouts.query;
+            set_deadline();
         }
     }
 
@@ -154,6 +155,11 @@ class Connection final : public Watch {
   private:
     void on_slot_free() noexcept;
 
+    /// Whether it was asked for a sign of life since it was last heard.
+    [[nodiscard]] bool is_probed() const noexcept {
+        return wire_.is_probed() && heard_at_ <= probed_at_;
+    }
+
     void on_connected() noexcept;
     void on_readable() noexcept;
     void take_in() noexcept;
@@ -199,7 +205,9 @@ class Connection final : public Watch {
     TimePoint deadline_{TimePoint::max()};
     TimePoint step_since_{}; // while connecting or handshaking
     TimePoint idle_since_{};
-    TimePoint heard_at_{}; // when octets last came from the peer
+    TimePoint probed_at_{};
+    TimePoint retires_at_{}; // at the latest, while retiring
+    TimePoint heard_at_{};   // when octets last came from the peer
     // Since when octets are due: some that were asked for, and none came. Whoever asked may have
     // given up meanwhile, which says nothing of the peer. max() while nothing is due.
     TimePoint silent_since_{TimePoint::max()};
@@ -211,6 +219,7 @@ class Connection final : public Watch {
     State state_{State::connecting};
     bool used_{false};     // it has carried a query
     bool on_trial_{false}; // see above
+    bool called_silent_{false};
 };
 
 /// Whether a connection is still in the race for who serves a lane.

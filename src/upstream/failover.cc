@@ -45,10 +45,9 @@ void hold(Inquiry& inquiry, const Reply& reply) noexcept {
 
 /// Whether the inquiry waits for a connection, or for an answer on one that has not fallen silent.
 bool is_under_way(const Inquiry& inquiry) noexcept {
-    return inquiry.queued || std::ranges::any_of(inquiry.places, [](const Inquiry::Place& place) {
-               return place.connection != nullptr &&
-                      place.connection->state() == Connection::State::ready;
-           });
+    return std::ranges::any_of(inquiry.places, [](const Inquiry::Place& place) {
+        return place.connection != nullptr && place.connection->state() == Connection::State::ready;
+    });
 }
 
 } // namespace

@@ -53,6 +53,17 @@ class FrameWire {
     /// Whether a probe was sent and not answered yet.
     [[nodiscard]] bool is_probed() const noexcept { return probe_ != Slots::none; }
 
+    /// Whether there is an ID for another one.
+    [[nodiscard]] bool can_probe() const noexcept { return slots_.taken() < Slots::capacity; }
+
+    /// Nobody waits for the last one any more; its ID stays taken.
+    void forget_probe() noexcept {
+        if (is_probed()) {
+            slots_.forget(probe_);
+            probe_ = Slots::none;
+        }
+    }
+
     /// Frames to be encrypted. Their sender calls on_sent() once they are.
     [[nodiscard]] dns::Octets queued() const noexcept { return queued_.view(); }
 

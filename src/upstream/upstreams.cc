@@ -236,16 +236,21 @@ void Upstreams::overdue(Inquiry& inquiry) noexcept {
     }
 }
 
-/// An address of another upstream, or else another address of the same one; nullptr if there is
-/// none, or none that may be tried now.
+/// An address of another upstream, if that may hear of a name that the first one has no answer to,
+/// or else another address of the same one; nullptr if there is none, or none that may be tried
+/// now.
 Endpoint* Upstreams::other_than(const Endpoint& slow) const noexcept {
-    Endpoint* other = endpoints_.next(Connections::no_rank, [&](const Endpoint& candidate) {
-        return candidate.rank() == slow.rank();
+    if (turn_.config.failover_on_error) {
+        Endpoint* other = endpoints_.next(Connections::no_rank, [&](const Endpoint& candidate) {
+            return candidate.rank() == slow.rank();
+        });
+        if (other != nullptr) {
+            return other;
+        }
+    }
+    return endpoints_.next(Connections::no_rank, [&](const Endpoint& candidate) {
+        return &candidate == &slow || candidate.rank() != slow.rank();
     });
-    return other != nullptr ? other
-                            : endpoints_.next(Connections::no_rank, [&](const Endpoint& candidate) {
-                                  return &candidate == &slow;
-                              });
 }
 
 /// What is overdue elsewhere goes over a new connection as well.

@@ -372,6 +372,26 @@ void test_check_when_its_connection_is_lost_then_done_again(void** state) {
     pair.expect(noerror);
 }
 
+// Who failed late is not asked again because the other one is not connected yet.
+void test_failure_when_late_and_the_other_is_not_there_yet_then_passed_on_in_time(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Pair pair{rig};
+    pair.second.shakes_hands = false;
+    pair.ask("a.example");
+    const Asked asked = pair.next(pair.first);
+    rig.pass(1s); // silent: it waits for a connection
+    pair.first.asked.clear();
+    pair.first.send(asked.session, failure(asked, refused, ede_prohibited).octets());
+    for (int i = 0; i < 10; ++i) {
+        rig.step();
+    }
+    rig.pass(1s);
+    pair.expect(refused, ede_prohibited);
+    for (const Asked& one : pair.first.asked) {
+        assert_true(one.name.empty()); // a probe
+    }
+}
+
 } // namespace
 
 int main() {
@@ -415,6 +435,9 @@ int main() {
                                         free_rig),
         cmocka_unit_test_setup_teardown(test_check_when_its_connection_is_lost_then_done_again,
                                         make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_failure_when_late_and_the_other_is_not_there_yet_then_passed_on_in_time, make_rig,
+            free_rig),
     };
     return cmocka_run_group_tests_name("upstream/failover", tests, make_world, free_world);
 }

@@ -9,6 +9,7 @@
 #include "worker/rig.hh"
 #include "worker/rig_names.hh"
 
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -21,12 +22,14 @@ constexpr unsigned noerror = 0;
 
 /// Lets time pass, while a resolver answers everything but names that begin with "dead" and, if
 /// `drops_probes`, the queries for the root.
-void serve(Rig& rig, Resolver& resolver, Clock::duration time, bool drops_probes = false) {
+void serve(Rig& rig, Resolver& resolver, Clock::duration time, bool drops_probes = false,
+           std::optional<std::size_t> silent_session = {}) {
     for (Clock::duration passed{}; passed < time; passed += 10ms) {
         for (int i = 0; i < 3; ++i) {
             rig.step();
             for (const Asked& one : std::exchange(resolver.asked, {})) {
-                if (!one.name.starts_with("dead") && !(drops_probes && one.name.empty())) {
+                if (!one.name.starts_with("dead") && !(drops_probes && one.name.empty()) &&
+                    one.session != silent_session) {
                     resolver.answer(one);
                 }
             }
@@ -356,6 +359,106 @@ void test_outage_when_the_last_address_comes_back_then_soon_found(void** state) 
     assert_true(last.asked_in_all > 0);
 }
 
+// L80: a probe that nobody answered, long ago, does not stand for the one that is due now.
+void test_probe_when_lost_once_then_sent_anew_at_the_next_silence(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& resolver = rig.add_upstream();
+    warm(rig, resolver);
+    const UdpClient client{rig.udp_address()};
+    client.send(query("slow.example", 1));
+    assert_true(rig.until([&] { return !resolver.asked.empty(); }));
+    const Asked slow = resolver.take();
+    rig.pass(510ms);
+    assert_true(rig.until([&] { return !resolver.asked.empty(); }));
+    assert_true(resolver.take().name.empty()); // the probe, lost at the upstream
+    resolver.answer(slow);
+    Message answer;
+    assert_true(rig.until([&] { return !(answer = client.receive()).empty(); }));
+    assert_int_equal(rcode(answer), noerror);
+    for (int i = 0; i < 10; ++i) {
+        assert_true(is_answered(rig, resolver, "n" + std::to_string(i) + ".example", 100ms));
+    }
+    rig.pass(1s);
+    client.send(query("dead.example", 1)); // one slow name; probes are answered
+    serve(rig, resolver, 2s);
+    assert_int_equal(rig.count(UpstreamCounter::failed), 0);
+    assert_int_equal(rig.count(UpstreamCounter::connects), 1);
+}
+
+// L31: one that takes no new questions is looked at as before.
+void test_silence_when_retiring_then_asked_again_elsewhere(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& resolver = rig.add_upstream();
+    warm(rig, resolver);
+    const UdpClient client{rig.udp_address()};
+    client.send(query("a.example", 1));
+    client.send(query("b.example", 2));
+    assert_true(rig.until([&] { return resolver.asked.size() == 2; }));
+    const Asked a = resolver.take();
+    static_cast<void>(resolver.take());
+    auto reply = right_answer(a);
+    dotproxy::dns::test::Bytes value;
+    value.u16(0);
+    dotproxy::dns::test::Bytes option;
+    option.option(11, value.octets());
+    reply.opt(option.octets());
+    resolver.send(a.session, reply.octets());
+    Message answer;
+    assert_true(rig.until([&] { return !(answer = client.receive()).empty(); }));
+    serve(rig, resolver, 3s, false, a.session);
+    assert_int_equal(rcode(client.receive()), noerror);
+}
+
+// The same in a group lane, where the connection of one that was given up retires.
+void test_silence_when_a_neighbour_was_given_up_then_asked_again_elsewhere(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& resolver = rig.add_upstream();
+    warm(rig, resolver);
+    const UdpClient client{rig.udp_address()};
+    client.send(query("dead.example", 1));
+    serve(rig, resolver, 4300ms);
+    for (int i = 0; i < 5; ++i) {
+        client.send(query("n" + std::to_string(i) + ".example", 10));
+    }
+    client.send(query("heard.example", 9));
+    assert_true(rig.until([&] { return resolver.asked.size() == 6; }));
+    for (int i = 0; i < 5; ++i) {
+        static_cast<void>(resolver.take());
+    }
+    const Asked heard = resolver.take();
+    resolver.answer(heard);
+    Message answer;
+    assert_true(rig.until([&] { return !(answer = client.receive()).empty(); }));
+    resolver.close(heard.session, false);
+    // All go to a group, whose connection falls silent.
+    assert_true(rig.until([&] { return resolver.asked.size() == 6; }));
+    assert_int_equal(resolver.asked.front().session, heard.session + 1);
+    resolver.asked.clear();
+    rig.pass(300ms); // dead.example is given up
+    answer = client.receive();
+    assert_int_equal(rcode(answer), 2);
+    serve(rig, resolver, 3s, false, heard.session + 1);
+    int good = 0;
+    while (!(answer = client.receive()).empty()) {
+        good += rcode(answer) == noerror ? 1 : 0;
+    }
+    assert_int_equal(good, 5);
+}
+
+// failover_on_error = false: who is behind the first sees no name as long as that one lives.
+void test_overdue_when_failover_is_off_then_the_next_upstream_is_not_told(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.config.failover_on_error = false;
+    Resolver& first = rig.add_upstream();
+    Resolver& second = rig.add_upstream();
+    warm(rig, first);
+    const UdpClient client{rig.udp_address()};
+    client.send(query("dead.example", 1));
+    serve(rig, first, 5s);
+    assert_int_equal(rig.upstream(0).get(UpstreamCounter::failed), 0); // it can be reached
+    assert_int_equal(second.asked_in_all, 0);
+}
+
 } // namespace
 
 int main() {
@@ -393,6 +496,16 @@ int main() {
                                         make_rig, free_rig),
         cmocka_unit_test_setup_teardown(
             test_outage_when_the_last_address_comes_back_then_soon_found, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_probe_when_lost_once_then_sent_anew_at_the_next_silence, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(test_silence_when_retiring_then_asked_again_elsewhere,
+                                        make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_silence_when_a_neighbour_was_given_up_then_asked_again_elsewhere, make_rig,
+            free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_overdue_when_failover_is_off_then_the_next_upstream_is_not_told, make_rig,
+            free_rig),
     };
     return cmocka_run_group_tests_name("upstream/silence", tests, make_world, free_world);
 }
