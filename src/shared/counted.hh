@@ -204,9 +204,10 @@ constexpr Names<ResponseCode> names_of<ResponseCode>{
     {"noerror", "nxdomain", "servfail", "refused", "formerr", "notimp", "badvers", "other"}};
 
 template <>
-constexpr Names<FailureReason> names_of<FailureReason>{
-    "failures",
-    {"timeout", "unreachable", "untrusted", "overload", "crowding", "unusable_answer", "cached", "draining"}};
+constexpr Names<FailureReason> names_of<FailureReason>{"failures",
+                                                       {"timeout", "unreachable", "untrusted",
+                                                        "overload", "crowding", "unusable_answer",
+                                                        "cached", "draining"}};
 
 template <>
 constexpr Names<Outcome> names_of<Outcome>{"query_duration",
