@@ -43,7 +43,7 @@ void hold(Inquiry& inquiry, const Reply& reply) noexcept {
     inquiry.held = std::move(held);
 }
 
-/// Whether the inquiry waits for a connection, or for an answer on one that has not fallen silent.
+/// Whether an answer may come on another connection, one that takes questions still.
 bool is_under_way(const Inquiry& inquiry) noexcept {
     return std::ranges::any_of(inquiry.places, [](const Inquiry::Place& place) {
         return place.connection != nullptr && place.connection->state() == Connection::State::ready;

@@ -9,6 +9,15 @@
 
 namespace dotproxy {
 
+void Inquiry::begin_anew() noexcept {
+    sends = 0;
+    lane = 0;
+    asked = 0;
+    checking = false;
+    overdue = false;
+    held.reset();
+}
+
 bool Inquiry::in_flight() const noexcept {
     return std::any_of(places.begin(), places.end(),
                        [](const Place& place) { return place.connection != nullptr; });

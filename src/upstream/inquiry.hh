@@ -65,6 +65,9 @@ struct Inquiry : Deadline {
     Inquiry* queue_previous{nullptr};
     Inquiry* queue_next{nullptr};
 
+    /// As before it was submitted. It waits in no lane and is in flight nowhere.
+    void begin_anew() noexcept;
+
     [[nodiscard]] bool in_flight() const noexcept;
 
     /// Whether no more than one send is left.

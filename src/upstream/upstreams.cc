@@ -71,12 +71,7 @@ void Upstreams::enter_lane(Inquiry& inquiry) noexcept {
 
 void Upstreams::renew(Inquiry& inquiry) noexcept {
     abandon(inquiry);
-    inquiry.sends = 0;
-    inquiry.lane = 0;
-    inquiry.asked = 0;
-    inquiry.checking = false;
-    inquiry.overdue = false;
-    inquiry.held.reset();
+    inquiry.begin_anew();
     submit(inquiry);
 }
 
