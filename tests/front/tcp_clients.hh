@@ -24,13 +24,6 @@ inline std::string name_of(std::size_t number) {
     return "n" + std::to_string(number) + ".example";
 }
 
-/// The next answer; fails the test when none comes.
-inline Message answer_to(Rig& rig, TcpClient& client) {
-    Message answer;
-    assert_true(rig.until([&] { return !(answer = client.receive()).empty(); }));
-    return answer;
-}
-
 inline void exchange(Rig& rig, TcpClient& client, std::uint16_t id) {
     client.send(query("www.example", id));
     const Message answer = answer_to(rig, client);

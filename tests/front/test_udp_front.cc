@@ -25,12 +25,6 @@ Resolver& serve(Rig& rig) {
     return resolver;
 }
 
-Message answer_to(Rig& rig, const UdpClient& client) {
-    Message answer;
-    assert_true(rig.until([&] { return !(answer = client.receive()).empty(); }));
-    return answer;
-}
-
 // More than a batch of either direction holds.
 void test_queries_when_many_at_once_then_each_client_gets_its_answer(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);

@@ -122,12 +122,6 @@ struct How {
 
 // What the client gets.
 
-[[nodiscard]] inline Message answer_to(Rig& rig, const UdpClient& client) {
-    Message answer;
-    assert_true(rig.until([&] { return !(answer = client.receive()).empty(); }));
-    return answer;
-}
-
 /// Asks, and waits until the question has come to the resolver.
 inline Asked put(Rig& rig, Resolver& resolver, const UdpClient& client, const Message& query) {
     client.send(query);

@@ -31,16 +31,6 @@ Resolver& serve(Rig& rig) {
     return resolver;
 }
 
-Message answer_to(Rig& rig, const UdpClient& client) {
-    Message answer;
-    assert_true(rig.until([&] { return !(answer = client.receive()).empty(); }));
-    return answer;
-}
-
-void wait_for_queries(Rig& rig, const Resolver& resolver, std::size_t count) {
-    assert_true(rig.until([&] { return resolver.asked.size() == count; }));
-}
-
 /// The octets of the question of a message with one.
 std::span<const std::uint8_t> question_of(const Message& message) {
     const std::size_t end = dotproxy::dns::test::layout(message).question_end;

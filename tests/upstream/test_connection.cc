@@ -50,8 +50,7 @@ void ask(Rig& rig, Resolver& resolver, const UdpClient& client, std::size_t coun
 
 /// Waits for an answer; its ID.
 unsigned answered_id(Rig& rig, const UdpClient& client) {
-    Message answer;
-    assert_true(rig.until([&] { return !(answer = client.receive()).empty(); }));
+    Message answer = answer_to(rig, client);
     assert_int_equal(rcode(answer), noerror);
     return dotproxy::dns::id(answer);
 }
@@ -302,24 +301,13 @@ void test_flush_then_one_record_for_all_queries_of_a_turn(void** state) {
     assert_true(rig.count(UpstreamCounter::records) - before <= 2);
 }
 
-void send_keepalive(Resolver& resolver, unsigned tenths) {
-    const Asked one = resolver.take();
-    auto message = right_answer(one);
-    Bytes value;
-    value.u16(tenths);
-    Bytes option;
-    option.option(11, value.octets());
-    message.opt(option.octets());
-    resolver.send(one.session, message.octets());
-}
-
 // C53
 void test_keepalive_when_zero_then_no_new_queries_and_closed_when_drained(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
     Resolver& resolver = warm(rig);
     const UdpClient client{rig.udp_address()};
     ask(rig, resolver, client, 2);
-    send_keepalive(resolver, 0);
+    resolver.answer_with_keepalive(resolver.take(), 0);
     assert_int_equal(answered_id(rig, client), 0);
     client.send(query("new.example", 7));
     assert_true(rig.until([&] { return resolver.asked.size() == 2; }));
@@ -339,7 +327,7 @@ void test_keepalive_when_given_then_closed_a_little_before(void** state) {
     Resolver& resolver = warm(rig);
     const UdpClient client{rig.udp_address()};
     ask(rig, resolver, client, 1);
-    send_keepalive(resolver, 50); // 5 s
+    resolver.answer_with_keepalive(resolver.take(), 50); // 5 s
     assert_int_equal(answered_id(rig, client), 0);
     rig.pass(4499ms);
     rig.step();
@@ -431,9 +419,7 @@ void test_answer_when_it_is_truncated_then_servfail_and_the_stream_goes_on(void*
     auto message = right_answer(resolver.take());
     dotproxy::dns::set_flags(message.mutable_octets(), 0x8380); // TC (C39)
     resolver.send(0, message.octets());
-    Message answer;
-    assert_true(rig.until([&] { return !(answer = client.receive()).empty(); }));
-    assert_int_equal(rcode(answer), servfail);
+    assert_int_equal(rcode(answer_to(rig, client)), servfail);
     assert_int_equal(rig.count(UpstreamCounter::refused), 1);
     resolver.answer(resolver.take());
     assert_int_equal(answered_id(rig, client), 1);

@@ -290,18 +290,24 @@ void test_failure_when_a_connection_was_lost_before_then_asked_alone(void** stat
     assert_true(pair.second.is_open(0));
 }
 
-// The first one is silent, and says that it failed when the second is asked already.
-void test_failure_when_late_then_the_answer_of_the_other_is_waited_for(void** state) {
-    Rig& rig = *static_cast<Rig*>(*state);
-    Pair pair{rig};
+/// A question that the first upstream is silent about, and fails when the second is asked already:
+/// the query there.
+Asked fail_late(Rig& rig, Pair& pair, unsigned code) {
     pair.ask("a.example");
     const Asked asked = pair.next(pair.first);
     rig.pass(1s);
     const Asked again = pair.next(pair.second);
-    pair.first.send(asked.session, failure(asked, servfail).octets());
+    pair.first.send(asked.session, failure(asked, code).octets());
     for (int i = 0; i < 10; ++i) {
         rig.step();
     }
+    return again;
+}
+
+void test_failure_when_late_then_the_answer_of_the_other_is_waited_for(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Pair pair{rig};
+    const Asked again = fail_late(rig, pair, servfail);
     pair.second.answer(again);
     pair.expect(noerror);
 }
@@ -310,14 +316,7 @@ void test_failure_when_late_then_the_answer_of_the_other_is_waited_for(void** st
 void test_failure_when_the_other_is_lost_then_the_other_is_asked_again(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
     Pair pair{rig};
-    pair.ask("a.example");
-    const Asked asked = pair.next(pair.first);
-    rig.pass(1s);
-    const Asked again = pair.next(pair.second);
-    pair.first.send(asked.session, failure(asked, refused).octets());
-    for (int i = 0; i < 10; ++i) {
-        rig.step();
-    }
+    const Asked again = fail_late(rig, pair, refused);
     const auto asked_so_far = pair.first.asked_in_all; // the question, and a probe
     pair.second.close(again.session, false);
     rig.pass(200ms);

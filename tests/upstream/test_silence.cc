@@ -168,9 +168,7 @@ void test_slow_when_asked_of_two_then_either_may_answer(void** state) {
     assert_true(client.receive().empty());
     assert_int_equal(rig.count(UpstreamCounter::resent), 1);
     first.answer(slow);
-    Message answer;
-    assert_true(rig.until([&] { return !(answer = client.receive()).empty(); }));
-    assert_int_equal(rcode(answer), noerror);
+    assert_int_equal(rcode(answer_to(rig, client)), noerror);
     second.answer(second.take());
     assert_true(rig.until([&] { return rig.count(UpstreamCounter::late) == 1; }));
 }
@@ -288,9 +286,7 @@ void test_trial_when_answered_then_the_race_is_over(void** state) {
     const UdpClient client{rig.udp_address()};
     const Asked one = on_trial(rig, first, client);
     first.answer(one);
-    Message answer;
-    assert_true(rig.until([&] { return !(answer = client.receive()).empty(); }));
-    assert_int_equal(rcode(answer), noerror);
+    assert_int_equal(rcode(answer_to(rig, client)), noerror);
     rig.step();
     assert_int_equal(rig.count(Counter::upstream_connections), 1); // nothing is tried any more
 }
@@ -372,9 +368,7 @@ void test_probe_when_lost_once_then_sent_anew_at_the_next_silence(void** state) 
     assert_true(rig.until([&] { return !resolver.asked.empty(); }));
     assert_true(resolver.take().name.empty()); // the probe, lost at the upstream
     resolver.answer(slow);
-    Message answer;
-    assert_true(rig.until([&] { return !(answer = client.receive()).empty(); }));
-    assert_int_equal(rcode(answer), noerror);
+    assert_int_equal(rcode(answer_to(rig, client)), noerror);
     for (int i = 0; i < 10; ++i) {
         assert_true(is_answered(rig, resolver, "n" + std::to_string(i) + ".example", 100ms));
     }
@@ -393,18 +387,11 @@ void test_silence_when_retiring_then_asked_again_elsewhere(void** state) {
     const UdpClient client{rig.udp_address()};
     client.send(query("a.example", 1));
     client.send(query("b.example", 2));
-    assert_true(rig.until([&] { return resolver.asked.size() == 2; }));
+    wait_for_queries(rig, resolver, 2);
     const Asked a = resolver.take();
     static_cast<void>(resolver.take());
-    auto reply = right_answer(a);
-    dotproxy::dns::test::Bytes value;
-    value.u16(0);
-    dotproxy::dns::test::Bytes option;
-    option.option(11, value.octets());
-    reply.opt(option.octets());
-    resolver.send(a.session, reply.octets());
-    Message answer;
-    assert_true(rig.until([&] { return !(answer = client.receive()).empty(); }));
+    resolver.answer_with_keepalive(a, 0);
+    answer_to(rig, client);
     serve(rig, resolver, 3s, false, a.session);
     assert_int_equal(rcode(client.receive()), noerror);
 }
@@ -421,17 +408,16 @@ void test_silence_when_a_neighbour_was_given_up_then_asked_again_elsewhere(void*
         client.send(query("n" + std::to_string(i) + ".example", 10));
     }
     client.send(query("heard.example", 9));
-    assert_true(rig.until([&] { return resolver.asked.size() == 6; }));
+    wait_for_queries(rig, resolver, 6);
     for (int i = 0; i < 5; ++i) {
         static_cast<void>(resolver.take());
     }
     const Asked heard = resolver.take();
     resolver.answer(heard);
-    Message answer;
-    assert_true(rig.until([&] { return !(answer = client.receive()).empty(); }));
+    Message answer = answer_to(rig, client);
     resolver.close(heard.session, false);
     // All go to a group, whose connection falls silent.
-    assert_true(rig.until([&] { return resolver.asked.size() == 6; }));
+    wait_for_queries(rig, resolver, 6);
     assert_int_equal(resolver.asked.front().session, heard.session + 1);
     resolver.asked.clear();
     rig.pass(300ms); // dead.example is given up

@@ -66,10 +66,6 @@ void warm(Rig& rig) {
     rig.pass(1s);
 }
 
-void wait_for_queries(Rig& rig, const Resolver& resolver, std::size_t count) {
-    assert_true(rig.until([&] { return resolver.asked.size() == count; }));
-}
-
 void test_submit_then_the_first_upstream_is_asked(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
     Resolver& first = rig.add_upstream();

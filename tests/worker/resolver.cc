@@ -141,6 +141,17 @@ void Resolver::answer(const Asked& one) {
     send(one.session, right_answer(one).octets());
 }
 
+void Resolver::answer_with_keepalive(const Asked& one, std::uint16_t tenths) {
+    constexpr std::uint16_t keepalive = 11;
+    dns::test::Bytes value;
+    value.u16(tenths);
+    dns::test::Bytes option;
+    option.option(keepalive, value.octets());
+    dns::test::Message message = right_answer(one);
+    message.opt(option.octets());
+    send(one.session, message.octets());
+}
+
 void Resolver::send(std::size_t session, std::span<const std::uint8_t> message) {
     std::vector<std::uint8_t> frame{static_cast<std::uint8_t>(message.size() >> 8U),
                                     static_cast<std::uint8_t>(message.size() & 0xffU)};

@@ -41,6 +41,8 @@ class Resolver {
 
     /// The right answer: one address, or nothing for a type that has none.
     void answer(const Asked& asked);
+    /// The same, and how long the connection may stay idle, in tenths of a second (RFC 7828).
+    void answer_with_keepalive(const Asked& asked, std::uint16_t tenths);
     /// One message in a frame.
     void send(std::size_t session, std::span<const std::uint8_t> message);
     /// Octets as they are, in a TLS record of their own.

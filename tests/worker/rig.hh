@@ -163,6 +163,19 @@ class Rig {
     std::unique_ptr<Worker> worker_;
 };
 
+/// The next answer to a client; fails the test when none comes.
+template <class Client>
+Message answer_to(Rig& rig, Client& client) {
+    Message answer;
+    assert_true(rig.until([&] { return !(answer = client.receive()).empty(); }));
+    return answer;
+}
+
+/// Waits until so many queries have come that were not answered.
+inline void wait_for_queries(Rig& rig, const Resolver& resolver, std::size_t count) {
+    assert_true(rig.until([&] { return resolver.asked.size() == count; }));
+}
+
 /// For a group: makes and frees its World.
 int make_world(void** state);
 int free_world(void** state);
