@@ -13,5 +13,6 @@ libbase_a_SOURCES = \
 	src/base/siphash.cc src/base/siphash.hh \
 	src/base/number.hh \
 	src/base/poison.hh \
+	src/base/prefix.cc src/base/prefix.hh \
 	src/base/slab.hh \
 	src/base/undumped.cc src/base/undumped.hh

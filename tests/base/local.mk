@@ -8,6 +8,7 @@ check_PROGRAMS += \
 	tests/base/test_listener_ipv6 \
 	tests/base/test_log \
 	tests/base/test_loop \
+	tests/base/test_prefix \
 	tests/base/test_siphash \
 	tests/base/test_slab \
 	tests/base/test_undumped
@@ -21,6 +22,7 @@ TESTS += \
 	tests/base/test_listener_ipv6 \
 	tests/base/test_log \
 	tests/base/test_loop \
+	tests/base/test_prefix \
 	tests/base/test_siphash \
 	tests/base/test_slab \
 	tests/base/test_undumped
@@ -45,6 +47,8 @@ tests_base_test_log_SOURCES = tests/base/test_log.cc tests/unit.hh
 tests_base_test_log_LDADD = libbase.a $(CMOCKA_LIBS)
 tests_base_test_loop_SOURCES = tests/base/test_loop.cc tests/unit.hh
 tests_base_test_loop_LDADD = libbase.a $(CMOCKA_LIBS)
+tests_base_test_prefix_SOURCES = tests/base/test_prefix.cc tests/unit.hh
+tests_base_test_prefix_LDADD = libbase.a $(CMOCKA_LIBS)
 tests_base_test_siphash_SOURCES = tests/base/test_siphash.cc tests/unit.hh
 tests_base_test_siphash_LDADD = $(CMOCKA_LIBS)
 tests_base_test_slab_SOURCES = tests/base/test_slab.cc tests/unit.hh
