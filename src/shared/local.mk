@@ -5,5 +5,6 @@ libshared_a_SOURCES = \
 	src/shared/counted.hh src/shared/counters.hh src/shared/histogram.hh src/shared/tally.hh \
 	src/shared/counter_region.cc src/shared/counter_region.hh \
 	src/shared/entry.cc src/shared/entry.hh \
+	src/shared/limits_memory.cc src/shared/limits_memory.hh \
 	src/shared/region.cc src/shared/region.hh \
 	src/shared/shard.cc src/shared/shard.hh
