@@ -6,5 +6,6 @@ libshared_a_SOURCES = \
 	src/shared/counter_region.cc src/shared/counter_region.hh \
 	src/shared/entry.cc src/shared/entry.hh \
 	src/shared/limits_memory.cc src/shared/limits_memory.hh \
+	src/shared/meter.cc src/shared/meter.hh \
 	src/shared/region.cc src/shared/region.hh \
 	src/shared/shard.cc src/shared/shard.hh
