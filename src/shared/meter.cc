@@ -37,6 +37,13 @@ Debt owed(std::uint64_t word, std::uint64_t now) noexcept {
     return Debt{word == 0 || debt > credible ? 0 : static_cast<std::int64_t>(debt)};
 }
 
+/// Which of a line's words owes least.
+std::size_t least(const std::array<std::uint64_t, LimitsMemory::words_per_line>& words,
+                  std::uint64_t now) noexcept {
+    const auto owes = [now](std::uint64_t word) { return owed(word, now); };
+    return static_cast<std::size_t>(std::ranges::min_element(words, {}, owes) - words.begin());
+}
+
 } // namespace
 
 Rate Rate::of(double units_per_second, Debt burst) noexcept {
@@ -47,36 +54,41 @@ Rate Rate::of(double units_per_second, Debt burst) noexcept {
 
 Verdict Meter::charge(std::span<const Budget> budgets, TimePoint now,
                       std::uint32_t units) noexcept {
-    const Places places = places_of(budgets);
+    Accounts accounts; // NOLINT(*-member-init): what is used is written
+    locate(budgets, accounts);
     const std::uint64_t time = ticks(now);
-    Accounts accounts;
-    const Verdict verdict = look(budgets, places, accounts, time, units);
+    const Verdict verdict = read(budgets, accounts, time, units);
     for (std::size_t i = 0; verdict.passed() && i < budgets.size(); ++i) {
-        owe(places[i], accounts[i], budgets[i].rate.cost * units, time);
+        owe(accounts[i], budgets[i].rate.cost * units, time);
     }
     return verdict;
 }
 
 Verdict Meter::look(std::span<const Budget> budgets, TimePoint now,
                     std::uint32_t units) const noexcept {
-    Accounts accounts;
-    return look(budgets, places_of(budgets), accounts, ticks(now), units);
+    Accounts accounts; // NOLINT(*-member-init): what is used is written
+    locate(budgets, accounts);
+    return read(budgets, accounts, ticks(now), units);
 }
 
 void Meter::debit(std::span<const Budget> budgets, TimePoint now, std::uint32_t units) noexcept {
-    const Places places = places_of(budgets);
+    Accounts accounts; // NOLINT(*-member-init): what is used is written
+    locate(budgets, accounts);
     const std::uint64_t time = ticks(now);
     for (std::size_t i = 0; i < budgets.size(); ++i) {
-        owe(places[i], find(places[i], time), budgets[i].rate.cost * units, time);
+        read(accounts[i], time);
+        owe(accounts[i], budgets[i].rate.cost * units, time);
     }
 }
 
 Debt Meter::debt(const Budget& budget, TimePoint now) const noexcept {
-    const std::uint64_t time = ticks(now);
-    return find(place_of(budget), time).debt;
+    Account account; // NOLINT(*-member-init): written here
+    locate(budget, account);
+    read(account, ticks(now));
+    return account.debt;
 }
 
-Meter::Place Meter::place_of(const Budget& budget) const noexcept {
+void Meter::locate(const Budget& budget, Account& account) const noexcept {
     const AddressBits& bits = budget.prefix.bits();
     std::array<std::uint8_t, sizeof bits + 2> octets; // NOLINT(*-member-init): all are written
     static_assert(sizeof bits == 16);
@@ -84,60 +96,61 @@ Meter::Place Meter::place_of(const Budget& budget) const noexcept {
     octets[16] = static_cast<std::uint8_t>(budget.prefix.length());
     octets[17] = budget.kind;
     const std::uint64_t hash = hash_(octets);
-    LimitsMemory::Line* const line = &lines_[hash % lines_.size()];
-    __builtin_prefetch(line, 1);
-    return {.line = line, .tag = hash >> time_bits};
+    account.line = &lines_[hash % lines_.size()];
+    account.tag = hash >> time_bits;
+    __builtin_prefetch(account.line, 1);
 }
 
-/// Where all of them are, before any is looked at: their lines are fetched at the same time.
-Meter::Places Meter::places_of(std::span<const Budget> budgets) const noexcept {
+/// All of them before any is read: their lines are fetched at the same time.
+void Meter::locate(std::span<const Budget> budgets, Accounts& accounts) const noexcept {
     assert(budgets.size() <= most_budgets);
-    Places places;
     for (std::size_t i = 0; i < budgets.size(); ++i) {
-        places[i] = place_of(budgets[i]);
+        locate(budgets[i], accounts[i]);
     }
-    return places;
 }
 
-Verdict Meter::look(std::span<const Budget> budgets, const Places& places, Accounts& accounts,
-                    std::uint64_t now, std::uint32_t units) noexcept {
-    Verdict verdict;
+Verdict Meter::read(std::span<const Budget> budgets, Accounts& accounts, std::uint64_t now,
+                    std::uint32_t units) noexcept {
     for (std::size_t i = 0; i < budgets.size(); ++i) {
-        accounts[i] = find(places[i], now);
+        read(accounts[i], now);
         const Debt debt = accounts[i].debt + budgets[i].rate.cost * units;
         if (debt > budgets[i].rate.burst) {
             return {.over = &budgets[i], .by = debt - budgets[i].rate.burst};
         }
     }
-    return verdict;
+    return {};
 }
 
 /// The word of this tag, or the one that owes least, as if it owed nothing.
-Meter::Account Meter::find(const Place& place, std::uint64_t now) noexcept {
+void Meter::read(Account& account, std::uint64_t now) noexcept {
     std::array<std::uint64_t, LimitsMemory::words_per_line> seen; // NOLINT(*-member-init): written
-    for (std::size_t i = 0; i < seen.size(); ++i) {
-        seen[i] = place.line->words[i].load(std::memory_order_relaxed);
-        if (seen[i] >> time_bits == place.tag) {
-            return {&place.line->words[i], seen[i], owed(seen[i], now)};
+    std::size_t index = 0;
+    for (; index < seen.size(); ++index) {
+        seen[index] = account.line->words[index].load(std::memory_order_relaxed);
+        if (seen[index] >> time_bits == account.tag) {
+            break;
         }
     }
-    std::size_t least = 0;
-    for (std::size_t i = 1; i < seen.size(); ++i) {
-        least = owed(seen[i], now) < owed(seen[least], now) ? i : least;
+    account.debt = Debt{0};
+    if (index < seen.size()) {
+        account.debt = owed(seen[index], now);
+    } else {
+        index = least(seen, now);
     }
-    return {&place.line->words[least], seen[least], Debt{0}};
+    account.word = &account.line->words[index];
+    account.seen = seen[index];
 }
 
 /// Two processes may give a new source a word each: the first one counts, and the other expires.
-void Meter::owe(const Place& place, Account account, Debt more, std::uint64_t now) noexcept {
+void Meter::owe(Account& account, Debt more, std::uint64_t now) noexcept {
     for (int attempt = 0; attempt < most_attempts; ++attempt) {
         const Debt debt = std::min(account.debt + more, longest_debt);
         const std::uint64_t paid = now + static_cast<std::uint64_t>(debt.count());
-        const std::uint64_t word = place.tag << time_bits | (paid & time_mask);
+        const std::uint64_t word = account.tag << time_bits | (paid & time_mask);
         if (account.word->compare_exchange_strong(account.seen, word, std::memory_order_relaxed)) {
             return;
         }
-        account = find(place, now);
+        read(account, now);
     }
 }
 

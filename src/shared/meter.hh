@@ -90,29 +90,24 @@ class Meter {
   private:
     using Word = std::atomic<std::uint64_t>;
 
-    /// Where a budget is counted, and how it is known there.
-    struct Place {
-        LimitsMemory::Line* line{nullptr};
-        std::uint64_t tag{0};
-    };
-
-    /// The word that is a budget's, or shall be, as it was when it was read.
+    /// Where a budget is counted, how it is known there, and the word that is its own, or shall
+    /// be, as it was when it was read.
     struct Account {
-        Word* word{nullptr};
-        std::uint64_t seen{0};
-        Debt debt{0};
+        LimitsMemory::Line* line;
+        std::uint64_t tag;
+        Word* word;
+        std::uint64_t seen;
+        Debt debt;
     };
 
-    using Places = std::array<Place, most_budgets>;
     using Accounts = std::array<Account, most_budgets>;
 
-    [[nodiscard]] Place place_of(const Budget& budget) const noexcept;
-    [[nodiscard]] Places places_of(std::span<const Budget> budgets) const noexcept;
-    [[nodiscard]] static Verdict look(std::span<const Budget> budgets, const Places& places,
-                                      Accounts& accounts, std::uint64_t now,
-                                      std::uint32_t units) noexcept;
-    [[nodiscard]] static Account find(const Place& place, std::uint64_t now) noexcept;
-    static void owe(const Place& place, Account account, Debt more, std::uint64_t now) noexcept;
+    void locate(const Budget& budget, Account& account) const noexcept;
+    void locate(std::span<const Budget> budgets, Accounts& accounts) const noexcept;
+    [[nodiscard]] static Verdict read(std::span<const Budget> budgets, Accounts& accounts,
+                                      std::uint64_t now, std::uint32_t units) noexcept;
+    static void read(Account& account, std::uint64_t now) noexcept;
+    static void owe(Account& account, Debt more, std::uint64_t now) noexcept;
 
     std::span<LimitsMemory::Line, LimitsMemory::line_count> lines_;
     SipHash hash_;
