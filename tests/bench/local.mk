@@ -2,7 +2,8 @@
 # BENCHFLAGS are options of tests/bench/run.py, for instance BENCHFLAGS='--quick'. `make check`
 # compiles the tools, so that they keep up with src/, and runs none of them.
 
-check_PROGRAMS += tests/bench/load tests/bench/responder tests/bench/zipf
+check_PROGRAMS += \
+	tests/bench/load tests/bench/meter tests/bench/responder tests/bench/zipf
 
 tests_bench_load_SOURCES = \
 	tests/bench/client.cc tests/bench/client.hh \
@@ -22,6 +23,10 @@ tests_bench_responder_LDADD = libbase.a $(GNUTLS_LIBS)
 tests_bench_zipf_SOURCES = tests/bench/zipf.cc
 tests_bench_zipf_LDADD = libshared.a libbase.a
 
+# What a limit costs a question, in seconds: `make bench-meter`.
+tests_bench_meter_SOURCES = tests/bench/meter.cc
+tests_bench_meter_LDADD = libshared.a libbase.a
+
 EXTRA_DIST += \
 	tests/bench/README.md \
 	tests/bench/measure.py \
@@ -40,4 +45,7 @@ bench: dotproxy$(EXEEXT) dotproxyctl$(EXEEXT) \
 bench-cache: tests/bench/zipf$(EXEEXT)
 	tests/bench/zipf$(EXEEXT)
 
-.PHONY: bench bench-cache
+bench-meter: tests/bench/meter$(EXEEXT)
+	tests/bench/meter$(EXEEXT)
+
+.PHONY: bench bench-cache bench-meter
