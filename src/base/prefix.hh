@@ -86,37 +86,33 @@ class Prefix {
 template <class Value>
 class PrefixMap {
   public:
-    /// false: there is a value for this prefix already, which stays.
-    bool insert(const Prefix& prefix, Value value) {
-        if (std::ranges::find(entries_, prefix, &Entry::first) != entries_.end()) {
-            return false;
+    using Entry = std::pair<Prefix, Value>;
+
+    /// What is said of a prefix, in place of what was said of it before.
+    void set(const Prefix& prefix, Value value) {
+        const auto same = std::ranges::find(entries_, prefix, &Entry::first);
+        if (same != entries_.end()) {
+            same->second = std::move(value);
+            return;
         }
         const auto shorter = [&prefix](const Entry& entry) {
             return entry.first.length() <= prefix.length();
         };
         entries_.insert(std::ranges::find_if(entries_, shorter), {prefix, std::move(value)});
-        return true;
     }
 
-    /// The value of the longest prefix that `address` is in, or nullptr.
-    [[nodiscard]] const Value* find(const AddressBits& address) const noexcept {
-        for (const Entry& entry : entries_) {
-            if (entry.first.contains(address)) {
-                return &entry.second;
-            }
-        }
-        return nullptr;
+    /// The longest prefix that `address` is in and what is said of it, or nullptr.
+    [[nodiscard]] const Entry* find(const AddressBits& address) const noexcept {
+        const auto in = [&address](const Entry& entry) { return entry.first.contains(address); };
+        const auto found = std::ranges::find_if(entries_, in);
+        return found == entries_.end() ? nullptr : &*found;
     }
-
-    [[nodiscard]] bool empty() const noexcept { return entries_.empty(); }
 
     [[nodiscard]] auto begin() const noexcept { return entries_.begin(); }
 
     [[nodiscard]] auto end() const noexcept { return entries_.end(); }
 
   private:
-    using Entry = std::pair<Prefix, Value>;
-
     std::vector<Entry> entries_; // the longest first
 };
 

@@ -10,12 +10,14 @@
 #include "dns/name_text.hh"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
 #include <memory>
 #include <netinet/in.h>
 #include <sched.h>
+#include <string_view>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <system_error>
@@ -23,6 +25,8 @@
 namespace dotproxy {
 
 namespace {
+
+using namespace std::string_view_literals;
 
 const in6_addr& v6_octets(const Address& address, sockaddr_in6& copy) noexcept {
     std::memcpy(&copy, address.data(), sizeof(copy));
@@ -205,6 +209,36 @@ dns::Name read_local_exception(const Value& value, const std::vector<dns::Name>&
         value.refuse(in_quotes(text) + " is given twice; give each name once");
     }
     return *name;
+}
+
+AccessRule read_access_rule(const Value& value, const std::vector<AccessRule>& others) {
+    // In the order of AccessRule::Who.
+    static constexpr std::array words{"any"sv, "local"sv, "loopback"sv};
+    const std::string text = value.string("local");
+    const std::string what = text.substr(text.front() == '!' ? 1 : 0);
+    AccessRule rule{.allowed = text.front() != '!'};
+    const auto word = std::ranges::find(words, what);
+    if (word != words.end()) {
+        rule.who = static_cast<AccessRule::Who>(word - words.begin());
+    } else if (const auto prefix = Prefix::parse(what)) {
+        rule.who = AccessRule::Who::prefix;
+        rule.prefix = *prefix;
+        if (Prefix::parse(what.substr(0, what.find('/')))->bits() != prefix->bits()) {
+            value.refuse(in_quotes(text) + " has bits beyond its length; give " +
+                         in_quotes(prefix->text()) + " or a single address");
+        }
+    } else {
+        value.refuse(
+            in_quotes(text) +
+            " is not a network; give one such as \"192.0.2.0/24\" or \"2001:db8::/32\", or "
+            "\"loopback\", \"local\" or \"any\", with ! before it for who may not ask");
+    }
+    if (std::ranges::any_of(others, [&rule](const AccessRule& other) {
+            return other.who == rule.who && other.prefix == rule.prefix;
+        })) {
+        value.refuse(in_quotes(what) + " is given twice; give each network once");
+    }
+    return rule;
 }
 
 void check_listener(const Value& address, const ListenConfig& listen,

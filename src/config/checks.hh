@@ -45,6 +45,11 @@ void check_default_ca_file(const Document& document, const std::string& path);
 [[nodiscard]] dns::Name read_local_exception(const Value& value,
                                              const std::vector<dns::Name>& others);
 
+/// "any", "local", "loopback" or a prefix, "!" before it where that may not ask. Refuses what
+/// `others` speak of.
+[[nodiscard]] AccessRule read_access_rule(const Value& value,
+                                          const std::vector<AccessRule>& others);
+
 /// Refuses a listener that cannot be bound beside one of `others`: both have a protocol and an
 /// address, or one has all addresses on the other's port.
 void check_listener(const Value& address, const ListenConfig& listen,

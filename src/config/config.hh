@@ -8,11 +8,15 @@
 
 #include "base/address.hh"
 #include "base/clock.hh"
+#include "base/listener.hh"
 #include "base/log.hh"
+#include "config/access.hh"
 #include "dns/name.hh"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -27,6 +31,11 @@ struct ListenConfig {
     Address address; // with port
     bool udp{true};
     bool tcp{true};
+    std::optional<Access> allow{}; // here, in place of Config::allow
+
+    [[nodiscard]] bool takes(Protocol protocol) const noexcept {
+        return protocol == Protocol::udp ? udp : tcp;
+    }
 };
 
 /// One resolver that speaks DNS over TLS. It has a name, or pins, or both.
@@ -67,6 +76,7 @@ struct Config {
     std::string control_socket; // empty: none
     bool sandbox{true};         // the workers are shut in
     std::vector<ListenConfig> listen;
+    Access allow;                          // who may ask
     std::vector<UpstreamConfig> upstreams; // at least one
     bool failover_on_error{true};          // the next one is asked where one answers with an error
     bool local_zones{true};
@@ -93,6 +103,15 @@ struct Config {
         log::Level level;
         log::Target target;
     } log{};
+
+    /// Who may ask where `local` is the address, with its port, that questions come to.
+    [[nodiscard]] const Access& access_at(Protocol protocol, const Address& local) const noexcept {
+        // Of one protocol there is no wildcard beside a single address.
+        const auto here = std::ranges::find_if(listen, [&](const ListenConfig& one) {
+            return one.takes(protocol) && one.address.covers(local);
+        });
+        return here != listen.end() && here->allow ? *here->allow : allow;
+    }
 
     /// The addresses of all upstreams, as UpstreamConfig::text() calls them, in their order.
     [[nodiscard]] std::vector<std::string> upstream_texts() const {

@@ -102,6 +102,17 @@ void read_protocols(const Value& list, ListenConfig& listen) {
     }
 }
 
+Access read_access(const Value& list) {
+    std::vector<AccessRule> rules;
+    for (const Value& element : some(list, "\"local\"")) {
+        rules.push_back(read_access_rule(element, rules));
+    }
+    if (std::ranges::none_of(rules, &AccessRule::allowed)) {
+        list.refuse("lets nobody ask; say who may, such as ( \"local\" )");
+    }
+    return Access{rules};
+}
+
 std::vector<ListenConfig> read_listen(const Value& list) {
     std::vector<ListenConfig> all;
     for (const Value& group : some(list, listen_example)) {
@@ -113,8 +124,11 @@ std::vector<ListenConfig> read_listen(const Value& list) {
         if (const auto protocols = group.find("protocols")) {
             read_protocols(*protocols, listen);
         }
+        if (const auto allow = group.find("allow")) {
+            listen.allow = read_access(*allow);
+        }
         check_listener(address, listen, all);
-        all.push_back(listen);
+        all.push_back(std::move(listen));
     }
     return all;
 }
@@ -311,6 +325,9 @@ Config read(const Document& document) {
     config.places.listen = place(document, listen, "listen");
     if (listen) {
         config.listen = read_listen(*listen);
+    }
+    if (const auto allow = root.find("allow")) {
+        config.allow = read_access(*allow);
     }
     if (const auto upstreams = root.find("upstreams")) {
         config.upstreams = read_upstreams(*upstreams);

@@ -1,5 +1,6 @@
 noinst_LIBRARIES += libconfig.a
 libconfig_a_SOURCES = \
+	src/config/access.cc src/config/access.hh \
 	src/config/checks.cc src/config/checks.hh \
 	src/config/config.hh \
 	src/config/document.cc src/config/document.hh \

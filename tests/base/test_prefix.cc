@@ -88,17 +88,18 @@ void test_of_when_family_then_its_length(void** /*state*/) {
 // limits 46
 void test_find_when_prefixes_overlap_then_the_longest_counts(void** /*state*/) {
     PrefixMap<int> map;
-    assert_true(map.insert(prefix("0.0.0.0/0"), 0));
-    assert_true(map.insert(prefix("10.1.2.0/24"), 24));
-    assert_true(map.insert(prefix("10.0.0.0/8"), 8));
-    assert_true(map.insert(prefix("10.1.0.0/16"), 16));
-    assert_true(map.insert(prefix("2001:db8::/32"), 6));
-    assert_false(map.insert(prefix("10.1.0.0/16"), 17));
-    assert_int_equal(*map.find(bits("10.1.2.3")), 24);
-    assert_int_equal(*map.find(bits("10.1.3.3")), 16);
-    assert_int_equal(*map.find(bits("10.2.2.3")), 8);
-    assert_int_equal(*map.find(bits("11.1.2.3")), 0);
-    assert_int_equal(*map.find(bits("2001:db8::3")), 6);
+    map.set(prefix("0.0.0.0/0"), 0);
+    map.set(prefix("10.1.2.0/24"), 24);
+    map.set(prefix("10.0.0.0/8"), 8);
+    map.set(prefix("10.1.0.0/16"), 16);
+    map.set(prefix("2001:db8::/32"), 6);
+    map.set(prefix("10.1.0.0/16"), 17);
+    assert_int_equal(map.find(bits("10.1.2.3"))->second, 24);
+    assert_string_equal(map.find(bits("10.1.2.3"))->first.text().c_str(), "10.1.2.0/24");
+    assert_int_equal(map.find(bits("10.1.3.3"))->second, 17);
+    assert_int_equal(map.find(bits("10.2.2.3"))->second, 8);
+    assert_int_equal(map.find(bits("11.1.2.3"))->second, 0);
+    assert_int_equal(map.find(bits("2001:db8::3"))->second, 6);
     assert_null(map.find(bits("2001:db9::3")));
     assert_null(PrefixMap<int>{}.find(bits("10.1.2.3")));
 }

@@ -1,4 +1,5 @@
 check_PROGRAMS += \
+	tests/config/test_access \
 	tests/config/test_identity_text \
 	tests/config/test_load \
 	tests/config/test_load_servers \
@@ -7,6 +8,7 @@ check_PROGRAMS += \
 	tests/config/test_units
 TESTS += \
 	tests/check-example.sh \
+	tests/config/test_access \
 	tests/config/test_identity_text \
 	tests/config/test_load \
 	tests/config/test_load_servers \
@@ -17,6 +19,9 @@ dist_check_SCRIPTS += tests/check-example.sh
 
 config_test_libraries = libconfig.a libdns.a libbase.a $(CONFIG_LIBS) $(CMOCKA_LIBS)
 
+tests_config_test_access_SOURCES = tests/config/test_access.cc tests/config/parsing.hh \
+	tests/config/scratch.hh tests/unit.hh
+tests_config_test_access_LDADD = $(config_test_libraries)
 tests_config_test_identity_text_SOURCES = tests/config/test_identity_text.cc tests/unit.hh
 tests_config_test_identity_text_LDADD = $(config_test_libraries)
 tests_config_test_load_SOURCES = tests/config/test_load.cc tests/config/parsing.hh \
