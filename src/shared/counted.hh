@@ -41,6 +41,8 @@ enum class Counter : std::uint8_t {
     tcp_handed_over,     // to the next generation, at a reload
     accept_paused,       // out of descriptors or memory (L47)
     tcp_refused_address, // one address had too many (C15)
+    access_refused,      // who may not ask was told so: REFUSED, or a connection closed
+    access_dropped,      // who may not ask was told so a moment ago
     udp_receive_drops,   // datagrams that the kernel had no room for; counted by the master
     // Gauges: what there is now.
     tcp_clients,
@@ -184,13 +186,16 @@ constexpr Names<Key> names_of = {};
 
 template <>
 constexpr Names<Counter> names_of<Counter>{
-    "", {"udp_queries",       "tcp_queries",     "udp_answers",     "tcp_answers",
-         "truncated",         "local_answers",   "format_errors",   "cache_hits",
-         "cache_misses",      "cache_stale",     "cache_failures",  "cache_refreshes",
-         "cache_not_stored",  "joined",          "dropped",         "send_failed",
-         "clients_gone",      "tcp_accepted",    "tcp_refused",     "tcp_idle_closed",
-         "tcp_timed_out",     "tcp_handed_over", "accept_paused",   "tcp_refused_address",
-         "udp_receive_drops", "tcp_clients",     "queries_waiting", "upstream_connections"}};
+    "", {"udp_queries",      "tcp_queries",     "udp_answers",
+         "tcp_answers",      "truncated",       "local_answers",
+         "format_errors",    "cache_hits",      "cache_misses",
+         "cache_stale",      "cache_failures",  "cache_refreshes",
+         "cache_not_stored", "joined",          "dropped",
+         "send_failed",      "clients_gone",    "tcp_accepted",
+         "tcp_refused",      "tcp_idle_closed", "tcp_timed_out",
+         "tcp_handed_over",  "accept_paused",   "tcp_refused_address",
+         "access_refused",   "access_dropped",  "udp_receive_drops",
+         "tcp_clients",      "queries_waiting", "upstream_connections"}};
 
 template <>
 constexpr Names<QueryType> names_of<QueryType>{"query_types",

@@ -7,6 +7,7 @@ shared_tests = \
 	tests/shared/test_histogram \
 	tests/shared/test_killed_at_random \
 	tests/shared/test_killed_writer \
+	tests/shared/test_on_link \
 	tests/shared/test_region \
 	tests/shared/test_shard \
 	tests/shared/test_threads
@@ -37,6 +38,8 @@ tests_shared_test_killed_writer_SOURCES = tests/shared/test_killed_writer.cc \
 	tests/shared/self_describing.hh tests/shared/shard_rig.hh \
 	tests/shared/stepper.cc tests/shared/stepper.hh tests/unit.hh
 tests_shared_test_killed_writer_LDADD = $(shared_test_libraries)
+tests_shared_test_on_link_SOURCES = tests/shared/test_on_link.cc tests/unit.hh
+tests_shared_test_on_link_LDADD = $(shared_test_libraries)
 tests_shared_test_region_SOURCES = tests/shared/test_region.cc tests/unit.hh
 tests_shared_test_region_LDADD = $(shared_test_libraries)
 tests_shared_test_shard_SOURCES = tests/shared/test_shard.cc \

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "shared/on_link.hh"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <sys/mman.h>
+#include <system_error>
+
+namespace dotproxy {
+
+/// A sequence lock: the version is odd while the rest is being written. What is read is numbers
+/// that are held against bounds, so that nobody is hurt by what else may stand there.
+struct OnLink::Memory {
+    struct Entry {
+        std::atomic<std::uint64_t> high;
+        std::atomic<std::uint64_t> low;
+        std::atomic<std::uint32_t> length;
+    };
+
+    std::atomic<std::uint32_t> version;
+    std::atomic<std::uint32_t> count;
+    std::array<Entry, capacity> entries;
+};
+
+OnLink::OnLink() {
+    void* memory =
+        ::mmap(nullptr, sizeof(Memory), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+        throw std::system_error{errno, std::generic_category(), "memory for the networks here"};
+    }
+    memory_ = static_cast<Memory*>(memory); // all zero is what an empty one is
+}
+
+OnLink::~OnLink() {
+    ::munmap(memory_, sizeof(Memory));
+}
+
+void OnLink::write(std::span<const Prefix> prefixes) noexcept {
+    constexpr auto relaxed = std::memory_order_relaxed;
+    const std::uint32_t version = memory_->version.load(relaxed) | 1U;
+    const std::size_t count = std::min(prefixes.size(), capacity);
+    memory_->version.store(version, relaxed);
+    std::atomic_thread_fence(std::memory_order_release);
+    for (std::size_t i = 0; i < count; ++i) {
+        memory_->entries[i].high.store(prefixes[i].bits().high, relaxed);
+        memory_->entries[i].low.store(prefixes[i].bits().low, relaxed);
+        memory_->entries[i].length.store(prefixes[i].length(), relaxed);
+    }
+    memory_->count.store(static_cast<std::uint32_t>(count), relaxed);
+    memory_->version.store(version + 1, std::memory_order_release);
+}
+
+OnLink::View::View(const OnLink& on_link) : on_link_{on_link} {
+    prefixes_.reserve(capacity);
+    read_.reserve(capacity);
+}
+
+std::span<const Prefix> OnLink::View::prefixes() noexcept {
+    const std::uint32_t version = on_link_.memory_->version.load(std::memory_order_acquire);
+    if (version != seen_ && version % 2 == 0) {
+        read(version);
+    }
+    return prefixes_;
+}
+
+void OnLink::View::read(std::uint32_t version) noexcept {
+    constexpr auto relaxed = std::memory_order_relaxed;
+    const Memory& memory = *on_link_.memory_;
+    read_.clear();
+    const std::size_t count = std::min<std::size_t>(memory.count.load(relaxed), capacity);
+    for (std::size_t i = 0; i < count; ++i) {
+        const Memory::Entry& entry = memory.entries[i];
+        read_.emplace_back(
+            AddressBits{.high = entry.high.load(relaxed), .low = entry.low.load(relaxed)},
+            std::min(entry.length.load(relaxed), std::uint32_t{Prefix::host_length}));
+    }
+    std::atomic_thread_fence(std::memory_order_acquire);
+    if (memory.version.load(relaxed) == version) {
+        prefixes_.swap(read_);
+        seen_ = version;
+    }
+}
+
+} // namespace dotproxy
