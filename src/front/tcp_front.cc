@@ -4,6 +4,7 @@
 #include "front/tcp_front.hh"
 
 #include "dns/frame.hh"
+#include "relay/gate.hh"
 #include "relay/relay.hh"
 #include "shared/counter_region.hh"
 
@@ -38,15 +39,23 @@ constexpr unsigned spare_places = 64;
 constexpr std::uint64_t least_per_address = 16;
 constexpr std::uint64_t share_counts_from = 64; // clients; with fewer, who has them does not matter
 
+/// What getsockname(2) or getpeername(2) says; nullopt when it fails.
+std::optional<Address> name_of(int socket, decltype(::getsockname)* call) noexcept {
+    sockaddr_storage name{};
+    socklen_t size = sizeof name;
+    return call(socket, reinterpret_cast<sockaddr*>(&name), &size) == 0 ? Address::from(name)
+                                                                        : std::nullopt;
+}
+
 } // namespace
 
 void TcpClient::on_ready(std::uint32_t ready) noexcept {
     front.on_ready(*this, ready);
 }
 
-TcpFront::TcpFront(Turn& turn, Relay& relay, Courtesy& courtesy, const CounterLease& all,
-                   const Handover& handover)
-    : turn_{turn}, relay_{relay}, all_{all}, handover_{handover},
+TcpFront::TcpFront(Turn& turn, Gate& gate, Relay& relay, Courtesy& courtesy,
+                   const CounterLease& all, const Handover& handover)
+    : turn_{turn}, gate_{gate}, relay_{relay}, all_{all}, handover_{handover},
       first_query_{std::max(first_query_time, Clock::duration{turn.config.timeouts.client_idle})},
       idle_{turn.config.timeouts.client_idle}, writing_{write_time}, leaving_{leave_again},
       intake_{turn, *this, courtesy, handover},
@@ -56,18 +65,20 @@ TcpFront::TcpFront(Turn& turn, Relay& relay, Courtesy& courtesy, const CounterLe
 
 TcpFront::~TcpFront() = default;
 
-void TcpFront::welcome(Fd socket, const std::optional<Address>& peer) noexcept {
-    if (TcpClient* client = admit(std::move(socket), peer)) {
+void TcpFront::welcome(Fd socket, const std::optional<Address>& peer,
+                       const Access& access) noexcept {
+    if (TcpClient* client = admit(std::move(socket), peer, access)) {
         read(*client); // the query is often there already
     }
 }
 
 void TcpFront::adopt(Fd socket, dns::Octets unread) noexcept {
-    sockaddr_storage name{};
-    socklen_t size = sizeof name;
-    // Fails for one that was reset on the way; the next read will tell.
-    static_cast<void>(::getpeername(socket.get(), reinterpret_cast<sockaddr*>(&name), &size));
-    if (TcpClient* client = admit(std::move(socket), Address::from(name))) {
+    // Neither is known of one that was reset on the way.
+    const auto local = name_of(socket.get(), &::getsockname);
+    const auto peer = name_of(socket.get(), &::getpeername);
+    // Who may ask may be others than when it came (limits 42).
+    const Access& access = turn_.config.access_at(Protocol::tcp, local.value_or(Address{}));
+    if (TcpClient* client = admit(std::move(socket), peer, access)) {
         client->greeted = true;
         take(*client, unread);
     }
@@ -75,7 +86,12 @@ void TcpFront::adopt(Fd socket, dns::Octets unread) noexcept {
 
 /// Makes a client of a connection; where there is no room the one that was idle longest makes way
 /// (RFC 7766, section 6.2.3). nullptr: refused.
-TcpClient* TcpFront::admit(Fd socket, const std::optional<Address>& peer) noexcept {
+TcpClient* TcpFront::admit(Fd socket, const std::optional<Address>& peer,
+                           const Access& access) noexcept {
+    if (!gate_.admits(peer, access)) {
+        turn_.counters.add(Counter::access_refused);
+        return nullptr;
+    }
     AddressCounts::Place place = addresses_.enter(peer);
     if (is_too_many(place)) {
         turn_.counters.add(Counter::tcp_refused_address);

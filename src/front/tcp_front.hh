@@ -25,12 +25,13 @@ namespace dotproxy {
 
 class CounterLease;
 class Courtesy;
+class Gate;
 class Relay;
 
 class TcpFront final : public Front {
   public:
     /// `all`: the counters of all workers, for the common limit of clients.
-    TcpFront(Turn& turn, Relay& relay, Courtesy& courtesy, const CounterLease& all,
+    TcpFront(Turn& turn, Gate& gate, Relay& relay, Courtesy& courtesy, const CounterLease& all,
              const Handover& handover);
     ~TcpFront();
     TcpFront(const TcpFront&) = delete;
@@ -53,8 +54,9 @@ class TcpFront final : public Front {
                                                   std::size_t size) noexcept override;
     void end_answer(const Client& client, std::size_t size) noexcept override;
 
-    /// A new connection; closed at once where there is no room for it.
-    void welcome(Fd socket, const std::optional<Address>& peer) noexcept;
+    /// A new connection; closed at once where there is no room for it, or where `access` does not
+    /// let it ask.
+    void welcome(Fd socket, const std::optional<Address>& peer, const Access& access) noexcept;
     /// One that another worker had, and what that one had read of a query; as above.
     void adopt(Fd socket, dns::Octets unread) noexcept;
     /// Whether the other workers should come to the next connections first (L67).
@@ -70,7 +72,8 @@ class TcpFront final : public Front {
     void bury() noexcept;
 
   private:
-    [[nodiscard]] TcpClient* admit(Fd socket, const std::optional<Address>& peer) noexcept;
+    [[nodiscard]] TcpClient* admit(Fd socket, const std::optional<Address>& peer,
+                                   const Access& access) noexcept;
     [[nodiscard]] bool full() const noexcept;
     [[nodiscard]] bool is_too_many(const AddressCounts::Place& place) const noexcept;
 
@@ -91,6 +94,7 @@ class TcpFront final : public Front {
     void count_clients() noexcept;
 
     Turn& turn_;
+    Gate& gate_;
     Relay& relay_;
     const CounterLease& all_;
     const Handover& handover_;

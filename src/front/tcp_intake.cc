@@ -40,27 +40,27 @@ TcpIntake::TcpIntake(Turn& turn, TcpFront& front, Courtesy& courtesy, const Hand
 TcpIntake::~TcpIntake() = default;
 
 bool TcpIntake::open(const Listener& listener) {
-    return open(listener.socket.get(), false);
+    return open(listener.socket.get(), &turn_.config.access_at(Protocol::tcp, listener.address));
 }
 
 bool TcpIntake::open_handover() {
-    return open(handover_.out.get(), true);
+    return open(handover_.out.get(), nullptr);
 }
 
-bool TcpIntake::open(int socket, bool handover) {
-    sources_.push_back(std::make_unique<Source>(*this, socket, handover));
+bool TcpIntake::open(int socket, const Access* access) {
+    sources_.push_back(std::make_unique<Source>(*this, socket, access));
     return courtesy_.open(socket, *sources_.back());
 }
 
 void TcpIntake::come_in(const Source& source) noexcept {
-    if (source.handover) {
+    if (source.access == nullptr) {
         take_over_all();
     } else {
-        accept_from(source.socket);
+        accept_from(source.socket, *source.access);
     }
 }
 
-void TcpIntake::accept_from(int listening) noexcept {
+void TcpIntake::accept_from(int listening, const Access& access) noexcept {
     for (unsigned i = 0; i < accepts_per_turn && !paused_.armed(); ++i) {
         sockaddr_storage name{};
         socklen_t size = sizeof name;
@@ -74,7 +74,7 @@ void TcpIntake::accept_from(int listening) noexcept {
             return;
         }
         turn_.counters.add(Counter::tcp_accepted);
-        front_.welcome(std::move(socket), Address::from(name));
+        front_.welcome(std::move(socket), Address::from(name), access);
         if (front_.more_than_its_share()) {
             pause(yield_);
         }

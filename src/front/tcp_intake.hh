@@ -42,21 +42,21 @@ class TcpIntake {
   private:
     /// A listening socket, or the end of the handover that connections come out of.
     struct Source final : Watch {
-        Source(TcpIntake& its_intake, int its_socket, bool takes_over) noexcept
-            : intake{its_intake}, socket{its_socket}, handover{takes_over} {}
+        Source(TcpIntake& its_intake, int its_socket, const Access* its_access) noexcept
+            : intake{its_intake}, socket{its_socket}, access{its_access} {}
 
         void on_ready(std::uint32_t events) noexcept override;
         TcpIntake& intake;
         int socket;
-        bool handover;
+        const Access* access; // who may ask there; nullptr: it is the handover
     };
 
     /// All sources are left alone while this is armed.
     struct Pause : Deadline {};
 
-    [[nodiscard]] bool open(int socket, bool handover);
+    [[nodiscard]] bool open(int socket, const Access* access);
     void come_in(const Source& source) noexcept;
-    void accept_from(int listening) noexcept;
+    void accept_from(int listening, const Access& access) noexcept;
     void take_over_all() noexcept;
     void pause(DeadlineQueue<Pause>& length) noexcept;
     void resume() noexcept;

@@ -4,6 +4,7 @@
 #include "front/udp_front.hh"
 
 #include "front/courtesy.hh"
+#include "relay/gate.hh"
 #include "relay/relay.hh"
 
 #include <algorithm>
@@ -18,8 +19,10 @@ constexpr int batches_at_leave = 64;
 
 } // namespace
 
-UdpFront::UdpFront(Turn& turn, Relay& relay, Courtesy& courtesy, const Listener& listener)
-    : turn_{turn}, relay_{relay}, courtesy_{courtesy}, listener_{listener},
+UdpFront::UdpFront(Turn& turn, Gate& gate, Relay& relay, Courtesy& courtesy,
+                   const Listener& listener)
+    : turn_{turn}, gate_{gate}, relay_{relay}, courtesy_{courtesy}, listener_{listener},
+      access_{turn.config.access_at(Protocol::udp, listener.address)},
       wildcard_{listener.address.is_wildcard()} {
     for (std::size_t i = 0; i < batch_size; ++i) {
         in_->parts[i] = {.iov_base = nullptr, .iov_len = receive_size};
@@ -84,8 +87,15 @@ void UdpFront::take(std::size_t index) noexcept {
     if (wildcard_) {
         read_local(header.msg_hdr, client);
     }
+    const dns::Octets message = std::span{in_->octets[index]}.first(header.msg_len);
     // What gets no answer has been counted.
-    static_cast<void>(relay_.ask(client, std::span{in_->octets[index]}.first(header.msg_len)));
+    if (gate_.admits(peer, access_)) {
+        static_cast<void>(relay_.ask(client, message));
+    } else if (gate_.tells(peer, turn_.now)) {
+        relay_.decline(client, message);
+    } else {
+        turn_.counters.add(Counter::access_dropped);
+    }
 }
 
 void UdpFront::read_local(const msghdr& header, Client& client) const noexcept {

@@ -19,12 +19,13 @@
 namespace dotproxy {
 
 class Courtesy;
+class Gate;
 class Relay;
 
 class UdpFront final : public Front, public Watch {
   public:
     /// `listener` outlives it.
-    UdpFront(Turn& turn, Relay& relay, Courtesy& courtesy, const Listener& listener);
+    UdpFront(Turn& turn, Gate& gate, Relay& relay, Courtesy& courtesy, const Listener& listener);
 
     /// Starts to take queries; false when the kernel refuses.
     [[nodiscard]] bool open() noexcept;
@@ -69,9 +70,11 @@ class UdpFront final : public Front, public Watch {
     void write_local(const Client& client, std::size_t index) noexcept;
 
     Turn& turn_;
+    Gate& gate_;
     Relay& relay_;
     Courtesy& courtesy_;
     const Listener& listener_;
+    const Access& access_; // who may ask here
     bool wildcard_;
     Undumped<Incoming> in_;
     Undumped<Outgoing> out_;

@@ -8,6 +8,7 @@ libmaster_a_SOURCES = \
 	src/master/daemon.cc src/master/daemon.hh \
 	src/master/generation.cc src/master/generation.hh \
 	src/master/inheritance.cc src/master/inheritance.hh \
+	src/master/interfaces.cc src/master/interfaces.hh \
 	src/master/listeners.cc src/master/listeners.hh \
 	src/master/master.cc src/master/master.hh \
 	src/master/master_control.cc \

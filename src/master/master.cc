@@ -6,6 +6,7 @@
 #include "base/log.hh"
 #include "master/confinement.hh"
 #include "master/count_report.hh"
+#include "master/preflight.hh"
 #include "shared/cache.hh"
 
 #include <algorithm>
@@ -83,6 +84,7 @@ Master::Master(std::string config_path, Config config, Background background,
           std::min(longest_ping,
                    notify_.watchdog().value_or(longest_ping * pings_per_alive) / pings_per_alive)} {
     ::umask(S_IRWXG | S_IRWXO);
+    publish_on_link();
     auto first = make_first(std::move(config), std::move(passed));
     if (account_) {
         give_to(*account_, first->listeners);
@@ -99,6 +101,22 @@ Master::Master(std::string config_path, Config config, Background background,
 }
 
 Master::~Master() = default;
+
+/// Tells the workers which networks this machine is in (limits 41).
+void Master::publish_on_link() noexcept {
+    try {
+        std::vector<Prefix> prefixes = interface_addresses().on_link;
+        // First those that matter: the others may ask wherever "local" ones may.
+        std::ranges::stable_partition(
+            prefixes, [](const Prefix& prefix) { return !is_always_local(prefix.bits()); });
+        on_link_.write(prefixes);
+    } catch (const std::exception& problem) {
+        log::write(log::Level::warning,
+                   "the networks of this machine are not known: %s; but for "
+                   "private addresses, \"local\" has none",
+                   problem.what());
+    }
+}
 
 /// What was inherited and is of no use any more is closed when this returns, before the first fork.
 Master::GenerationPtr Master::make_first(Config config, std::vector<PassedDescriptor> passed) {
@@ -144,6 +162,8 @@ void Master::wait(TimePoint until) {
         }
     });
     const std::size_t workers_end = polled.size();
+    polled.push_back({.fd = interfaces_.fd(), .events = POLLIN, .revents = 0});
+    const std::size_t control_begin = polled.size();
     control_.add_to(polled);
     const auto left = std::chrono::ceil<Milliseconds>(until - Clock::now()).count();
     const int timeout = until == TimePoint::max()
@@ -156,6 +176,9 @@ void Master::wait(TimePoint until) {
             listen_to(*sources[i]);
         }
     }
+    if (count > 0 && polled[workers_end].revents != 0 && interfaces_.changed()) {
+        publish_on_link();
+    }
     // Last: what signals bring about changes the generations.
     if (count > 0 && polled[0].revents != 0) {
         on_signals();
@@ -164,7 +187,7 @@ void Master::wait(TimePoint until) {
         commit();
     }
     if (count > 0) {
-        control_.on_ready(std::span{polled}.subspan(workers_end), now_);
+        control_.on_ready(std::span{polled}.subspan(control_begin), now_);
     }
     serve_control();
     flush_some();
@@ -249,6 +272,7 @@ void Master::reload() {
     }
     reloading_ = true;
     notify_.reloading();
+    publish_on_link(); // should the kernel have lost an event
     try {
         Config config = within_memory(load_config(config_path_), available_memory());
         if (account_) {
@@ -314,7 +338,10 @@ void Master::commit() {
                : old      ? "began anew: "
                           : "",
                status.c_str());
-    if (reloading_ || !old) { // else the upstreams are those of before
+    if (reloading_ || !old) { // else the configuration is that of before
+        for (const std::string& line : open_doors(current_->config)) {
+            log::write(log::Level::warning, "%s", line.c_str());
+        }
         current_->workers.front().tell(Order::check);
     }
     if (old) {

@@ -15,12 +15,15 @@
 #include "master/daemon.hh"
 #include "master/generation.hh"
 #include "master/inheritance.hh"
+#include "master/interfaces.hh"
 #include "master/memory.hh"
 #include "master/notify.hh"
 #include "master/privileges.hh"
 #include "master/receive_drops.hh"
 #include "master/request.hh"
 #include "shared/counter_region.hh"
+#include "shared/limits_memory.hh"
+#include "shared/on_link.hh"
 #include "worker/worker.hh"
 
 #include <memory>
@@ -63,6 +66,7 @@ class Master {
     void on_signals();
     void on_timers();
     void listen_to(WorkerSlot& worker);
+    void publish_on_link() noexcept;
 
     void spawn(Generation& generation, WorkerSlot& worker);
     [[noreturn]] void be_worker(Generation& generation, unsigned slot, Fd control);
@@ -118,6 +122,9 @@ class Master {
     ReceiveDrops receive_drops_;
     Listeners passed_;
     Handover handover_;
+    OnLink on_link_;
+    LimitsMemory limits_; // for the master's life, as the counters
+    InterfaceWatch interfaces_;
     Control control_;
     std::vector<Control::Client> reload_waiters_;       // for the reload under way
     std::vector<Control::Client> reload_again_waiters_; // for the one after it

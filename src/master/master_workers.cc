@@ -108,6 +108,7 @@ void Master::be_worker(Generation& generation, unsigned slot, Fd control) {
     flushes_.clear(); // which hold on to a cache as well
     signals_.reset();
     pid_file_.close();
+    interfaces_.close();
     control_.let_go();
     background_.let_go();
     log::open(generation.config.log.target, generation.config.log.level, !background_.entered());
@@ -127,6 +128,8 @@ void Master::be_worker(Generation& generation, unsigned slot, Fd control) {
                         .cache = generation.cache.get(),
                         .slot = slot,
                         .handover = handover_,
+                        .on_link = on_link_,
+                        .limits = limits_,
                         .control = std::move(control)}));
 }
 

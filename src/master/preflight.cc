@@ -162,8 +162,21 @@ void read_as(const Account& account, const std::string& user, const std::string&
     }
 }
 
-std::vector<std::string> warnings(const Config& config, const Surroundings& surroundings) {
+std::vector<std::string> open_doors(const Config& config) {
     std::vector<std::string> lines;
+    for (const ListenConfig& listen : config.listen) {
+        if (!listen.address.is_loopback() && listen.allow.value_or(config.allow).allows_any()) {
+            lines.push_back(
+                config.places.listen + ": everybody may ask at " + listen.address.text() +
+                ", which makes it a means to attack others if the Internet can reach it; "
+                "name in \"allow\" who may ask");
+        }
+    }
+    return lines;
+}
+
+std::vector<std::string> warnings(const Config& config, const Surroundings& surroundings) {
+    std::vector<std::string> lines = open_doors(config);
     if (surroundings.root && surroundings.systemd) {
         std::set<std::string, std::less<>> places; // of a file that several upstreams share
         for (const UpstreamConfig& upstream : config.upstreams) {

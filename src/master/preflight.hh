@@ -36,8 +36,11 @@ struct Surroundings {
 void read_as(const Account& account, const std::string& user, const std::string& config_path);
 
 /// What is good here and will not be for the service, one line each: certificates in places that
-/// its unit hides from it, and ports below 1024 that nobody lets it bind.
+/// its unit hides from it, ports below 1024 that nobody lets it bind, and open_doors().
 [[nodiscard]] std::vector<std::string> warnings(const Config& config,
                                                 const Surroundings& surroundings);
+
+/// A line for each address, beyond loopback, at which everybody may ask (limits 43).
+[[nodiscard]] std::vector<std::string> open_doors(const Config& config);
 
 } // namespace dotproxy

@@ -4,5 +4,6 @@ librelay_a_SOURCES = \
 	src/relay/answer_cache.cc src/relay/answer_cache.hh \
 	src/relay/client.hh \
 	src/relay/counted_as.hh \
+	src/relay/gate.cc src/relay/gate.hh \
 	src/relay/inquiries.cc src/relay/inquiries.hh \
 	src/relay/relay.cc src/relay/relay.hh

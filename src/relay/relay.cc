@@ -94,6 +94,19 @@ bool Relay::ask(const Client& client, dns::Octets message) noexcept {
     return false;
 }
 
+void Relay::decline(const Client& client, dns::Octets message) noexcept {
+    const dns::QueryVerdict verdict = dns::parse_query(message, query_);
+    if (verdict != dns::QueryVerdict::forward && verdict != dns::QueryVerdict::sealed) {
+        turn_.counters.add(Counter::access_dropped);
+        return;
+    }
+    turn_.counters.add(Counter::access_refused);
+    give_failure(
+        client, &query_.question, query_.asker, dns::Rcode::refused,
+        dns::ExtendedError::of(dns::ExtendedError::prohibited, "your network may not ask here"),
+        Outcome::local);
+}
+
 void Relay::refuse(const Client& client, dns::Rcode rcode) noexcept {
     turn_.counters.add(Counter::format_errors);
     const dns::Question* question = query_.question_end != 0 ? &query_.question : nullptr;

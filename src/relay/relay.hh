@@ -30,6 +30,10 @@ class Relay final : public Inquirer {
     /// answered or will be, exactly once.
     [[nodiscard]] bool ask(const Client& client, dns::Octets message) noexcept;
 
+    /// The same of a message from a client who may not ask: it is told so, or gets no answer
+    /// (counted).
+    void decline(const Client& client, dns::Octets message) noexcept;
+
     /// An upstream answered: passes it to everybody who waits and ends the inquiry. Records beside
     /// the answer are left out; what may not be passed on at all (L82) becomes SERVFAIL.
     void answered(Inquiry& inquiry, dns::Octets message, dns::ResponseVerdict verdict,

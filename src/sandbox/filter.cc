@@ -39,7 +39,8 @@ constexpr std::array unconditional{
     SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_create1),
     SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(ppoll_time64), SCMP_SYS(recvmmsg),
     SCMP_SYS(recvmmsg_time64), SCMP_SYS(recvfrom), SCMP_SYS(recv), SCMP_SYS(recvmsg),
-    SCMP_SYS(accept4), SCMP_SYS(connect), SCMP_SYS(getpeername), SCMP_SYS(close), SCMP_SYS(dup),
+    SCMP_SYS(accept4), SCMP_SYS(connect), SCMP_SYS(getpeername), SCMP_SYS(getsockname),
+    SCMP_SYS(close), SCMP_SYS(dup),
     // The log, and the last words of the C and the C++ library.
     SCMP_SYS(write), SCMP_SYS(writev),
     // Memory; mmap and mprotect have conditions. qsort(3) asks how much there is.

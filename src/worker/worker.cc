@@ -7,6 +7,7 @@
 #include "front/courtesy.hh"
 #include "front/tcp_front.hh"
 #include "front/udp_front.hh"
+#include "relay/gate.hh"
 #include "relay/relay.hh"
 #include "upstream/endpoints.hh"
 #include "upstream/health_check.hh"
@@ -33,12 +34,13 @@ class Worker final : public Watch {
         : turn_{brief.config, brief.counters.slot(brief.slot)}, control_{std::move(brief.control)},
           endpoints_{turn_, brief.counters}, health_check_{turn_, brief.tls, endpoints_,
                                                            brief.counters, check_timing},
-          relay_{turn_, upstreams_, brief.cache}, upstreams_{turn_, brief.tls, endpoints_, relay_},
-          courtesy_{turn_, brief.counters}, tcp_{turn_, relay_, courtesy_, brief.counters,
-                                                 brief.handover} {
+          gate_{brief.on_link, brief.limits}, relay_{turn_, upstreams_, brief.cache},
+          upstreams_{turn_, brief.tls, endpoints_, relay_}, courtesy_{turn_, brief.counters},
+          tcp_{turn_, gate_, relay_, courtesy_, brief.counters, brief.handover} {
         for (const auto& listener : brief.listeners) {
             if (listener->protocol == Protocol::udp) {
-                udp_.push_back(std::make_unique<UdpFront>(turn_, relay_, courtesy_, *listener));
+                udp_.push_back(
+                    std::make_unique<UdpFront>(turn_, gate_, relay_, courtesy_, *listener));
             }
         }
     }
@@ -165,6 +167,7 @@ class Worker final : public Watch {
     Watching control_watching_;
     Endpoints endpoints_;
     HealthCheck health_check_;
+    Gate gate_;
     Relay relay_;
     Upstreams upstreams_;
     Courtesy courtesy_;

@@ -12,6 +12,8 @@
 #include "front/handover.hh"
 #include "shared/cache_memory.hh"
 #include "shared/counter_region.hh"
+#include "shared/limits_memory.hh"
+#include "shared/on_link.hh"
 
 #include <cstdint>
 #include <memory>
@@ -46,6 +48,8 @@ struct WorkerBrief {
     const CacheMemory* cache; // nullptr: none
     unsigned slot;            // which of the counters are its own
     const Handover& handover;
+    const OnLink& on_link;
+    const LimitsMemory& limits;
     Fd control; // SOCK_SEQPACKET; at its end of file the master is gone, and the worker goes
 };
 

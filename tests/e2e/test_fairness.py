@@ -5,25 +5,16 @@
 # 127.0.0.0/8, are under no limit; so each test has a network in which 10.0.0.0/8 is here as well.
 
 import os
-import subprocess
 
 import pytest
 
 from harness import wire
 from harness.client import TcpClient, udp_socket
-from harness.network import in_own_network
+from harness.network import with_sources
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a network")
 
 GREEDY, CALM = "10.0.0.1", "10.0.0.2"
-
-
-def with_addresses(action):
-    """What `action()` returns where every address of 10.0.0.0/8 can be bound."""
-    def enter():
-        subprocess.run(["ip", "route", "add", "local", "10.0.0.0/8", "dev", "lo"], check=True)
-        return action()
-    return in_own_network(enter)
 
 
 def hush(query):
@@ -76,4 +67,4 @@ def test_unanswered_questions_of_one_address_leave_room_for_others(prepare, serv
             counters = proxy.counters()
             assert counters["failures_crowding"] == 1024 - waiting + 1
             assert "failures_overload" not in counters
-    with_addresses(crowd)
+    with_sources(["10.0.0.0/8"], crowd)

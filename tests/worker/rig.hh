@@ -12,6 +12,7 @@
 #include "front/handover.hh"
 #include "front/tcp_front.hh"
 #include "front/udp_front.hh"
+#include "relay/gate.hh"
 #include "relay/relay.hh"
 #include "tls/client_context.hh"
 #include "tls/peer.hh"
@@ -130,6 +131,8 @@ class Rig {
     CounterRegion region{2};
     CounterLease counters; // of two workers, this one is the first; from open() on
     Handover handover{make_handover()};
+    OnLink on_link;
+    LimitsMemory limits;
     /// None unless a test makes one, before open(); two workers may have the same.
     std::shared_ptr<const CacheMemory> cache;
     std::vector<std::unique_ptr<Resolver>> resolvers;
@@ -141,6 +144,7 @@ class Rig {
         Turn turn;
         Endpoints endpoints;
         HealthCheck health_check;
+        Gate gate;
         Relay relay;
         Upstreams upstreams;
         Courtesy courtesy;

@@ -12,12 +12,22 @@ from . import wire
 from .waiting import PATIENCE
 
 
+_IPV6_FREEBIND = 78  # linux/in6.h
+
+
+def bind_to(sock, source):
+    """To an address that this host need not have as long as routes lead here: see network.py."""
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+    sock.bind((source, 0))
+
+
 def udp_socket(address, source=None):
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)
     sock.settimeout(PATIENCE)
     if source:
-        sock.bind((source, 0))
+        bind_to(sock, source)
     sock.connect(address)
     return sock
 
@@ -71,7 +81,7 @@ class TcpClient:
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if source:
-            self.socket.bind((source, 0))
+            bind_to(self.socket, source)
         self.socket.connect(address)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._octets = b""

@@ -22,6 +22,7 @@ dropin=/etc/systemd/system/dotproxy.service.d
 late_address=192.0.2.1      # of this machine, when its network comes
 late_address_6=2001:db8::1
 far_address=192.0.2.53      # of the upstream beyond it
+far_stranger=203.0.113.53   # who is there as well, and in no network of this machine
 
 ## AppArmor
 
@@ -328,6 +329,9 @@ ask() {
     shift
     in_the_far dig "@$address" -p 5300 +time=3 +tries=1 "$@"
 }
+far_stranger_is_refused() {
+    ask $late_address -b $far_stranger dotproxy.example A | grep 'status: REFUSED'
+}
 far_answers() { ask "$@" dotproxy.example A | grep -q '192\.0\.2\.1$'; }
 
 fails_with_reason() {
@@ -342,10 +346,12 @@ bring_network() {
         in_the_far ip link set lo up &&
         in_the_far ip address add $far_address/24 dev far &&
         in_the_far ip address add 2001:db8::53/64 dev far nodad &&
+        in_the_far ip address add $far_stranger/32 dev far &&
         in_the_far ip link set far up &&
         ip address add $late_address/24 dev late &&
         ip address add $late_address_6/64 dev late nodad &&
-        ip link set late up
+        ip link set late up &&
+        ip route add $far_stranger/32 dev late
 }
 
 start_far_upstream() {
@@ -368,6 +374,7 @@ stage_late() {
     check "... over TCP" within 30 far_answers $late_address +tcp
     check "... over IPv6" within 30 far_answers $late_address_6
     check "... and the machine's own" within 30 answers
+    check "... but no stranger's" within $limit far_stranger_is_refused
     check "... by the process that the boot started" is_serving
     check_health
     cp $kept/shipped.conf $configuration
