@@ -12,7 +12,7 @@ TESTS += $(front_tests)
 
 tests_front_test_courtesy_SOURCES = tests/front/test_courtesy.cc tests/worker/clock.cc \
 	tests/worker/clock.hh tests/unit.hh
-tests_front_test_courtesy_LDADD = libfront.a libshared.a libbase.a $(CMOCKA_LIBS)
+tests_front_test_courtesy_LDADD = libfront.a libshared.a libconfig.a libbase.a $(CMOCKA_LIBS)
 tests_front_test_handover_SOURCES = tests/front/test_handover.cc tests/unit.hh
 tests_front_test_handover_LDADD = libfront.a $(CMOCKA_LIBS)
 tests_front_test_tcp_front_SOURCES = tests/front/test_tcp_front.cc tests/front/tcp_clients.hh \

@@ -19,7 +19,7 @@ struct Wildcard {
     Wildcard(Rig& rig, const char* literal)
         : listener{dotproxy::open_listener(dotproxy::Protocol::udp,
                                            *dotproxy::Address::parse(literal, 0))},
-          front{turn, rig.relay(), courtesy, listener} {
+          front{turn, rig.gate(), rig.relay(), courtesy, listener} {
         sockaddr_storage name{};
         socklen_t size = sizeof name;
         assert_int_equal(

@@ -17,8 +17,8 @@ master_tests = \
 check_PROGRAMS += $(master_tests)
 TESTS += $(master_tests)
 
-# Each against as little as it needs: only a generation has more under it than the room and base.
-master_test_libraries = libmaster.a libsandbox.a libbase.a $(SECCOMP_LIBS) $(CMOCKA_LIBS)
+# Each against as little as it needs: the room, base, and what a Config is made of.
+master_test_libraries = libmaster.a libsandbox.a libconfig.a libbase.a $(SECCOMP_LIBS) $(CMOCKA_LIBS)
 
 tests_master_test_control_SOURCES = tests/master/test_control.cc tests/master/control_rig.hh \
 	tests/master/child.hh tests/unit.hh
@@ -30,7 +30,7 @@ tests_master_test_daemon_SOURCES = tests/master/test_daemon.cc tests/master/chil
 tests_master_test_daemon_LDADD = $(master_test_libraries)
 tests_master_test_generation_SOURCES = tests/master/test_generation.cc tests/master/child.hh \
 	tests/unit.hh
-tests_master_test_generation_LDADD = tests/tls/libpeer.a libmaster.a libsandbox.a libshared.a libtls.a \
+tests_master_test_generation_LDADD = tests/tls/libpeer.a libmaster.a libsandbox.a libshared.a libtls.a libconfig.a \
 	libbase.a $(SECCOMP_LIBS) $(GNUTLS_LIBS) $(CMOCKA_LIBS)
 tests_master_test_inheritance_SOURCES = tests/master/test_inheritance.cc tests/unit.hh
 tests_master_test_inheritance_LDADD = $(master_test_libraries)

@@ -114,6 +114,8 @@ class Rig {
 
     [[nodiscard]] HealthCheck& health_check() noexcept { return worker_->health_check; }
 
+    [[nodiscard]] Gate& gate() noexcept { return worker_->gate; }
+
     [[nodiscard]] Relay& relay() noexcept { return worker_->relay; }
 
     [[nodiscard]] TcpFront& tcp() noexcept { return worker_->tcp; }
