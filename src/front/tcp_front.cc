@@ -6,13 +6,10 @@
 #include "dns/frame.hh"
 #include "relay/gate.hh"
 #include "relay/relay.hh"
-#include "shared/counter_region.hh"
 
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
-#include <linux/sockios.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <utility>
 
@@ -22,22 +19,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Clock::duration first_query_time = 5s;
-// A client that has answers to read takes at least so many octets in each write time, or it is cut:
-// 13 kbit/s. Slower links than that carry no TCP for DNS, and who reads single octets is no client.
-constexpr Clock::duration write_time = 10s;
-constexpr std::uint64_t least_read = 16384;
 constexpr Clock::duration leave_again = 10ms;
 constexpr std::size_t output_limit = 65536; // a client with more than this unread is not read
 constexpr std::size_t read_size = 16384;
 // What one client that does not read, and all clients together, can make a worker hold.
 constexpr std::size_t client_output_cap = 1U << 20U;
 constexpr std::size_t held_cap = 64U << 20U;
-// Connections that were closed in this turn have their place until it ends.
-constexpr unsigned spare_places = 64;
-// One address may have this many connections with a worker, however low the limit (C15).
-constexpr std::uint64_t least_per_address = 16;
-constexpr std::uint64_t share_counts_from = 64; // clients; with fewer, who has them does not matter
 
 /// What getsockname(2) or getpeername(2) says; nullopt when it fails.
 std::optional<Address> name_of(int socket, decltype(::getsockname)* call) noexcept {
@@ -55,13 +42,9 @@ void TcpClient::on_ready(std::uint32_t ready) noexcept {
 
 TcpFront::TcpFront(Turn& turn, Gate& gate, Relay& relay, Courtesy& courtesy,
                    const CounterLease& all, const Handover& handover)
-    : turn_{turn}, gate_{gate}, relay_{relay}, all_{all}, handover_{handover},
-      first_query_{std::max(first_query_time, Clock::duration{turn.config.timeouts.client_idle})},
-      idle_{turn.config.timeouts.client_idle}, writing_{write_time}, leaving_{leave_again},
-      intake_{turn, *this, courtesy, handover},
-      // Every client can have an address of its own, and so can one that is refused.
-      addresses_{turn.config.limits.tcp_clients + spare_places + 1},
-      clients_{turn.config.limits.tcp_clients + spare_places} {}
+    : turn_{turn}, gate_{gate}, relay_{relay}, handover_{handover},
+      deadlines_{turn.config}, leaving_{leave_again}, intake_{turn, *this, courtesy, handover},
+      places_{turn, all}, clients_{turn.config.limits.tcp_clients + TcpPlaces::spare} {}
 
 TcpFront::~TcpFront() = default;
 
@@ -92,22 +75,21 @@ TcpClient* TcpFront::admit(Fd socket, const std::optional<Address>& peer,
         turn_.counters.add(Counter::access_refused);
         return nullptr;
     }
-    AddressCounts::Place place = addresses_.enter(peer);
-    if (is_too_many(place)) {
+    AddressCounts::Place place = places_.enter(peer);
+    if (places_.is_too_many(place, clients_.size())) {
         turn_.counters.add(Counter::tcp_refused_address);
         return nullptr;
     }
-    if (full()) {
-        TcpClient* idlest = first_query_.pop(TimePoint::max()); // has shown no use for it yet
-        idlest = idlest != nullptr ? idlest : idle_.pop(TimePoint::max());
-        if (idlest != nullptr) {
+    if (places_.full()) {
+        if (TcpClient* idlest = deadlines_.pop_idlest()) {
             turn_.counters.add(Counter::tcp_idle_closed);
             close(*idlest);
         }
     }
-    TcpClient* client = full() ? nullptr
-                               : clients_.create(*this, std::move(socket), peer.value_or(Address{}),
-                                                 std::move(place));
+    TcpClient* client =
+        places_.full()
+            ? nullptr
+            : clients_.create(*this, std::move(socket), peer.value_or(Address{}), std::move(place));
     if (client == nullptr) {
         turn_.counters.add(Counter::tcp_refused);
         return nullptr;
@@ -120,32 +102,12 @@ TcpClient* TcpFront::admit(Fd socket, const std::optional<Address>& peer,
         return nullptr;
     }
     count_clients();
-    set_timer(*client);
+    deadlines_.set(*client, turn_.now);
     return client;
 }
 
-bool TcpFront::full() const noexcept {
-    return all_.sum(Counter::tcp_clients) >= turn_.config.limits.tcp_clients;
-}
-
-/// Whether an address would have more places than there are left for others (C15), see
-/// Relay::crowds; it is taken to have as many with each of the other workers, if they have any.
-bool TcpFront::is_too_many(const AddressCounts::Place& place) const noexcept {
-    if (!place) {
-        return true;
-    }
-    const std::uint64_t limit = turn_.config.limits.tcp_clients;
-    const std::uint64_t taken = all_.sum(Counter::tcp_clients);
-    const std::uint64_t left = limit - std::min(limit, taken);
-    const std::uint64_t elsewhere = taken - std::min<std::uint64_t>(taken, clients_.size());
-    const std::uint64_t here = place.count();
-    return here > least_per_address && here + std::min(here * (all_.size() - 1), elsewhere) > left;
-}
-
 bool TcpFront::more_than_its_share() const noexcept {
-    const std::uint64_t own = clients_.size();
-    return own > share_counts_from &&
-           own * all_.size() > all_.sum(Counter::tcp_clients) + all_.size() * share_counts_from / 2;
+    return places_.more_than_its_share(clients_.size());
 }
 
 void TcpFront::on_ready(TcpClient& client, std::uint32_t events) noexcept {
@@ -319,7 +281,7 @@ void TcpFront::write(TcpClient& client) noexcept {
         client.waiting = true; // read before and held back; in the next turn, others come first
         waiting_.push_back(clients_.handle_of(&client));
     }
-    set_timer(client);
+    deadlines_.set(client, turn_.now);
     set_events(client);
 }
 
@@ -336,37 +298,6 @@ void TcpFront::take_waiting() noexcept {
     }
 }
 
-void TcpFront::set_timer(TcpClient& client) noexcept {
-    if (!client.out.empty()) {
-        if (!client.stuck) {
-            client.stuck = true;
-            watch_reading(client);
-        }
-        return;
-    }
-    if (client.stuck || client.in_flight > 0) {
-        client.stuck = false;
-        client.disarm();
-    }
-    if (client.in_flight == 0 && !client.armed()) {
-        (client.greeted ? idle_ : first_query_).arm(client, turn_.now);
-    }
-}
-
-/// Gives the client a write time in which to read.
-void TcpFront::watch_reading(TcpClient& client) noexcept {
-    client.read_before = read_by(client);
-    writing_.arm(client, turn_.now);
-}
-
-/// How many octets of answers have arrived at the client in all. What the kernel took from us says
-/// little: it holds megabytes, and reports room only when a third of that is free.
-std::uint64_t TcpFront::read_by(const TcpClient& client) noexcept {
-    int under_way = 0;
-    static_cast<void>(::ioctl(client.socket.get(), SIOCOUTQ, &under_way));
-    return client.written - static_cast<std::uint64_t>(under_way);
-}
-
 void TcpFront::set_events(TcpClient& client) noexcept {
     const std::uint32_t wanted = (may_ask(client) ? EPOLLIN | EPOLLRDHUP : 0U) |
                                  (client.out.empty() ? 0U : std::uint32_t{EPOLLOUT});
@@ -377,20 +308,9 @@ void TcpFront::set_events(TcpClient& client) noexcept {
 }
 
 void TcpFront::expire() noexcept {
-    while (TcpClient* client = first_query_.pop(turn_.now)) {
-        turn_.counters.add(Counter::tcp_timed_out);
-        close(*client);
-    }
-    while (TcpClient* client = idle_.pop(turn_.now)) {
-        turn_.counters.add(client->in.empty() ? Counter::tcp_idle_closed : Counter::tcp_timed_out);
-        close(*client);
-    }
-    while (TcpClient* client = writing_.pop(turn_.now)) {
-        if (read_by(*client) - client->read_before >= least_read) {
-            watch_reading(*client);
-            continue;
-        }
-        turn_.counters.add(Counter::tcp_timed_out);
+    Counter why{};
+    while (TcpClient* client = deadlines_.pop(turn_.now, why)) {
+        turn_.counters.add(why);
         close(*client);
     }
     handover_full_ = false;
@@ -404,9 +324,7 @@ void TcpFront::soonest(TimePoint& earliest) const noexcept {
     if (!waiting_.empty()) {
         earliest = turn_.now;
     }
-    first_query_.soonest(earliest);
-    idle_.soonest(earliest);
-    writing_.soonest(earliest);
+    deadlines_.soonest(earliest);
     leaving_.soonest(earliest);
     intake_.soonest(earliest);
 }

@@ -13,8 +13,9 @@
 #include "base/slab.hh"
 #include "front/handover.hh"
 #include "front/tcp_client.hh"
+#include "front/tcp_deadlines.hh"
 #include "front/tcp_intake.hh"
-#include "relay/address_counts.hh"
+#include "front/tcp_places.hh"
 #include "relay/client.hh"
 #include "upstream/turn.hh"
 
@@ -74,19 +75,14 @@ class TcpFront final : public Front {
   private:
     [[nodiscard]] TcpClient* admit(Fd socket, const std::optional<Address>& peer,
                                    const Access& access) noexcept;
-    [[nodiscard]] bool full() const noexcept;
-    [[nodiscard]] bool is_too_many(const AddressCounts::Place& place) const noexcept;
 
     void read(TcpClient& client) noexcept;
     void take(TcpClient& client, dns::Octets octets) noexcept;
     [[nodiscard]] bool may_take(const TcpClient& client) const noexcept;
     [[nodiscard]] bool may_ask(const TcpClient& client) const noexcept;
-    void set_timer(TcpClient& client) noexcept;
     void set_events(TcpClient& client) noexcept;
     void mark_dirty(TcpClient& client) noexcept;
     void write(TcpClient& client) noexcept;
-    void watch_reading(TcpClient& client) noexcept;
-    [[nodiscard]] static std::uint64_t read_by(const TcpClient& client) noexcept;
     void leave(TcpClient& client) noexcept;
     void account(TcpClient& client) noexcept;
     [[nodiscard]] bool make_room(TcpClient& client) noexcept;
@@ -96,15 +92,12 @@ class TcpFront final : public Front {
     Turn& turn_;
     Gate& gate_;
     Relay& relay_;
-    const CounterLease& all_;
     const Handover& handover_;
     // Deadlines, before what stands in them.
-    DeadlineQueue<TcpClient> first_query_; // from accept to the first whole query (L26)
-    DeadlineQueue<TcpClient> idle_;        // nothing in flight; only a whole query counts (C10)
-    DeadlineQueue<TcpClient> writing_;     // answers that the client does not read
-    DeadlineQueue<TcpClient> leaving_;     // draining, and the handover was busy
+    TcpDeadlines deadlines_;
+    DeadlineQueue<TcpClient> leaving_; // draining, and the handover was busy
     TcpIntake intake_;
-    AddressCounts addresses_; // before the clients, who have their places in it
+    TcpPlaces places_; // before the clients, who have theirs in it
     Slab<TcpClient> clients_;
     std::vector<TcpClient*> dirty_;
     std::vector<Handle> waiting_;

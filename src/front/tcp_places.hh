@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// TcpPlaces: how many connections there may be, of all clients and of one address (C15), and what
+// is taken of that by all workers. Whatever kind of stream a connection carries, it has a place
+// here.
+
+#pragma once
+
+#include "relay/address_counts.hh"
+#include "upstream/turn.hh"
+
+#include <cstdint>
+#include <optional>
+
+namespace dotproxy {
+
+class CounterLease;
+
+class TcpPlaces {
+  public:
+    /// Connections that were closed in a turn have their place until it ends.
+    static constexpr unsigned spare = 64;
+
+    /// `all`: the counters of all workers, for the common limit.
+    TcpPlaces(const Turn& turn, const CounterLease& all);
+
+    /// A place for one more from `peer`; it may be empty, or one too many.
+    [[nodiscard]] AddressCounts::Place enter(const std::optional<Address>& peer) noexcept {
+        return addresses_.enter(peer);
+    }
+
+    /// Whether all places of all workers are taken.
+    [[nodiscard]] bool full() const noexcept;
+    /// Whether the address has too many with this one. `own`: the connections of this worker.
+    [[nodiscard]] bool is_too_many(const AddressCounts::Place& place,
+                                   std::uint64_t own) const noexcept;
+    /// Whether the other workers should come to the next connections first (L67).
+    [[nodiscard]] bool more_than_its_share(std::uint64_t own) const noexcept;
+
+  private:
+    const Turn& turn_;
+    const CounterLease& all_;
+    AddressCounts addresses_;
+};
+
+} // namespace dotproxy
