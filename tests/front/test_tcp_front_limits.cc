@@ -13,8 +13,10 @@
 #include <set>
 
 using namespace std::chrono_literals;
+using dotproxy::Address;
 using dotproxy::Fd;
 using dotproxy::hand_over;
+using dotproxy::Protocol;
 using dotproxy::take_over;
 using dotproxy::test::answer_to;
 using dotproxy::test::closed;
@@ -227,23 +229,23 @@ void test_drain_when_a_successor_serves_then_it_gets_the_clients(void** state) {
 void test_handover_then_what_was_read_of_a_query_is_completed(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
     serve(rig);
-    const auto client = connect(rig); // the connection stands for one of an older worker
+    const auto client = connect(rig); // the worker's own
     const Message frame = TcpClient::frame(query("www.example", 2));
-    std::array<int, 2> ends{-1, -1};
-    assert_int_equal(
-        ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()), 0);
-    const Fd far{ends[1]};
+    const auto older = dotproxy::open_listener(Protocol::tcp, *Address::parse("127.0.0.1", 0));
+    Address address;
+    socklen_t size = Address::capacity;
+    ::getsockname(older.socket.get(), address.data(), &size);
+    TcpClient far{address};
     {
-        const Fd near{ends[0]};
+        const Fd near{
+            ::accept4(older.socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
         assert_true(hand_over(rig.handover, near.get(), std::span{frame}.first(20)));
     }
     assert_true(rig.until([&] { return rig.count(Counter::tcp_clients) == 2; }));
-    assert_int_equal(::send(far.get(), frame.data() + 20, frame.size() - 20, MSG_NOSIGNAL),
-                     frame.size() - 20);
-    std::array<std::uint8_t, 512> answer{};
-    assert_true(rig.until(
-        [&] { return ::recv(far.get(), answer.data(), answer.size(), MSG_DONTWAIT) > 12; }));
-    assert_int_equal(dotproxy::dns::load16(answer, 2), 2);
+    assert_int_equal(far.send_raw(std::span{frame}.subspan(20)), frame.size() - 20);
+    Message answer;
+    assert_true(rig.until([&] { return !(answer = far.receive()).empty(); }));
+    assert_int_equal(dotproxy::dns::id(answer), 2);
     assert_int_equal(rig.count(Counter::tcp_accepted), 1);
 }
 
