@@ -8,6 +8,7 @@
 #include "master/connect_test.hh"
 #include "master/daemon.hh"
 #include "master/generation.hh"
+#include "master/interfaces.hh"
 #include "master/master.hh"
 #include "master/notify.hh"
 #include "master/preflight.hh"
@@ -110,6 +111,7 @@ std::optional<Options> read_options(int argc, char** argv, int& status) {
 /// Throws ConfigError. Returns whom to become, where that is needed.
 std::optional<Account> look_ahead(const Config& config) {
     static_cast<void>(load_trust(config));
+    check_doors(config, own_addresses());
     return account_in_place_of_root(config);
 }
 

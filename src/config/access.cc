@@ -88,6 +88,19 @@ bool Access::allows_any() const noexcept {
     });
 }
 
+bool is_public(const AddressBits& address) noexcept {
+    static const std::array others{
+        literal("0.0.0.0/8"),      literal("100.64.0.0/10"),
+        literal("192.0.2.0/24"),   literal("198.51.100.0/24"),
+        literal("203.0.113.0/24"), literal("198.18.0.0/15"),
+        literal("224.0.0.0/3"),    literal("2001:db8::/32"),
+        literal("ff00::/8"),       literal("::"),
+    };
+    return !is_always_local(address) && std::ranges::none_of(others, [&address](const Prefix& one) {
+        return one.contains(address);
+    });
+}
+
 bool is_always_local(const AddressBits& address) noexcept {
     return std::ranges::any_of(prefixes_of(Who::local), [&address](const Prefix& prefix) {
         return prefix.contains(address);

@@ -52,6 +52,10 @@ class Access {
     std::optional<bool> on_link_; // what is said of those
 };
 
+/// Whether the Internet may know the address: it is neither local nor one that no host has
+/// (RFC 6890).
+[[nodiscard]] bool is_public(const AddressBits& address) noexcept;
+
 /// Whether the address is in a prefix that AccessRule::Who::local names, whatever is on-link.
 [[nodiscard]] bool is_always_local(const AddressBits& address) noexcept;
 

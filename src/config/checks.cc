@@ -75,6 +75,16 @@ std::string ca_file_problem(const std::string& path, const std::string& problem)
            "package ca-certificates)";
 }
 
+constexpr auto network_example = "one such as \"192.0.2.0/24\" or \"2001:db8::/32\"";
+
+/// That nothing is cut off a network which is cut from `text`.
+void check_length(const Value& value, const std::string& text, const Prefix& prefix) {
+    if (Prefix::parse(text.substr(0, text.find('/')))->bits() != prefix.bits()) {
+        value.refuse(in_quotes(text) + " has bits beyond its length; give " +
+                     in_quotes(prefix.text()) + " or a single address");
+    }
+}
+
 } // namespace
 
 unsigned usable_cpus() {
@@ -211,6 +221,16 @@ dns::Name read_local_exception(const Value& value, const std::vector<dns::Name>&
     return *name;
 }
 
+Prefix read_prefix(const Value& value) {
+    const std::string text = value.string("192.0.2.0/24");
+    const auto prefix = Prefix::parse(text);
+    if (!prefix) {
+        value.refuse(in_quotes(text) + " is not a network; give " + network_example);
+    }
+    check_length(value, text, *prefix);
+    return *prefix;
+}
+
 AccessRule read_access_rule(const Value& value, const std::vector<AccessRule>& others) {
     // In the order of AccessRule::Who.
     static constexpr std::array words{"any"sv, "local"sv, "loopback"sv};
@@ -223,15 +243,11 @@ AccessRule read_access_rule(const Value& value, const std::vector<AccessRule>& o
     } else if (const auto prefix = Prefix::parse(what)) {
         rule.who = AccessRule::Who::prefix;
         rule.prefix = *prefix;
-        if (Prefix::parse(what.substr(0, what.find('/')))->bits() != prefix->bits()) {
-            value.refuse(in_quotes(text) + " has bits beyond its length; give " +
-                         in_quotes(prefix->text()) + " or a single address");
-        }
+        check_length(value, what, *prefix);
     } else {
-        value.refuse(
-            in_quotes(text) +
-            " is not a network; give one such as \"192.0.2.0/24\" or \"2001:db8::/32\", or "
-            "\"loopback\", \"local\" or \"any\", with ! before it for who may not ask");
+        value.refuse(in_quotes(text) + " is not a network; give " + network_example +
+                     ", or \"loopback\", \"local\" or \"any\", with ! before it for who may not "
+                     "ask");
     }
     if (std::ranges::any_of(others, [&rule](const AccessRule& other) {
             return other.who == rule.who && other.prefix == rule.prefix;

@@ -45,6 +45,9 @@ void check_default_ca_file(const Document& document, const std::string& path);
 [[nodiscard]] dns::Name read_local_exception(const Value& value,
                                              const std::vector<dns::Name>& others);
 
+/// A network, or a single address.
+[[nodiscard]] Prefix read_prefix(const Value& value);
+
 /// "any", "local", "loopback" or a prefix, "!" before it where that may not ask. Refuses what
 /// `others` speak of.
 [[nodiscard]] AccessRule read_access_rule(const Value& value,

@@ -65,6 +65,26 @@ struct CacheConfig {
     bool prefetch;
 };
 
+/// How much clients may ask for. What is counted for one client is counted by all workers together.
+struct LimitsConfig {
+    enum class Mode : std::uint8_t {
+        on,
+        count, // nothing is limited, but counted as if it were
+        off,
+    };
+
+    std::uint32_t queries{0};
+    std::uint32_t tcp_clients{0};
+    std::uint32_t queries_per_client{0};
+    Mode mode{Mode::on};
+    std::uint32_t client_rate{0};     // UDP questions a second; of this and the next two, 0: any
+    std::uint32_t client_misses{0};   // questions a second that upstreams are asked for
+    std::uint32_t client_connects{0}; // TCP connections a second
+    PrefixMap<double> networks{};     // where so many times as much is allowed; 0: anything
+
+    static constexpr std::size_t most_networks = 200;
+};
+
 /// The control socket where none is configured.
 constexpr std::string_view default_control_socket = "/run/dotproxy/control";
 
@@ -91,11 +111,7 @@ struct Config {
         Milliseconds drain;
     } timeouts{};
 
-    struct {
-        std::uint32_t queries;
-        std::uint32_t tcp_clients;
-        std::uint32_t queries_per_client;
-    } limits{};
+    LimitsConfig limits{};
 
     CacheConfig cache{};
 

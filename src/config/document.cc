@@ -120,6 +120,21 @@ long long Value::integer(long long least, long long most) const {
     return number;
 }
 
+double Value::number(double least, double most) const {
+    std::array<char, 64> range{};
+    std::snprintf(range.data(), range.size(), "%g to %g", least, most);
+    if (!is_integer(type()) && type() != CONFIG_TYPE_FLOAT) {
+        refuse_type("a number from " + std::string{range.data()});
+    }
+    const double number = is_integer(type())
+                              ? static_cast<double>(config_setting_get_int64(setting_))
+                              : config_setting_get_float(setting_);
+    if (!(number >= least && number <= most)) {
+        refuse("is out of range; give " + std::string{range.data()});
+    }
+    return number;
+}
+
 bool Value::boolean() const {
     if (type() != CONFIG_TYPE_BOOL) {
         refuse_type("true or false, without quotes");

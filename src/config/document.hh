@@ -42,6 +42,8 @@ class Value {
     /// One of `words`: its index.
     [[nodiscard]] std::size_t word(Words words) const;
     [[nodiscard]] long long integer(long long least, long long most) const;
+    /// With or without a fraction.
+    [[nodiscard]] double number(double least, double most) const;
     [[nodiscard]] bool boolean() const;
     [[nodiscard]] Milliseconds duration(Milliseconds least, Milliseconds most) const;
     /// The same of what is counted in seconds.

@@ -41,7 +41,9 @@ std::vector<std::string> all() {
     }
     const auto add = [&paths](std::string_view prefix, Words names) {
         for (const auto name : names) {
-            paths.emplace_back(prefix).append(name);
+            if (name != "networks"sv) { // whose members follow
+                paths.emplace_back(prefix).append(name);
+            }
         }
     };
     add("listen[].", listen);
@@ -49,6 +51,7 @@ std::vector<std::string> all() {
     add("tls.", tls);
     add("timeouts.", timeouts);
     add("limits.", limits);
+    add("limits.networks[].", network);
     add("cache.", cache);
     add("log.", log);
     return paths;

@@ -55,7 +55,12 @@ Config defaults() {
     config.ca_file = "/etc/ssl/certs/ca-certificates.crt";
     config.timeouts = {
         .query = 5s, .connect = 2s, .client_idle = 10s, .upstream_idle = 30s, .drain = 10s};
-    config.limits = {.queries = 65536, .tcp_clients = 10000, .queries_per_client = 128};
+    config.limits = {.queries = 65536,
+                     .tcp_clients = 10000,
+                     .queries_per_client = 128,
+                     .client_rate = 5000,
+                     .client_misses = 500,
+                     .client_connects = 100};
     config.cache = {.size = std::uint64_t{64} << 20U,
                     .min_ttl = 0s,
                     .max_ttl = 24h,
@@ -196,6 +201,51 @@ void read_timeouts(const Value& group, Config& config) {
     read("drain", timeouts.drain, 0s, 5min);
 }
 
+void read_network(const Value& group, PrefixMap<double>& networks) {
+    constexpr double least = 0.01;
+    constexpr double most = 1000;
+    group.check_group(keys::network);
+    const Value place = required(group, "prefix", "prefix = \"10.8.0.0/16\"");
+    const Prefix prefix = read_prefix(place);
+    if (std::ranges::any_of(networks,
+                            [&prefix](const auto& other) { return other.first == prefix; })) {
+        place.refuse(in_quotes(prefix.text()) + " is given twice; give each network once");
+    }
+    const Value value = required(group, "factor", "factor = 10.0, or 0 for no limits");
+    const double factor = value.number(0, most);
+    if (factor != 0 && factor < least) {
+        value.refuse("is out of range; give 0 for no limits, or 0.01 to 1000");
+    }
+    networks.set(prefix, factor);
+}
+
+void read_rates(const Value& group, LimitsConfig& limits) {
+    // In the order of LimitsConfig::Mode.
+    static constexpr std::array modes{"on"sv, "count"sv, "off"sv};
+    constexpr std::uint32_t most = 1000000;
+    if (const auto mode = group.find("mode")) {
+        limits.mode = static_cast<LimitsConfig::Mode>(mode->word(modes));
+    }
+    const auto read = [&group](std::string_view name, std::uint32_t& rate) {
+        if (const auto value = group.find(name)) {
+            rate = static_cast<std::uint32_t>(value->integer(0, most));
+        }
+    };
+    read("client_rate", limits.client_rate);
+    read("client_misses", limits.client_misses);
+    read("client_connects", limits.client_connects);
+    if (const auto networks = group.find("networks")) {
+        const auto all = networks->elements("{ prefix = \"10.8.0.0/16\"; factor = 10.0; }");
+        if (all.size() > LimitsConfig::most_networks) {
+            networks->refuse("has " + std::to_string(all.size()) + " networks; give at most " +
+                             std::to_string(LimitsConfig::most_networks));
+        }
+        for (const Value& network : all) {
+            read_network(network, limits.networks);
+        }
+    }
+}
+
 void read_limits(const Value& group, Config& config) {
     group.check_group(keys::limits);
     const auto read = [&group](std::string_view name, std::uint32_t& limit, std::uint32_t least,
@@ -207,6 +257,7 @@ void read_limits(const Value& group, Config& config) {
     read("queries", config.limits.queries, 64, 4194304);
     read("tcp_clients", config.limits.tcp_clients, 0, 1000000);
     read("queries_per_client", config.limits.queries_per_client, 1, 65535);
+    read_rates(group, config.limits);
 }
 
 void read_cache(const Value& group, Config& config) {

@@ -184,6 +184,12 @@ std::size_t write_failure(Rcode rcode, const std::optional<ExtendedError>& error
                        asker, channel, room_in(out, channel));
 }
 
+std::size_t write_truncated(const Question& question, const Asker& asker, const Channel& channel,
+                            MutableOctets out) noexcept {
+    return write_empty(static_cast<std::uint16_t>(Rcode::noerror), flag::truncated, {}, &question,
+                       asker, channel, room_in(out, channel));
+}
+
 std::size_t write_sealed(Octets message, const Question& question, const Asker& asker,
                          const Channel& channel, MutableOctets out) noexcept {
     const MutableOctets room = room_in(out, channel);

@@ -74,6 +74,11 @@ constexpr std::size_t answer_overhead = 320;
                                         const Question* question, const Asker& asker,
                                         const Channel& channel, MutableOctets out) noexcept;
 
+/// Writes an answer that says nothing but that it would not fit: NOERROR, the question, an OPT
+/// where the asker sent one, TC.
+[[nodiscard]] std::size_t write_truncated(const Question& question, const Asker& asker,
+                                          const Channel& channel, MutableOctets out) noexcept;
+
 /// Copies a response to a sealed query and puts the client's ID on it; nothing else changes. Where
 /// it does not fit channel.limit: header, question and OPT with TC, as in write_answer().
 [[nodiscard]] std::size_t write_sealed(Octets message, const Question& question, const Asker& asker,

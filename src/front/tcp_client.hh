@@ -11,6 +11,7 @@
 #include "base/fd.hh"
 #include "base/loop.hh"
 #include "relay/address_counts.hh"
+#include "relay/standing.hh"
 
 #include <cstdint>
 
@@ -23,10 +24,10 @@ class TcpFront;
 ///   ended     the client will send nothing more; it gets the answers that are due, then is closed
 ///   closed    to be buried at the end of the turn
 struct TcpClient final : Watch, Deadline {
-    TcpClient(TcpFront& its_front, Fd its_socket, const Address& its_peer,
+    TcpClient(TcpFront& its_front, Fd its_socket, const Address& its_peer, Standing its_standing,
               AddressCounts::Place its_place) noexcept
-        : front{its_front}, socket{std::move(its_socket)}, peer{its_peer}, place{std::move(
-                                                                               its_place)} {}
+        : front{its_front}, socket{std::move(its_socket)}, peer{its_peer}, standing{its_standing},
+          place{std::move(its_place)} {}
 
     void on_ready(std::uint32_t events) noexcept override;
 
@@ -34,6 +35,7 @@ struct TcpClient final : Watch, Deadline {
     Fd socket;
     Watching watching; // after the socket: it ends first
     Address peer;
+    Standing standing;
     AddressCounts::Place place; // among the connections of its address
     Buffer in;  // queries that were read and not yet taken, and the beginning of one
     Buffer out; // answers that are not written yet

@@ -50,7 +50,11 @@ TcpFront::~TcpFront() = default;
 
 void TcpFront::welcome(Fd socket, const std::optional<Address>& peer,
                        const Access& access) noexcept {
-    if (TcpClient* client = admit(std::move(socket), peer, access)) {
+    const auto standing = let_in(peer, access);
+    if (!standing || !gate_.connect(*peer, *standing)) {
+        return;
+    }
+    if (TcpClient* client = admit(std::move(socket), *peer, *standing)) {
         read(*client); // the query is often there already
     }
 }
@@ -61,20 +65,29 @@ void TcpFront::adopt(Fd socket, dns::Octets unread) noexcept {
     const auto peer = name_of(socket.get(), &::getpeername);
     // Who may ask may be others than when it came (limits 42).
     const Access& access = turn_.config.access_at(Protocol::tcp, local.value_or(Address{}));
-    if (TcpClient* client = admit(std::move(socket), peer, access)) {
+    const auto standing = let_in(peer, access);
+    if (!standing) {
+        return;
+    }
+    if (TcpClient* client = admit(std::move(socket), *peer, *standing)) {
         client->greeted = true;
         take(*client, unread);
     }
 }
 
+/// nullopt: who comes from there may not ask (counted).
+std::optional<Standing> TcpFront::let_in(const std::optional<Address>& peer,
+                                         const Access& access) noexcept {
+    const auto standing = gate_.admit(peer, access);
+    if (!standing) {
+        turn_.counters.add(Counter::access_refused);
+    }
+    return standing;
+}
+
 /// Makes a client of a connection; where there is no room the one that was idle longest makes way
 /// (RFC 7766, section 6.2.3). nullptr: refused.
-TcpClient* TcpFront::admit(Fd socket, const std::optional<Address>& peer,
-                           const Access& access) noexcept {
-    if (!gate_.admits(peer, access)) {
-        turn_.counters.add(Counter::access_refused);
-        return nullptr;
-    }
+TcpClient* TcpFront::admit(Fd socket, const Address& peer, Standing standing) noexcept {
     AddressCounts::Place place = places_.enter(peer);
     if (places_.is_too_many(place, clients_.size())) {
         turn_.counters.add(Counter::tcp_refused_address);
@@ -86,10 +99,9 @@ TcpClient* TcpFront::admit(Fd socket, const std::optional<Address>& peer,
             close(*idlest);
         }
     }
-    TcpClient* client =
-        places_.full()
-            ? nullptr
-            : clients_.create(*this, std::move(socket), peer.value_or(Address{}), std::move(place));
+    TcpClient* client = places_.full() ? nullptr
+                                       : clients_.create(*this, std::move(socket), peer, standing,
+                                                         std::move(place));
     if (client == nullptr) {
         turn_.counters.add(Counter::tcp_refused);
         return nullptr;
@@ -166,7 +178,9 @@ void TcpFront::take(TcpClient& client, dns::Octets octets) noexcept {
             if (!relay_.ask({.front = this,
                              .connection = clients_.handle_of(&client),
                              .peer = client.peer,
-                             .asked_at = turn_.now},
+                             .asked_at = turn_.now,
+                             .standing = client.standing,
+                             .verified = true},
                             frame.message)) {
                 --client.in_flight;
             }

@@ -73,8 +73,9 @@ class TcpFront final : public Front {
     void bury() noexcept;
 
   private:
-    [[nodiscard]] TcpClient* admit(Fd socket, const std::optional<Address>& peer,
-                                   const Access& access) noexcept;
+    [[nodiscard]] std::optional<Standing> let_in(const std::optional<Address>& peer,
+                                                 const Access& access) noexcept;
+    [[nodiscard]] TcpClient* admit(Fd socket, const Address& peer, Standing standing) noexcept;
 
     void read(TcpClient& client) noexcept;
     void take(TcpClient& client, dns::Octets octets) noexcept;

@@ -89,9 +89,10 @@ void UdpFront::take(std::size_t index) noexcept {
     }
     const dns::Octets message = std::span{in_->octets[index]}.first(header.msg_len);
     // What gets no answer has been counted.
-    if (gate_.admits(peer, access_)) {
+    if (const auto standing = gate_.admit(peer, access_)) {
+        client.standing = *standing;
         static_cast<void>(relay_.ask(client, message));
-    } else if (gate_.tells(peer, turn_.now)) {
+    } else if (gate_.tells(peer)) {
         relay_.decline(client, message);
     } else {
         turn_.counters.add(Counter::access_dropped);

@@ -92,6 +92,14 @@ InterfaceAddresses interface_addresses() {
     return found;
 }
 
+std::vector<AddressBits> own_addresses() {
+    try {
+        return interface_addresses().own;
+    } catch (const std::system_error&) {
+        return {};
+    }
+}
+
 InterfaceWatch::InterfaceWatch() noexcept
     : socket_{::socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE)} {
     sockaddr_nl name{};

@@ -21,6 +21,9 @@ struct InterfaceAddresses {
 /// Asks the kernel; of IPv4 and IPv6. Throws std::system_error where it does not say.
 [[nodiscard]] InterfaceAddresses interface_addresses();
 
+/// The first of these; none where the kernel does not say.
+[[nodiscard]] std::vector<AddressBits> own_addresses();
+
 /// Tells when there is something new to ask for (limits 41).
 class InterfaceWatch {
   public:

@@ -175,6 +175,29 @@ std::vector<std::string> open_doors(const Config& config) {
     return lines;
 }
 
+void check_doors(const Config& config, std::span<const AddressBits> own) {
+    if (config.limits.mode != LimitsConfig::Mode::off) {
+        return;
+    }
+    for (const ListenConfig& listen : config.listen) {
+        const AddressBits bits = AddressBits::of(listen.address);
+        const bool may_be_known =
+            listen.address.is_wildcard()
+                ? std::ranges::any_of(own,
+                                      [&listen](const AddressBits& one) {
+                                          return one.is_v4() != listen.address.is_v6() &&
+                                                 is_public(one);
+                                      })
+                : is_public(bits);
+        if (may_be_known && listen.allow.value_or(config.allow).allows_any()) {
+            throw ConfigError{config.places.listen + ": everybody may ask at " +
+                              listen.address.text() +
+                              ", which the Internet can reach, and limits.mode is \"off\"; name in "
+                              "\"allow\" who may ask, or set limits"};
+        }
+    }
+}
+
 std::vector<std::string> warnings(const Config& config, const Surroundings& surroundings) {
     std::vector<std::string> lines = open_doors(config);
     if (surroundings.root && surroundings.systemd) {

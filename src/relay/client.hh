@@ -10,6 +10,7 @@
 #include "base/slab.hh"
 #include "dns/answer.hh"
 #include "dns/query.hh"
+#include "relay/standing.hh"
 
 #include <netinet/in.h>
 
@@ -25,6 +26,8 @@ struct Client {
     in6_addr local{};    // UDP on a wildcard address: the address that was asked, IPv4 in the first
     unsigned interface { 0 }; // four octets, and where it came in
     TimePoint asked_at{};     // the turn in which it was read
+    Standing standing{};
+    bool verified{false}; // that the address is its own: a connection shows it
 };
 
 /// Takes answers to clients; they are sent at the end of the turn.

@@ -3,7 +3,9 @@
 
 #include "relay/gate.hh"
 
-#include <array>
+#include "dns/wire.hh"
+
+#include <algorithm>
 
 namespace dotproxy {
 
@@ -11,18 +13,160 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// What is counted apart.
-enum class Kind : std::uint8_t { refusal };
+// What can be had at once: a page of a browser, a host that boots, an office at nine.
+constexpr Debt burst_of_questions = 2s;
+constexpr Debt burst_of_misses = 4s;
+constexpr Debt burst_of_connections = 2s;
+
+// Beyond "local", addresses cost little: who has one has all of its network (limits 9).
+constexpr unsigned alone_v4 = 32;
+constexpr unsigned alone_v6 = 64;
+constexpr unsigned around_v4 = 24;
+constexpr unsigned around_v6 = 48;
+constexpr double around_v4_times = 32;
+constexpr double around_v6_times = 4;
+
+constexpr std::size_t octets_paid = 512;
+
+Rate rate_of(std::uint32_t per_second, double factor, Debt burst) noexcept {
+    return per_second == 0 ? Rate{} : Rate::of(per_second * factor, burst);
+}
 
 } // namespace
 
-bool Gate::tells(const Address& peer, TimePoint now) noexcept {
-    constexpr unsigned v4 = 24;
-    constexpr unsigned v6 = 48;
-    const std::array budget{Budget{.prefix = Prefix::of(AddressBits::of(peer), v4, v6),
-                                   .kind = static_cast<std::uint8_t>(Kind::refusal),
-                                   .rate = Rate::of(1, 1s)}};
-    return meter_.charge(budget, now).passed();
+Gate::Gate(Turn& turn, const OnLink& on_link, const LimitsMemory& limits)
+    : turn_{turn}, on_link_{on_link}, meter_{limits}, counts_only_{turn.config.limits.mode ==
+                                                                   LimitsConfig::Mode::count} {
+    rates_.push_back(rates_of(turn.config.limits, 1));
+    for (const auto& [prefix, factor] : turn.config.limits.networks) {
+        networks_.set(prefix,
+                      factor == 0 ? Standing::unlimited : static_cast<std::uint8_t>(rates_.size()));
+        if (factor != 0) {
+            rates_.push_back(rates_of(turn.config.limits, factor));
+        }
+    }
+    if (turn.config.limits.mode == LimitsConfig::Mode::off) {
+        networks_ = {};
+        rates_.clear();
+    }
+}
+
+std::array<Gate::Rates, Gate::limited_kinds> Gate::rates_of(const LimitsConfig& limits,
+                                                            double factor) noexcept {
+    const auto rates = [factor](std::uint32_t per_second, Debt burst) {
+        return Rates{.alone = rate_of(per_second, factor, burst),
+                     .around_v4 = rate_of(per_second, factor * around_v4_times, burst),
+                     .around_v6 = rate_of(per_second, factor * around_v6_times, burst)};
+    };
+    return {rates(limits.client_rate, burst_of_questions),
+            rates(limits.client_misses, burst_of_misses),
+            rates(limits.client_connects, burst_of_connections)};
+}
+
+std::optional<Standing> Gate::admit(const std::optional<Address>& peer,
+                                    const Access& access) noexcept {
+    if (!peer) {
+        return std::nullopt;
+    }
+    const AddressBits bits = AddressBits::of(*peer);
+    const auto on_link = on_link_.prefixes();
+    if (!access.allows(bits, on_link)) {
+        return std::nullopt;
+    }
+    const auto* const named = networks_.find(bits);
+    if (rates_.empty() || (named == nullptr && peer->is_loopback())) {
+        return Standing{};
+    }
+    const auto contains = [&bits](const Prefix& prefix) { return prefix.contains(bits); };
+    return Standing{.network = named != nullptr ? named->second : std::uint8_t{0},
+                    .near = is_always_local(bits) || std::ranges::any_of(on_link, contains)};
+}
+
+bool Gate::tells(const Address& peer) noexcept {
+    const std::array budget{
+        Budget{.prefix = Prefix::of(AddressBits::of(peer), around_v4, around_v6),
+               .kind = static_cast<std::uint8_t>(Kind::refusal),
+               .rate = Rate::of(1, 1s)}};
+    return meter_.charge(budget, turn_.now).passed();
+}
+
+Gate::Admission Gate::ask(const Client& client, std::uint16_t type) noexcept {
+    // The largest answers there are, and nobody but who attacks others needs them over UDP.
+    const bool amplifies = type == dns::type::any && !client.standing.near;
+    if (client.standing.network == Standing::unlimited ||
+        (charge(Kind::question, client.peer, client.standing) && !amplifies)) {
+        return Admission::answer;
+    }
+    truncates_ = amplifies || !truncates_;
+    turn_.counters.add(truncates_ ? Counter::limited_truncated : Counter::limited_dropped);
+    if (counts_only_) {
+        return Admission::answer;
+    }
+    return truncates_ ? Admission::truncate : Admission::drop;
+}
+
+void Gate::charge_answer(const Client& client, std::size_t octets) noexcept {
+    if (octets > octets_paid) {
+        debit(Kind::question, client, static_cast<std::uint32_t>((octets - 1) / octets_paid));
+    }
+}
+
+bool Gate::forward(const Client& client) noexcept {
+    if (charge(Kind::miss, client.peer, client.standing)) {
+        return true;
+    }
+    turn_.counters.add(Counter::limited_misses);
+    return counts_only_;
+}
+
+void Gate::charge_forwarded(const Client& client, std::uint32_t more) noexcept {
+    debit(Kind::miss, client, more);
+}
+
+bool Gate::connect(const Address& peer, Standing standing) noexcept {
+    if (charge(Kind::connection, peer, standing)) {
+        return true;
+    }
+    turn_.counters.add(Counter::limited_connects);
+    return counts_only_;
+}
+
+/// The budgets that a source has of something; none where it has no limit.
+std::span<const Budget> Gate::budgets_of(Kind kind, const Address& peer, Standing standing,
+                                         Budgets& room) const noexcept {
+    if (standing.network == Standing::unlimited) {
+        return {};
+    }
+    const Rates& rates = rates_[standing.network][static_cast<std::size_t>(kind)];
+    if (rates.alone.cost == Debt{0}) {
+        return {};
+    }
+    const AddressBits bits = AddressBits::of(peer);
+    const auto octet = static_cast<std::uint8_t>(kind);
+    if (standing.near) {
+        room[0] = {.prefix = Prefix{bits, Prefix::host_length}, .kind = octet, .rate = rates.alone};
+        return std::span{room}.first(1);
+    }
+    room = {
+        Budget{.prefix = Prefix::of(bits, alone_v4, alone_v6), .kind = octet, .rate = rates.alone},
+        Budget{.prefix = Prefix::of(bits, around_v4, around_v6),
+               .kind = octet,
+               .rate = bits.is_v4() ? rates.around_v4 : rates.around_v6}};
+    return room;
+}
+
+bool Gate::charge(Kind kind, const Address& peer, Standing standing) noexcept {
+    Budgets room; // NOLINT(*-member-init): what is used is written
+    const auto budgets = budgets_of(kind, peer, standing, room);
+    return budgets.empty() || meter_.charge(budgets, turn_.now).passed();
+}
+
+void Gate::debit(Kind kind, const Client& client, std::uint32_t units) noexcept {
+    Budgets room; // NOLINT(*-member-init): what is used is written
+    const auto budgets = budgets_of(kind, client.peer, client.standing, room);
+    if (!budgets.empty()) {
+        meter_.debit(budgets, turn_.now, units);
+    }
 }
 
 } // namespace dotproxy

@@ -1,39 +1,93 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// Gate: decides who may ask, in the one place that all questions and connections pass, whatever
-// transport they come by (limits 39, 42).
+// Gate: decides who may ask, and how much, in the one place that all questions and connections
+// pass, whatever transport they come by (limits 39, 42, 48). What a source has had is counted in
+// memory that all workers share; see shared/meter.hh.
 
 #pragma once
 
 #include "base/address.hh"
-#include "base/clock.hh"
+#include "base/prefix.hh"
 #include "config/access.hh"
+#include "relay/client.hh"
+#include "relay/standing.hh"
 #include "shared/limits_memory.hh"
 #include "shared/meter.hh"
 #include "shared/on_link.hh"
+#include "upstream/turn.hh"
 
+#include <array>
+#include <cstdint>
 #include <optional>
+#include <span>
+#include <vector>
 
 namespace dotproxy {
 
 class Gate {
   public:
-    /// Both outlive it. Throws std::bad_alloc.
-    Gate(const OnLink& on_link, const LimitsMemory& limits) : on_link_{on_link}, meter_{limits} {}
+    /// All of them outlive it. Throws std::bad_alloc.
+    Gate(Turn& turn, const OnLink& on_link, const LimitsMemory& limits);
 
-    /// Whether `peer` may ask where `access` says who may. Nobody may whose address is not known.
-    [[nodiscard]] bool admits(const std::optional<Address>& peer, const Access& access) noexcept {
-        return peer && access.allows(AddressBits::of(*peer), on_link_.prefixes());
-    }
+    /// The standing of `peer`; nullopt where `access` does not let it ask, as it lets nobody whose
+    /// address is not known.
+    [[nodiscard]] std::optional<Standing> admit(const std::optional<Address>& peer,
+                                                const Access& access) noexcept;
 
     /// Whether `peer`, who may not ask, is to hear it: so that a mistake is found out, and nobody
     /// is sent much by using another's address, its network hears it once a second.
-    [[nodiscard]] bool tells(const Address& peer, TimePoint now) noexcept;
+    [[nodiscard]] bool tells(const Address& peer) noexcept;
+
+    /// What becomes of a question that came over UDP from who has not shown that the address is its
+    /// own (limits 13, 14, 18).
+    enum class Admission : std::uint8_t {
+        answer,
+        truncate, // TC: the way over TCP is open to who is really there
+        drop,
+    };
+    [[nodiscard]] Admission ask(const Client& client, std::uint16_t type) noexcept;
+
+    /// The answer to that is so many octets long, of which the first 512 are paid (limits 16).
+    void charge_answer(const Client& client, std::size_t octets) noexcept;
+
+    /// Whether upstreams are asked for this client, whatever the transport (limits 15).
+    [[nodiscard]] bool forward(const Client& client) noexcept;
+
+    /// That was dearer than others: so many more are charged (limits 16).
+    void charge_forwarded(const Client& client, std::uint32_t more) noexcept;
+
+    /// Whether a new TCP connection of `peer` is taken.
+    [[nodiscard]] bool connect(const Address& peer, Standing standing) noexcept;
 
   private:
+    /// What is counted apart from each other.
+    enum class Kind : std::uint8_t { question, miss, connection, refusal };
+    static constexpr std::size_t limited_kinds = 3; // the first ones
+
+    /// For an address, or its /64, and for the network around it; without a cost: no limit.
+    struct Rates {
+        Rate alone;
+        Rate around_v4;
+        Rate around_v6;
+    };
+
+    using Budgets = std::array<Budget, 2>;
+
+    [[nodiscard]] std::span<const Budget>
+    budgets_of(Kind kind, const Address& peer, Standing standing, Budgets& room) const noexcept;
+    [[nodiscard]] bool charge(Kind kind, const Address& peer, Standing standing) noexcept;
+    void debit(Kind kind, const Client& client, std::uint32_t units) noexcept;
+    [[nodiscard]] static std::array<Rates, limited_kinds> rates_of(const LimitsConfig& limits,
+                                                                   double factor) noexcept;
+
+    Turn& turn_;
     OnLink::View on_link_;
     Meter meter_;
+    PrefixMap<std::uint8_t> networks_;                    // which rates count there, or unlimited
+    std::vector<std::array<Rates, limited_kinds>> rates_; // first, of all others; none: no limits
+    bool counts_only_;
+    bool truncates_{false}; // the next one over its limit
 };
 
 } // namespace dotproxy

@@ -6,4 +6,5 @@ librelay_a_SOURCES = \
 	src/relay/counted_as.hh \
 	src/relay/gate.cc src/relay/gate.hh \
 	src/relay/inquiries.cc src/relay/inquiries.hh \
-	src/relay/relay.cc src/relay/relay.hh
+	src/relay/relay.cc src/relay/relay.hh \
+	src/relay/standing.hh

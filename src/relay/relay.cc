@@ -7,6 +7,7 @@
 #include "dns/excerpt.hh"
 #include "dns/local.hh"
 #include "relay/counted_as.hh"
+#include "relay/gate.hh"
 #include "upstream/upstreams.hh"
 
 #include <algorithm>
@@ -22,6 +23,10 @@ namespace {
 constexpr std::uint32_t max_waiters = 4096;
 // With fewer who wait, it does not matter whose they are; and each address may have so many.
 constexpr std::uint32_t fair_from = 64;
+
+// What a question costs of limits.client_misses beyond the one that every question does.
+constexpr std::uint32_t price_of_nxdomain = 1;
+constexpr std::uint32_t price_of_failure = 3;
 
 dns::ExtendedError refusal(dns::ResponseVerdict verdict) noexcept {
     constexpr auto code = dns::ExtendedError::invalid_data;
@@ -55,16 +60,28 @@ struct Written {
 
 } // namespace
 
-Relay::Relay(Turn& turn, Upstreams& upstreams, const CacheMemory* memory)
-    : turn_{turn}, upstreams_{upstreams}, cache_{turn, memory}, patience_{Patience::client(
-                                                                    turn.config)},
+Relay::Relay(Turn& turn, Gate& gate, Upstreams& upstreams, const CacheMemory* memory)
+    : turn_{turn}, gate_{gate},
+      upstreams_{upstreams}, cache_{turn, memory}, patience_{Patience::client(turn.config)},
       stale_after_{std::min<Clock::duration>(turn.config.cache.stale_after, patience_.duration())},
       rest_of_patience_{patience_.duration() - stale_after_.duration()},
       addresses_{turn.config.limits.queries}, waiters_{turn.config.limits.queries},
       inquiries_{turn.config.limits.queries} {}
 
 bool Relay::ask(const Client& client, dns::Octets message) noexcept {
-    switch (dns::parse_query(message, query_)) {
+    const dns::QueryVerdict verdict = dns::parse_query(message, query_);
+    if (verdict != dns::QueryVerdict::drop && !client.verified) {
+        switch (gate_.ask(client, query_.question.type)) {
+        case Gate::Admission::answer:
+            break;
+        case Gate::Admission::truncate:
+            truncate(client, verdict);
+            return true;
+        case Gate::Admission::drop:
+            return false;
+        }
+    }
+    switch (verdict) {
     case dns::QueryVerdict::drop:
         turn_.counters.add(Counter::dropped);
         return false;
@@ -92,6 +109,19 @@ bool Relay::ask(const Client& client, dns::Octets message) noexcept {
         return true;
     }
     return false;
+}
+
+/// Answers so little that nobody is harmed who has not asked.
+void Relay::truncate(const Client& client, dns::QueryVerdict verdict) noexcept {
+    if (verdict != dns::QueryVerdict::forward && verdict != dns::QueryVerdict::sealed) {
+        refuse(client, dns::Rcode::formerr); // of what is wrong with it there is as little to say
+        return;
+    }
+    deliver(client, query_.asker, dns::max_query_size + dns::answer_overhead, Outcome::local,
+            [&](const dns::Channel& channel, dns::MutableOctets room) {
+                return Written{dns::write_truncated(query_.question, query_.asker, channel, room),
+                               static_cast<std::uint16_t>(dns::Rcode::noerror)};
+            });
 }
 
 void Relay::decline(const Client& client, dns::Octets message) noexcept {
@@ -166,6 +196,15 @@ void Relay::forward(const Client& client, dns::Octets sealed) noexcept {
         return;
     }
     waiter->client = client;
+    if (waiter->inquiry->waiter_count == 1 && !gate_.forward(client)) {
+        Awaited& inquiry = *waiter->inquiry;
+        end_waiter(*waiter);
+        inquiries_.destroy(inquiry);
+        turn_away(client, {.reason = FailureReason::limited,
+                           .error = dns::ExtendedError::of(
+                               dns::ExtendedError::other, "too many questions from your network")});
+        return;
+    }
     waiter->asker = query_.asker;
     waiter->place = std::move(place);
     (expired_ ? stale_after_ : patience_).arm(*waiter, turn_.now);
@@ -259,6 +298,9 @@ void Relay::answered(Inquiry& asked, dns::Octets message, dns::ResponseVerdict v
 }
 
 void Relay::pass_on(Awaited& inquiry, const dns::Answer& answer) noexcept {
+    if (answer.rcode == static_cast<std::uint16_t>(dns::Rcode::nxdomain)) {
+        charge(inquiry, price_of_nxdomain);
+    }
     const auto instead = cache_.learn(inquiry.question, answer, inquiry.refresh_until);
     while (inquiry.waiters != nullptr) {
         const Waiter& waiter = *inquiry.waiters;
@@ -286,11 +328,24 @@ void Relay::pass_on(Awaited& inquiry, const dns::Answer& answer) noexcept {
 
 void Relay::failed(Inquiry& asked, const NoAnswer& why) noexcept {
     auto& inquiry = static_cast<Awaited&>(asked);
+    charge(inquiry, price_of_failure);
     const std::optional<dns::Answer> instead = make_up(inquiry, why.error);
     while (inquiry.waiters != nullptr) {
         give_up(*inquiry.waiters, instead, why);
     }
     end(inquiry);
+}
+
+/// Has who asked first pay more for what many names that are not, or zones that do not answer, are
+/// used for (limits 16).
+void Relay::charge(const Awaited& inquiry, std::uint32_t more) noexcept {
+    const Waiter* first = nullptr;
+    for (const Waiter* one = inquiry.waiters; one != nullptr; one = one->next) {
+        first = one->client.front != nullptr ? one : first;
+    }
+    if (first != nullptr) {
+        gate_.charge_forwarded(first->client, more);
+    }
 }
 
 void Relay::expire() noexcept {
@@ -368,6 +423,9 @@ void Relay::deliver(const Client& client, const dns::Asker& asker, std::size_t m
     channel.limit = std::min(channel.limit, room.size());
     const Written written = write(channel, room);
     client.front->end_answer(client, written.size);
+    if (!client.verified) {
+        gate_.charge_answer(client, written.size);
+    }
     turn_.counters.add(response_code(written.rcode));
     turn_.note(outcome, client.asked_at);
     if ((dns::flags(room) & dns::flag::truncated) != 0) {

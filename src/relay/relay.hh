@@ -19,12 +19,13 @@
 
 namespace dotproxy {
 
+class Gate;
 class Upstreams;
 
 class Relay final : public Inquirer {
   public:
     /// `upstreams` outlives it, and need not be made yet. `memory`: of the cache, nullptr for none.
-    Relay(Turn& turn, Upstreams& upstreams, const CacheMemory* memory);
+    Relay(Turn& turn, Gate& gate, Upstreams& upstreams, const CacheMemory* memory);
 
     /// Takes a message from a client. false: it gets no answer (counted). true: it has been
     /// answered or will be, exactly once.
@@ -88,6 +89,8 @@ class Relay final : public Inquirer {
     void give_no_answer(const Client& client, const dns::Question& question,
                         const dns::Asker& asker, const NoAnswer& why) noexcept;
     void refuse(const Client& client, dns::Rcode rcode) noexcept;
+    void truncate(const Client& client, dns::QueryVerdict verdict) noexcept;
+    void charge(const Awaited& inquiry, std::uint32_t more) noexcept;
     [[nodiscard]] std::optional<dns::Answer> make_up(const Awaited& inquiry,
                                                      const dns::ExtendedError& error) noexcept;
     void go_stale(Waiter& waiter) noexcept;
@@ -101,6 +104,7 @@ class Relay final : public Inquirer {
                  Write write) noexcept;
 
     Turn& turn_;
+    Gate& gate_;
     Upstreams& upstreams_;
     AnswerCache cache_;
     DeadlineQueue<Waiter> patience_;         // before what stands in it

@@ -43,6 +43,10 @@ enum class Counter : std::uint8_t {
     tcp_refused_address, // one address had too many (C15)
     access_refused,      // who may not ask was told so: REFUSED, or a connection closed
     access_dropped,      // who may not ask was told so a moment ago
+    limited_truncated,   // UDP questions beyond limits.client_rate, answered with TC
+    limited_dropped,     // ... and not at all
+    limited_misses,      // questions beyond limits.client_misses: not asked upstream
+    limited_connects,    // TCP connections beyond limits.client_connects, closed
     udp_receive_drops,   // datagrams that the kernel had no room for; counted by the master
     // Gauges: what there is now.
     tcp_clients,
@@ -94,6 +98,7 @@ enum class FailureReason : std::uint8_t {
     untrusted,       // no upstream that could prove its identity
     overload,        // no room for the question
     crowding,        // its client has as many unanswered ones as others could have yet
+    limited,         // its client has asked too many that upstreams had to be asked for
     unusable_answer, // the upstream's could not be passed on (L82)
     cached,          // it had failed just before (RFC 9520)
     draining,        // the worker ended
@@ -186,16 +191,18 @@ constexpr Names<Key> names_of = {};
 
 template <>
 constexpr Names<Counter> names_of<Counter>{
-    "", {"udp_queries",      "tcp_queries",     "udp_answers",
-         "tcp_answers",      "truncated",       "local_answers",
-         "format_errors",    "cache_hits",      "cache_misses",
-         "cache_stale",      "cache_failures",  "cache_refreshes",
-         "cache_not_stored", "joined",          "dropped",
-         "send_failed",      "clients_gone",    "tcp_accepted",
-         "tcp_refused",      "tcp_idle_closed", "tcp_timed_out",
-         "tcp_handed_over",  "accept_paused",   "tcp_refused_address",
-         "access_refused",   "access_dropped",  "udp_receive_drops",
-         "tcp_clients",      "queries_waiting", "upstream_connections"}};
+    "", {"udp_queries",         "tcp_queries",     "udp_answers",
+         "tcp_answers",         "truncated",       "local_answers",
+         "format_errors",       "cache_hits",      "cache_misses",
+         "cache_stale",         "cache_failures",  "cache_refreshes",
+         "cache_not_stored",    "joined",          "dropped",
+         "send_failed",         "clients_gone",    "tcp_accepted",
+         "tcp_refused",         "tcp_idle_closed", "tcp_timed_out",
+         "tcp_handed_over",     "accept_paused",   "tcp_refused_address",
+         "access_refused",      "access_dropped",  "limited_truncated",
+         "limited_dropped",     "limited_misses",  "limited_connects",
+         "udp_receive_drops",   "tcp_clients",     "queries_waiting",
+         "upstream_connections"}};
 
 template <>
 constexpr Names<QueryType> names_of<QueryType>{"query_types",
@@ -211,8 +218,8 @@ constexpr Names<ResponseCode> names_of<ResponseCode>{
 template <>
 constexpr Names<FailureReason> names_of<FailureReason>{"failures",
                                                        {"timeout", "unreachable", "untrusted",
-                                                        "overload", "crowding", "unusable_answer",
-                                                        "cached", "draining"}};
+                                                        "overload", "crowding", "limited",
+                                                        "unusable_answer", "cached", "draining"}};
 
 template <>
 constexpr Names<Outcome> names_of<Outcome>{"query_duration",

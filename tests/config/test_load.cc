@@ -134,7 +134,10 @@ void test_parse_when_everything_is_given_then_taken(void** /*state*/) {
         local_zones = false; local_zones_except = ( "Home.ARPA.", "1.10.in-addr.arpa" );
         timeouts: { query = "100ms"; connect = "100ms"; client_idle = "0s"; upstream_idle = "1h";
                     drain = "5m"; };
-        limits: { queries = 64; tcp_clients = 0; queries_per_client = 65535; };
+        limits: { queries = 64; tcp_clients = 0; queries_per_client = 65535; mode = "count";
+                  client_rate = 1; client_misses = 2; client_connects = 0;
+                  networks = ( { prefix = "10.8.0.0/16"; factor = 2.5; },
+                               { prefix = "10.8.0.1"; factor = 0; } ); };
         cache: { size = "1G"; min_ttl = "1m"; max_ttl = "2m"; max_negative_ttl = "0s";
                  failure_ttl = "5m"; stale_after = "0.1s"; max_stale = "0s"; prefetch = false; };
         log: { level = "debug"; target = "syslog"; };)");
@@ -167,6 +170,18 @@ void test_parse_when_everything_is_given_then_taken(void** /*state*/) {
     assert_int_equal(config.limits.queries, 64);
     assert_int_equal(config.limits.tcp_clients, 0);
     assert_int_equal(config.limits.queries_per_client, 65535);
+    assert_true(config.limits.mode == dotproxy::LimitsConfig::Mode::count);
+    assert_int_equal(config.limits.client_rate, 1);
+    assert_int_equal(config.limits.client_misses, 2);
+    assert_int_equal(config.limits.client_connects, 0);
+    const auto factor = [&config](const char* address) {
+        const auto* const found = config.limits.networks.find(
+            dotproxy::AddressBits::of(*dotproxy::Address::parse(address, 0)));
+        return found == nullptr ? -1 : found->second;
+    };
+    assert_true(factor("10.8.0.1") == 0);
+    assert_true(factor("10.8.0.2") == 2.5);
+    assert_true(factor("10.9.0.1") == -1);
     assert_string_equal(config.control_socket.c_str(), "/run/x.socket");
     assert_false(config.sandbox);
     assert_int_equal(config.cache.size, 1U << 30U);
@@ -181,9 +196,14 @@ void test_parse_when_everything_is_given_then_taken(void** /*state*/) {
     assert_true(config.log.target == dotproxy::log::Target::syslog);
 }
 
-// No key is of this type, so each key that is really read complains.
+// No key but one is of this type, so each key that is really read complains.
 void test_parse_when_type_is_wrong_then_error_names_the_key(void** /*state*/) {
+    assert_error_at(setting("limits.networks[].factor", "\"1.5\""),
+                    "1: limits.networks[0].factor: is a string; give a number from 0 to 1000");
     for (const std::string& path : dotproxy::keys::all()) {
+        if (path == "limits.networks[].factor") {
+            continue;
+        }
         const std::string text = setting(path, "1.5") + (path == "tls.ca_file" ? "" : tls);
         std::string error = "nothing";
         try {
@@ -219,6 +239,10 @@ void test_parse_when_out_of_range_then_error_and_at_its_ends_none(void** /*state
         {"limits.queries", "63", "64", "4194304", "4194305"},
         {"limits.tcp_clients", "-1", "0", "1000000", "1000001"},
         {"limits.queries_per_client", "0", "1", "65535", "65536"},
+        {"limits.client_rate", "-1", "0", "1000000", "1000001"},
+        {"limits.client_misses", "-1", "0", "1000000", "1000001"},
+        {"limits.client_connects", "-1", "0", "1000000", "1000001"},
+        {"limits.networks[].factor", "0.009", "0.01", "1000", "1000.1"},
         {"timeouts.query", "\"99ms\"", "\"100ms\"", "\"60s\"", "\"60001ms\""},
         {"timeouts.client_idle", "\"\"", "\"0s\"", "\"1h\"", "\"61m\""},
         {"timeouts.upstream_idle", "\"\"", "\"0s\"", "\"1h\"", "\"1d\""},
@@ -256,7 +280,7 @@ void test_parse_when_key_is_unknown_then_the_nearest_is_suggested(void** /*state
     assert_error("upstreams = ( { adresses = (); } );",
                  "1: upstreams[0].adresses: unknown key; did you mean addresses?");
     assert_error("listen = ( { address = \"::1\"; },\n{ host = \"::1\"; } );",
-                 "2: listen[1].host: unknown key; give one of address, port or protocols");
+                 "2: listen[1].host: unknown key; give one of address, port, protocols or allow");
     assert_error("upstreams = 1;\nsandbox_ = \"on\";",
                  "2: sandbox_: unknown key; did you mean sandbox?");
     assert_error("query = \"1s\";", "1: query: unknown key; give timeouts: { query = VALUE; };");
@@ -270,7 +294,7 @@ void test_parse_when_key_is_unknown_then_the_nearest_is_suggested(void** /*state
     assert_error("tls_ca_file_name = 1;",
                  "1: tls_ca_file_name: unknown key; give one of workers, user, group, pid_file, "
                  "listen, upstreams, tls, timeouts, limits, log, local_zones, cache, "
-                 "control_socket, sandbox, local_zones_except or failover_on_error");
+                 "control_socket, sandbox, local_zones_except, failover_on_error or allow");
 }
 
 void test_parse_when_exception_is_in_no_local_zone_then_error(void** /*state*/) {

@@ -31,7 +31,7 @@ tests_relay_test_counted_as_LDADD = librelay.a $(CMOCKA_LIBS)
 tests_relay_test_crowding_SOURCES = tests/relay/test_crowding.cc tests/unit.hh
 tests_relay_test_crowding_LDADD = $(rig)
 tests_relay_test_gate_SOURCES = tests/relay/test_gate.cc tests/unit.hh
-tests_relay_test_gate_LDADD = librelay.a libconfig.a libshared.a libbase.a $(CMOCKA_LIBS)
+tests_relay_test_gate_LDADD = librelay.a libupstream.a libshared.a libconfig.a libbase.a $(CMOCKA_LIBS)
 tests_relay_test_inquiries_SOURCES = tests/relay/test_inquiries.cc tests/dns/messages.hh \
 	tests/unit.hh
 tests_relay_test_inquiries_LDADD = librelay.a libupstream.a libdns.a libbase.a $(CMOCKA_LIBS)

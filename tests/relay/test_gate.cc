@@ -3,66 +3,315 @@
 
 #include "relay/gate.hh"
 
+#include "dns/wire.hh"
+#include "shared/counter_region.hh"
 #include "unit.hh"
 
 #include <array>
 #include <chrono>
+#include <memory>
 #include <optional>
+#include <string>
 
 using dotproxy::Access;
 using dotproxy::Address;
+using dotproxy::Client;
+using dotproxy::Config;
+using dotproxy::Counter;
 using dotproxy::Gate;
+using dotproxy::LimitsConfig;
 using dotproxy::LimitsMemory;
 using dotproxy::OnLink;
 using dotproxy::Prefix;
-using dotproxy::TimePoint;
+using dotproxy::Standing;
+using dotproxy::Turn;
+using Admission = dotproxy::Gate::Admission;
 using namespace std::chrono_literals;
 
 namespace {
 
-Address client(const char* literal) {
+constexpr std::uint16_t type_a = dotproxy::dns::type::a;
+
+Address at(const std::string& literal) {
     return Address::parse(literal, 4711).value();
 }
 
-// limits 41: what the master writes counts for the next question.
-void test_admits_when_networks_come_and_go_then_at_once(void** /*state*/) {
+/// One worker's gate, and a clock that the test sets. Two may share what all workers do.
+struct Shared {
     OnLink on_link;
-    const LimitsMemory limits;
-    Gate gate{on_link, limits};
-    const Access local;
-    assert_true(gate.admits(client("192.168.0.1"), local));
-    assert_false(gate.admits(client("198.51.100.7"), local));
-    on_link.write(std::array{Prefix::parse("198.51.100.0/24").value()});
-    assert_true(gate.admits(client("198.51.100.7"), local));
-    on_link.write({});
-    assert_false(gate.admits(client("198.51.100.7"), local));
-    assert_false(gate.admits(std::nullopt, local));
+    LimitsMemory limits;
+    dotproxy::CounterRegion region{2};
+    dotproxy::CounterLease counters{region.lease(2, {})};
+
+    Shared() { on_link.write(std::array{*Prefix::parse("2001:db8:1::/64")}); }
+};
+
+Config limited() {
+    Config config;
+    const std::array rule{dotproxy::AccessRule{}}; // "any"
+    config.allow = Access{rule};
+    config.limits.client_rate = 100;
+    config.limits.client_misses = 50;
+    config.limits.client_connects = 10;
+    return config;
+}
+
+struct Door {
+    explicit Door(Shared& shared, Config its_config = limited(), unsigned worker = 0)
+        : config{std::move(its_config)}, turn{std::make_unique<Turn>(config,
+                                                                     shared.counters.slot(worker))},
+          gate{*turn, shared.on_link, shared.limits} {
+        turn->now = dotproxy::TimePoint{1h};
+    }
+
+    [[nodiscard]] std::optional<Client> client(const std::string& literal) {
+        const auto standing = gate.admit(at(literal), config.allow);
+        if (!standing) {
+            return std::nullopt;
+        }
+        return Client{.peer = at(literal), .standing = *standing};
+    }
+
+    [[nodiscard]] bool asks(const std::string& literal, std::uint16_t type = type_a) {
+        return gate.ask(client(literal).value(), type) == Admission::answer;
+    }
+
+    [[nodiscard]] bool forwards(const std::string& literal) {
+        return gate.forward(client(literal).value());
+    }
+
+    [[nodiscard]] bool connects(const std::string& literal) {
+        return gate.connect(at(literal), client(literal)->standing);
+    }
+
+    [[nodiscard]] std::uint64_t count(Counter counter) const { return turn->counters.get(counter); }
+
+    Config config;
+    std::unique_ptr<Turn> turn;
+    Gate gate;
+};
+
+/// How many of `asked` questions are let in, which come evenly in so long.
+template <class Ask>
+int passed_of(Door& door, int asked, std::chrono::milliseconds in, Ask ask) {
+    int passed = 0;
+    const dotproxy::TimePoint begin = door.turn->now;
+    for (int i = 0; i < asked; ++i) {
+        door.turn->now = begin + in * i / asked;
+        passed += ask(i) ? 1 : 0;
+    }
+    door.turn->now = begin + in;
+    return passed;
+}
+
+// limits 41: what the master writes counts for the next question.
+void test_admit_when_networks_come_and_go_then_at_once(void** /*state*/) {
+    Shared shared;
+    Door door{shared, Config{}};
+    assert_true(door.client("192.168.0.1").has_value());
+    assert_false(door.client("198.51.100.7").has_value());
+    shared.on_link.write(std::array{*Prefix::parse("198.51.100.0/24")});
+    assert_true(door.client("198.51.100.7").has_value());
+    shared.on_link.write({});
+    assert_false(door.client("198.51.100.7").has_value());
+    assert_false(door.gate.admit(std::nullopt, door.config.allow).has_value());
 }
 
 // limits 42: once a second for each /24 and /48, and all workers together.
 void test_tells_when_asked_again_then_once_a_second(void** /*state*/) {
-    OnLink on_link;
-    const LimitsMemory limits;
-    std::array gates{Gate{on_link, limits}, Gate{on_link, limits}};
-    TimePoint now{1h};
+    Shared shared;
+    Door one{shared};
+    Door other{shared, limited(), 1};
     int told = 0;
-    for (std::size_t i = 0; i < 1000; ++i, now += 10ms) {
-        told +=
-            gates.at(i % 2).tells(client(i % 3 == 0 ? "203.0.113.7" : "203.0.113.8"), now) ? 1 : 0;
+    for (int i = 0; i < 1000; ++i) {
+        Door& door = i % 2 == 0 ? one : other;
+        door.turn->now = dotproxy::TimePoint{1h + i * 10ms};
+        told += door.gate.tells(at(i % 3 == 0 ? "203.0.113.7" : "203.0.113.8")) ? 1 : 0;
     }
     assert_in_range(told, 9, 10);
-    assert_true(gates[0].tells(client("203.0.114.7"), now));
-    assert_true(gates[0].tells(client("2001:db8:1:2::7"), now));
-    assert_false(gates[1].tells(client("2001:db8:1:3::7"), now));
-    assert_true(gates[1].tells(client("2001:db8:2:3::7"), now));
+    assert_true(one.gate.tells(at("203.0.114.7")));
+    assert_true(one.gate.tells(at("2001:db8:1:2::7")));
+    assert_false(other.gate.tells(at("2001:db8:1:3::7")));
+    assert_true(other.gate.tells(at("2001:db8:2:3::7")));
+}
+
+// limits 9 and 55: two seconds' worth at once, then the rate, for all workers together.
+void test_ask_when_over_the_rate_then_limited_to_it(void** /*state*/) {
+    Shared shared;
+    Door one{shared};
+    Door other{shared, limited(), 1};
+    const auto ask = [&](int i) {
+        other.turn->now = one.turn->now;
+        return (i % 2 == 0 ? one : other).asks("192.0.2.7");
+    };
+    assert_in_range(passed_of(one, 100'000, 10s, ask), 1198, 1202);
+    // Who slows down is not held to what was refused.
+    assert_int_equal(passed_of(one, 200, 4s, ask), 200);
+}
+
+// limits 13: half of what is over its limit is told the way out, in turn.
+void test_ask_when_over_then_half_is_truncated(void** /*state*/) {
+    Shared shared;
+    Door door{shared};
+    while (door.asks("192.0.2.7")) {
+    }
+    int truncated = 0;
+    for (int i = 0; i < 100; ++i) {
+        const Admission what = door.gate.ask(*door.client("192.0.2.7"), type_a);
+        assert_true(what != Admission::answer);
+        truncated += what == Admission::truncate ? 1 : 0;
+    }
+    assert_int_equal(truncated, 50);
+    assert_in_range(door.count(Counter::limited_truncated), 50, 51);
+    assert_int_equal(door.count(Counter::limited_dropped) + door.count(Counter::limited_truncated),
+                     101);
+}
+
+// limits 9 and 56: an office in one /64 shares no counter, who rotates addresses outside does.
+void test_ask_when_many_addresses_then_by_who_they_are(void** /*state*/) {
+    Shared shared;
+    Door door{shared};
+    const auto office = [&](int i) {
+        return door.asks("2001:db8:1::" + std::to_string(1000 + i % 500));
+    };
+    assert_int_equal(passed_of(door, 10'000 * 2, 2s, office), 20'000); // 20 a second each
+    const auto rotating = [&](int i) {
+        return door.asks("2001:db8:2::" + std::to_string(1000 + i % 500));
+    };
+    assert_in_range(passed_of(door, 20'000, 2s, rotating), 398, 402);
+    const auto site = [&](int i) { // a /48 is four /64 wide
+        return door.asks("2001:db8:3:" + std::to_string(i % 64) + "::1");
+    };
+    assert_in_range(passed_of(door, 20'000, 2s, site), 4 * 400 - 8, 4 * 400 + 8);
+    const auto network = [&](int i) { return door.asks("203.0.113." + std::to_string(i % 256)); };
+    assert_in_range(passed_of(door, 51'200, 2s, network), 32 * 400 - 64, 32 * 400 + 64);
+    const auto lan = [&](int i) { return door.asks("192.168.7." + std::to_string(i % 250)); };
+    assert_int_equal(passed_of(door, 49'000, 2s, lan), 49'000); // 98 a second each
+    const auto loopback = [&](int) { return door.asks("127.0.0.1"); };
+    assert_int_equal(passed_of(door, 10'000, 1s, loopback), 10'000);
+    const auto mapped = [&](int i) {
+        return door.asks(i % 2 == 0 ? "198.51.100.9" : "::ffff:198.51.100.9");
+    };
+    assert_in_range(passed_of(door, 10'000, 2s, mapped), 398, 402);
+}
+
+// limits 46
+void test_ask_when_network_has_a_factor_then_the_longest_counts(void** /*state*/) {
+    Shared shared;
+    Config config = limited();
+    config.limits.networks.set(*Prefix::parse("10.8.0.0/16"), 10);
+    config.limits.networks.set(*Prefix::parse("10.8.1.0/24"), 0);
+    config.limits.networks.set(*Prefix::parse("127.0.0.0/8"), 0.5);
+    Door door{shared, config};
+    const auto from = [&](const char* source) {
+        return [&door, source](int) { return door.asks(source); };
+    };
+    assert_in_range(passed_of(door, 10'000, 1s, from("10.8.0.1")), 2990, 3010);
+    assert_int_equal(passed_of(door, 10'000, 1s, from("10.8.1.1")), 10'000);
+    assert_in_range(passed_of(door, 10'000, 1s, from("10.9.0.1")), 299, 301);
+    assert_in_range(passed_of(door, 10'000, 1s, from("127.0.0.1")), 149, 151);
+}
+
+// limits 11: what is counted is counted apart.
+void test_budgets_when_one_is_used_up_then_the_others_are_not(void** /*state*/) {
+    Shared shared;
+    Door door{shared};
+    while (door.asks("192.0.2.7")) {
+    }
+    int misses = 0;
+    while (door.forwards("192.0.2.7")) {
+        ++misses;
+    }
+    assert_int_equal(misses, 200); // four seconds' worth
+    int connections = 0;
+    while (door.connects("192.0.2.7")) {
+        ++connections;
+    }
+    assert_int_equal(connections, 20);
+    assert_int_equal(door.count(Counter::limited_misses), 1);
+    assert_int_equal(door.count(Counter::limited_connects), 1);
+}
+
+// limits 16
+void test_charge_when_answers_are_dear_then_less_is_left(void** /*state*/) {
+    Shared shared;
+    Door door{shared};
+    const Client client = *door.client("192.0.2.7");
+    for (int i = 0; i < 50; ++i) {
+        assert_true(door.gate.forward(client));
+        door.gate.charge_forwarded(client, 3);
+    }
+    assert_false(door.gate.forward(client));
+    int answers = 0;
+    for (; door.gate.ask(client, type_a) == Admission::answer; ++answers) {
+        door.gate.charge_answer(client, answers % 2 == 0 ? 1025 : 512);
+    }
+    assert_in_range(answers, 99, 101); // of 200, each other one has cost three
+}
+
+// limits 18
+void test_ask_when_any_from_beyond_then_truncated(void** /*state*/) {
+    Shared shared;
+    Door door{shared};
+    constexpr std::uint16_t any = dotproxy::dns::type::any;
+    assert_true(door.asks("192.168.7.1", any));
+    assert_true(door.asks("127.0.0.1", any));
+    for (int i = 0; i < 3; ++i) {
+        assert_true(door.gate.ask(*door.client("192.0.2.7"), any) == Admission::truncate);
+    }
+    assert_true(door.asks("192.0.2.7"));
+}
+
+// limits 26
+void test_mode_when_count_then_all_pass_and_are_counted(void** /*state*/) {
+    Shared shared;
+    Config config = limited();
+    config.limits.mode = LimitsConfig::Mode::count;
+    Door door{shared, config};
+    for (int i = 0; i < 300; ++i) {
+        assert_true(door.asks("192.0.2.7"));
+        assert_true(door.forwards("192.0.2.7"));
+        assert_true(door.connects("192.0.2.7"));
+    }
+    assert_true(door.asks("192.0.2.8", dotproxy::dns::type::any));
+    assert_int_equal(door.count(Counter::limited_dropped) + door.count(Counter::limited_truncated),
+                     101);
+    assert_int_equal(door.count(Counter::limited_misses), 100);
+    assert_int_equal(door.count(Counter::limited_connects), 280);
+}
+
+void test_mode_when_off_or_no_rate_then_nothing_is_counted(void** /*state*/) {
+    Shared shared;
+    Config off = limited();
+    off.limits.mode = LimitsConfig::Mode::off;
+    off.limits.networks.set(*Prefix::parse("192.0.2.0/24"), 0.01);
+    Config no_rate = limited();
+    no_rate.limits.client_rate = no_rate.limits.client_misses = no_rate.limits.client_connects = 0;
+    for (const Config& config : {off, no_rate}) {
+        Door door{shared, config};
+        for (int i = 0; i < 1000; ++i) {
+            assert_true(door.asks("192.0.2.7"));
+            assert_true(door.forwards("192.0.2.7"));
+            assert_true(door.connects("192.0.2.7"));
+        }
+    }
 }
 
 } // namespace
 
 int main() {
     const CMUnitTest tests[] = {
-        cmocka_unit_test(test_admits_when_networks_come_and_go_then_at_once),
+        cmocka_unit_test(test_admit_when_networks_come_and_go_then_at_once),
         cmocka_unit_test(test_tells_when_asked_again_then_once_a_second),
+        cmocka_unit_test(test_ask_when_over_the_rate_then_limited_to_it),
+        cmocka_unit_test(test_ask_when_over_then_half_is_truncated),
+        cmocka_unit_test(test_ask_when_many_addresses_then_by_who_they_are),
+        cmocka_unit_test(test_ask_when_network_has_a_factor_then_the_longest_counts),
+        cmocka_unit_test(test_budgets_when_one_is_used_up_then_the_others_are_not),
+        cmocka_unit_test(test_charge_when_answers_are_dear_then_less_is_left),
+        cmocka_unit_test(test_ask_when_any_from_beyond_then_truncated),
+        cmocka_unit_test(test_mode_when_count_then_all_pass_and_are_counted),
+        cmocka_unit_test(test_mode_when_off_or_no_rate_then_nothing_is_counted),
     };
     return cmocka_run_group_tests_name("relay/gate", tests, nullptr, nullptr);
 }
