@@ -14,6 +14,9 @@ namespace dotproxy {
 
 namespace {
 
+// In one turn; of more that are ready, the kernel tells in the next one.
+constexpr std::size_t most_events = 256;
+
 int timeout_until(TimePoint until) noexcept {
     if (until == TimePoint::max()) {
         return -1;
@@ -72,7 +75,7 @@ void Watching::end() noexcept {
 }
 
 void Loop::wait_and_dispatch(TimePoint until, TimePoint& now) noexcept {
-    std::array<epoll_event, 64>
+    std::array<epoll_event, most_events>
         ready; // NOLINT(cppcoreguidelines-pro-type-member-init): filled below
     const int count = ::epoll_wait(epoll_.get(), ready.data(), ready.size(), timeout_until(until));
     now = Clock::now();

@@ -47,7 +47,7 @@ struct TcpClient final : Watch, Deadline {
     bool ended{false};
     bool closed{false};
     bool dirty{false};   // stands in the list of those to be flushed
-    bool waiting{false}; // stands in the list of those to be read again
+    bool waiting{false}; // stands in the line of those to be read or written
     bool greeted{false}; // has sent a whole query
     bool stuck{false};   // has answers to read; its deadline is that of writing
 };

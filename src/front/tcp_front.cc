@@ -34,6 +34,11 @@ std::optional<Address> name_of(int socket, decltype(::getsockname)* call) noexce
                                                                         : std::nullopt;
 }
 
+/// Whether something can be taken from what was read: a whole query, or what can never be one.
+bool has_query(const Buffer& in) noexcept {
+    return dns::next_frame(in.view()).state != dns::Frame::State::partial;
+}
+
 } // namespace
 
 void TcpClient::on_ready(std::uint32_t ready) noexcept {
@@ -55,7 +60,7 @@ void TcpFront::welcome(Fd socket, const std::optional<Address>& peer,
         return;
     }
     if (TcpClient* client = admit(std::move(socket), *peer, *standing)) {
-        read(*client); // the query is often there already
+        wait(*client); // the query is often there already
     }
 }
 
@@ -71,7 +76,9 @@ void TcpFront::adopt(Fd socket, dns::Octets unread) noexcept {
     }
     if (TcpClient* client = admit(std::move(socket), *peer, *standing)) {
         client->greeted = true;
-        take(*client, unread);
+        client->in.append(unread);
+        account(*client);
+        wait(*client);
     }
 }
 
@@ -130,15 +137,52 @@ void TcpFront::on_ready(TcpClient& client, std::uint32_t events) noexcept {
         close(client); // reset: nobody is there to be answered (C12)
         return;
     }
-    if ((events & EPOLLOUT) != 0) {
-        mark_dirty(client);
-    }
-    if ((events & (EPOLLIN | EPOLLRDHUP)) != 0 && may_ask(client)) {
-        read(client);
+    if (client.waiting) {
+        set_events(client); // once is enough: epoll has places for others
+    } else {
+        wait(client);
     }
 }
 
-void TcpFront::read(TcpClient& client) noexcept {
+/// Has the client visited when its turn comes.
+void TcpFront::wait(TcpClient& client) noexcept {
+    if (!client.waiting) {
+        client.waiting = true;
+        waiting_.push_back(clients_.handle_of(&client));
+    }
+}
+
+void TcpFront::serve() noexcept {
+    std::size_t count = waiting_.size(); // whoever comes once more waits for the next turn
+    for (; count > 0 && !turn_.streams.spent(); --count) {
+        TcpClient* client = clients_.find(waiting_.front());
+        waiting_.pop_front();
+        if (client != nullptr) {
+            client->waiting = false;
+            visit(*client);
+        }
+    }
+    behind_ = count > 0;
+}
+
+/// Takes what the client has asked already, or else reads once, and writes what it has to get.
+void TcpFront::visit(TcpClient& client) noexcept {
+    if (client.closed) {
+        return;
+    }
+    turn_.streams.charge();
+    if (has_query(client.in)) {
+        take(client, {});
+    } else if (may_ask(client) && read(client) && may_ask(client)) {
+        wait(client);
+    }
+    if (!client.closed) {
+        write(client);
+    }
+}
+
+/// true: there may be more to read.
+bool TcpFront::read(TcpClient& client) noexcept {
     const ssize_t count = ::recv(client.socket.get(), turn_.scratch->data(), read_size, 0);
     if (count > 0) {
         take(client, std::span{*turn_.scratch}.first(static_cast<std::size_t>(count)));
@@ -148,9 +192,11 @@ void TcpFront::read(TcpClient& client) noexcept {
     } else if (errno != EAGAIN && errno != EINTR) {
         close(client);
     }
+    return count == static_cast<ssize_t>(read_size);
 }
 
-/// Takes the whole queries from what is held and `octets`, as far as the client may ask more.
+/// Takes the whole queries from what is held and `octets`, as far as the client may ask more and
+/// the turn has time for them.
 void TcpFront::take(TcpClient& client, dns::Octets octets) noexcept {
     const bool held = !client.in.empty();
     if (held) {
@@ -159,7 +205,7 @@ void TcpFront::take(TcpClient& client, dns::Octets octets) noexcept {
     }
     std::size_t used = 0;
     bool partial = false;
-    while (!partial && may_take(client)) {
+    while (!partial && may_take(client) && !turn_.streams.spent()) {
         const dns::Frame frame = dns::next_frame(octets.subspan(used));
         switch (frame.state) {
         case dns::Frame::State::invalid:
@@ -173,6 +219,7 @@ void TcpFront::take(TcpClient& client, dns::Octets octets) noexcept {
         case dns::Frame::State::complete:
             used += frame.consumed;
             turn_.counters.add(Counter::tcp_queries);
+            turn_.streams.charge();
             client.greeted = true;
             ++client.in_flight;
             if (!relay_.ask({.front = this,
@@ -284,37 +331,25 @@ void TcpFront::write(TcpClient& client) noexcept {
             return;
         }
     }
-    const bool held = dns::next_frame(client.in.view()).state != dns::Frame::State::partial;
+    const bool held = has_query(client.in);
     const bool settled =
         client.in_flight == 0 && client.out.empty() && (!held || (draining_ && to_successor_));
     if (settled && (client.ended || draining_)) {
         leave(client);
         return;
     }
-    if (held && may_take(client) && !client.waiting) {
-        client.waiting = true; // read before and held back; in the next turn, others come first
-        waiting_.push_back(clients_.handle_of(&client));
+    if (held && may_take(client)) {
+        wait(client); // read before and held back; others come first
     }
     deadlines_.set(client, turn_.now);
     set_events(client);
 }
 
-void TcpFront::take_waiting() noexcept {
-    std::vector<Handle> now;
-    now.swap(waiting_);
-    for (const Handle handle : now) {
-        if (TcpClient* client = clients_.find(handle)) {
-            client->waiting = false;
-            if (!client->closed) {
-                take(*client, {});
-            }
-        }
-    }
-}
-
 void TcpFront::set_events(TcpClient& client) noexcept {
-    const std::uint32_t wanted = (may_ask(client) ? EPOLLIN | EPOLLRDHUP : 0U) |
-                                 (client.out.empty() ? 0U : std::uint32_t{EPOLLOUT});
+    const std::uint32_t wanted = client.waiting
+                                     ? 0U // it will be looked at anyhow
+                                     : (may_ask(client) ? EPOLLIN | EPOLLRDHUP : 0U) |
+                                           (client.out.empty() ? 0U : std::uint32_t{EPOLLOUT});
     if (wanted != client.events) {
         client.events = wanted;
         client.watching.modify(wanted);
@@ -346,6 +381,7 @@ void TcpFront::soonest(TimePoint& earliest) const noexcept {
 void TcpFront::drain(bool to_successor) noexcept {
     to_successor_ = to_successor;
     intake_.close();
+    serve(); // also who has just come
     draining_ = true;
     clients_.for_each([this](TcpClient& client) { mark_dirty(client); });
 }

@@ -19,6 +19,7 @@
 #include "relay/client.hh"
 #include "upstream/turn.hh"
 
+#include <deque>
 #include <optional>
 #include <vector>
 
@@ -65,8 +66,13 @@ class TcpFront final : public Front {
 
     void on_ready(TcpClient& client, std::uint32_t events) noexcept;
 
-    /// Takes queries that were read before and had to wait.
-    void take_waiting() noexcept;
+    /// Reads and writes where something is to be read or written, for as long as the turn has time
+    /// for streams. Who does not come to it comes first in the next turn.
+    void serve() noexcept;
+
+    /// Whether somebody waits since the last turn.
+    [[nodiscard]] bool behind() const noexcept { return behind_; }
+
     void expire() noexcept;
     void soonest(TimePoint& earliest) const noexcept;
     void flush() noexcept;
@@ -77,7 +83,9 @@ class TcpFront final : public Front {
                                                  const Access& access) noexcept;
     [[nodiscard]] TcpClient* admit(Fd socket, const Address& peer, Standing standing) noexcept;
 
-    void read(TcpClient& client) noexcept;
+    void wait(TcpClient& client) noexcept;
+    void visit(TcpClient& client) noexcept;
+    [[nodiscard]] bool read(TcpClient& client) noexcept;
     void take(TcpClient& client, dns::Octets octets) noexcept;
     [[nodiscard]] bool may_take(const TcpClient& client) const noexcept;
     [[nodiscard]] bool may_ask(const TcpClient& client) const noexcept;
@@ -101,10 +109,11 @@ class TcpFront final : public Front {
     TcpPlaces places_; // before the clients, who have theirs in it
     Slab<TcpClient> clients_;
     std::vector<TcpClient*> dirty_;
-    std::vector<Handle> waiting_;
+    std::deque<Handle> waiting_; // to be visited, in the order in which they came to this
     std::vector<TcpClient*> closed_;
     dns::MutableOctets room_; // given out by begin_answer(), with the prefix
     std::size_t held_{0};     // octets in the buffers of all clients
+    bool behind_{false};      // not all who waited were visited in the last turn
     bool draining_{false};
     bool to_successor_{false};
     bool handover_full_{false}; // found so in this turn: the others need not try

@@ -7,6 +7,16 @@
 
 namespace dotproxy {
 
+void StreamBudget::look() noexcept {
+    const TimePoint now = Clock::now();
+    if (!begun_) {
+        begun_ = true;
+        start_ = now;
+    }
+    pieces_ = 0;
+    spent_ = spent_ || now - start_ >= time_;
+}
+
 void Turn::note_late(Outcome outcome, TimePoint asked_at) noexcept {
     counters.duration(outcome).add(now - asked_at);
 }
@@ -14,6 +24,7 @@ void Turn::note_late(Outcome outcome, TimePoint asked_at) noexcept {
 void Turn::end() noexcept {
     const Histogram::Measured took{Clock::now() - now};
     counters.turns().add(took);
+    streams.renew();
     for_each_of<Outcome>([&](Outcome outcome) {
         auto& answers = answered_at_once_[static_cast<std::size_t>(outcome)];
         if (answers > 0) {

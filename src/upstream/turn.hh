@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// Turn: what everything in a worker shares. One turn of the loop is: wait, clock, dispatch, expire,
-// flush, bury, count; nothing calls back into its caller, outputs are queued and leave in the
-// flush.
+// Turn: what everything in a worker shares. One turn of the loop is: wait, clock, dispatch, serve,
+// expire, flush, bury, count; nothing calls back into its caller, outputs are queued and leave in
+// the flush.
 
 #pragma once
 
@@ -21,6 +21,43 @@
 
 namespace dotproxy {
 
+/// What a turn may do for streams, of whatever kind: each of them may have as much to be done as it
+/// likes, and all other sockets are read in between. It is a time, since one question costs a
+/// hundred times of another one; the clock is read only where so much was done that it might be up.
+class StreamBudget {
+  public:
+    /// Before the clock is read, so many questions are taken, or things that cost about as much.
+    static constexpr unsigned look_every = 16;
+
+    explicit StreamBudget(Clock::duration time) noexcept : time_{time} {}
+
+    /// So much was done.
+    void charge(unsigned pieces = 1) noexcept {
+        pieces_ += pieces;
+        if (pieces_ >= look_every) {
+            look();
+        }
+    }
+
+    /// Whether it is used up: who has more waits for the next turn, and is the first one there.
+    [[nodiscard]] bool spent() const noexcept { return spent_; }
+
+    /// For the next turn.
+    void renew() noexcept {
+        pieces_ = 0;
+        begun_ = spent_ = false;
+    }
+
+  private:
+    void look() noexcept;
+
+    Clock::duration time_;
+    TimePoint start_{}; // of what was done for streams, not of the turn
+    unsigned pieces_{0};
+    bool begun_{false};
+    bool spent_{false};
+};
+
 struct Turn {
     Turn(const Config& its_config, Counters& its_counters)
         : config{its_config}, counters{its_counters} {}
@@ -29,6 +66,7 @@ struct Turn {
     Counters& counters;
     Loop loop;
     TimePoint now{Clock::now()}; // read once a turn, after the wait
+    StreamBudget streams{std::chrono::milliseconds{1}};
 
     /// An answer went out to who asked at `asked_at`, in this turn or an earlier one.
     void note(Outcome outcome, TimePoint asked_at) noexcept {

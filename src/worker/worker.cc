@@ -61,7 +61,10 @@ class Worker final : public Watch {
     int run() noexcept {
         while (!finished()) {
             turn_.loop.wait_and_dispatch(nearest(), turn_.now);
-            tcp_.take_waiting();
+            if (tcp_.behind()) {
+                flush_udp(); // who asks now and then does not wait for those who never stop
+            }
+            tcp_.serve();
             relay_.expire();
             upstreams_.expire();
             health_check_.expire();
@@ -76,9 +79,7 @@ class Worker final : public Watch {
             tcp_.bury();
             // Last: the client's next query may come before this returns, and should find this
             // worker waiting rather than wake another one.
-            for (const auto& front : udp_) {
-                front->flush();
-            }
+            flush_udp();
             turn_.end();
         }
         upstreams_.close_all();
@@ -126,13 +127,17 @@ class Worker final : public Watch {
         if (draining_ && turn_.now >= drain_until_) {
             // Out of time: an answer that says so is better than none.
             relay_.fail_all();
-            for (const auto& front : udp_) {
-                front->flush();
-            }
+            flush_udp();
             tcp_.flush();
             return true;
         }
         return draining_ && relay_.idle() && tcp_.idle();
+    }
+
+    void flush_udp() noexcept {
+        for (const auto& front : udp_) {
+            front->flush();
+        }
     }
 
     void drain(bool to_successor) noexcept {

@@ -20,6 +20,7 @@ from peers import Dotproxy, Peer
 CPU = "CPU microseconds per query, the proxy's core saturated (16 clients, 96 queries under way)"
 PACED = "CPU microseconds per query at 4,000 queries/s (new connections: 400/s)"
 HOT = "CPU microseconds per cached answer, UDP, all cores for the proxy, a worker for each"
+BESIDE = "UDP beside 64 TCP clients that pipeline without pause, all cached, 1,000 queries/s over UDP"
 LATENCY = "Latency beyond an upstream that is 10 ms away, at 500 queries/s over UDP"
 MEMORY = "Memory (proportional set size of all processes)"
 NAMES = "Memory per cached name (names of 40 octets, one A record)"
@@ -62,6 +63,9 @@ ROWS = (
     Row("tcp-new-hit-paced", PACED, "TCP, new connection per query, cached", 95, cached=True),
     Row("hot-name", HOT, "one name", cached=True, digits=2),
     Row("hot-names", HOT, "1,000 names", cached=True, digits=2),
+    Row("beside-p50", BESIDE, "UDP, median, microseconds", 2000, cached=True, digits=0),
+    Row("beside-p99", BESIDE, "UDP, 99th percentile, microseconds", 15000, cached=True, digits=0),
+    Row("beside-qps", BESIDE, "queries/s over TCP meanwhile", None, True, cached=True, digits=0),
     Row("latency-p50", LATENCY, "median, microseconds", 300, digits=0),
     Row("latency-p99", LATENCY, "99th percentile, microseconds", 900, digits=0),
     Row("idle-pss", MEMORY, "idle, 2 workers, MiB", 6),
@@ -278,6 +282,23 @@ def contention(place: Place, peer: Peer, wanted: set[str], scale: float) -> Valu
     return values
 
 
+def beside(place: Place, peer: Peer, _: set[str], scale: float) -> Values:
+    """What who asks now and then has to wait for those who never stop. Each of these has 512
+    queries under way, more than one read takes."""
+    seconds, tag = 3 * scale, place.tag()
+    with Upstream(place) as upstream, Proxy(place, peer, upstream, cache=True) as proxy:
+        measure(place, proxy, "--outstanding=64", "--names=1000", "--count=2000", warm_up=0,
+                seconds=20, tag=tag)
+        greedy = Load(place, proxy.port, "--tcp", "--clients=64", "--outstanding=32768",
+                      "--names=1000", warm_up=0.6, seconds=seconds + 1, tag=tag)
+        greedy.wait_for("begin")
+        calm = measure(place, proxy, "--rate=1000", "--names=1000", seconds=seconds, tag=tag)
+        greedy.wait_for("end")
+        result, _ = greedy.result()
+    return {"beside-p50": calm["p50"], "beside-p99": calm["p99"],
+            "beside-qps": result["received"] / result["seconds"]}
+
+
 def has_control(peer: Peer) -> bool:
     return isinstance(peer, Dotproxy) and peer.find_control() is not None
 
@@ -304,6 +325,7 @@ STAGES = (
            "udp-miss-paced", "tcp-miss-paced", "tcp-new-paced", "per-record", "padded"), misses),
     Stage(("udp-hit", "tcp-hit", "udp-hit-paced", "tcp-new-hit-paced"), hits, needs_cache=True),
     Stage(("hot-name", "hot-names"), contention, needs_cache=True),
+    Stage(("beside-p50", "beside-p99", "beside-qps"), beside, needs_cache=True),
     Stage(("latency-p50", "latency-p99"), latency),
     Stage(("start", "reopen", "resumed"), start_and_reopen),
     Stage(("idle-pss", "client-pss"), memory, every_round=False),

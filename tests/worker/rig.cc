@@ -88,7 +88,10 @@ void Rig::in_turn(const std::function<void()>& what) {
     Worker& worker = *worker_;
     worker.turn.loop.wait_and_dispatch(std::min(nearest(), worker.turn.now + 1ms), worker.turn.now);
     what();
-    worker.tcp.take_waiting();
+    if (worker.tcp.behind()) {
+        worker.udp.flush();
+    }
+    worker.tcp.serve();
     worker.relay.expire();
     worker.upstreams.expire();
     worker.health_check.expire();

@@ -122,6 +122,9 @@ class Rig {
 
     [[nodiscard]] UdpFront& udp() noexcept { return worker_->udp; }
 
+    /// What a turn does for streams; as it is by default, the test's clock makes it endless.
+    [[nodiscard]] StreamBudget& streams() noexcept { return worker_->turn.streams; }
+
     [[nodiscard]] TimePoint now() const noexcept { return worker_->turn.now; }
 
     [[nodiscard]] TimePoint nearest() noexcept;
