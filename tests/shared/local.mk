@@ -6,8 +6,11 @@ shared_tests = \
 	tests/shared/test_growing_index \
 	tests/shared/test_histogram \
 	tests/shared/test_killed_at_random \
+	tests/shared/test_killed_meter \
 	tests/shared/test_killed_writer \
 	tests/shared/test_on_link \
+	tests/shared/test_limits_memory \
+	tests/shared/test_meter \
 	tests/shared/test_region \
 	tests/shared/test_shard \
 	tests/shared/test_threads
@@ -34,12 +37,21 @@ tests_shared_test_histogram_LDADD = $(shared_test_libraries)
 tests_shared_test_killed_at_random_SOURCES = tests/shared/test_killed_at_random.cc \
 	tests/shared/self_describing.hh tests/shared/shard_rig.hh tests/unit.hh
 tests_shared_test_killed_at_random_LDADD = $(shared_test_libraries)
+tests_shared_test_killed_meter_SOURCES = tests/shared/test_killed_meter.cc \
+	tests/shared/meter_rig.hh tests/shared/stepper.cc tests/shared/stepper.hh tests/unit.hh
+tests_shared_test_killed_meter_LDADD = $(shared_test_libraries)
 tests_shared_test_killed_writer_SOURCES = tests/shared/test_killed_writer.cc \
 	tests/shared/self_describing.hh tests/shared/shard_rig.hh \
 	tests/shared/stepper.cc tests/shared/stepper.hh tests/unit.hh
 tests_shared_test_killed_writer_LDADD = $(shared_test_libraries)
 tests_shared_test_on_link_SOURCES = tests/shared/test_on_link.cc tests/unit.hh
 tests_shared_test_on_link_LDADD = $(shared_test_libraries)
+tests_shared_test_limits_memory_SOURCES = tests/shared/test_limits_memory.cc \
+	tests/shared/meter_rig.hh tests/shared/self_describing.hh tests/unit.hh
+tests_shared_test_limits_memory_LDADD = $(shared_test_libraries)
+tests_shared_test_meter_SOURCES = tests/shared/test_meter.cc \
+	tests/shared/meter_rig.hh tests/shared/self_describing.hh tests/unit.hh
+tests_shared_test_meter_LDADD = $(shared_test_libraries)
 tests_shared_test_region_SOURCES = tests/shared/test_region.cc tests/unit.hh
 tests_shared_test_region_LDADD = $(shared_test_libraries)
 tests_shared_test_shard_SOURCES = tests/shared/test_shard.cc \
@@ -47,5 +59,5 @@ tests_shared_test_shard_SOURCES = tests/shared/test_shard.cc \
 tests_shared_test_shard_LDADD = $(shared_test_libraries)
 # What ThreadSanitizer runs: `./build.sh check`.
 tests_shared_test_threads_SOURCES = tests/shared/test_threads.cc \
-	tests/shared/self_describing.hh tests/unit.hh
+	tests/shared/meter_rig.hh tests/shared/self_describing.hh tests/unit.hh
 tests_shared_test_threads_LDADD = $(shared_test_libraries)

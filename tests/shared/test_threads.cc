@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// The cache under threads that all read, write and flush at once, each through a view of its own.
-// In the program these are processes; as threads they are what ThreadSanitizer can watch, and every
-// value found must be some complete insertion to the octet.
+// The cache under threads that all read, write and flush at once, each through a view of its own,
+// and limits that all charge. In the program these are processes; as threads they are what
+// ThreadSanitizer can watch, and every value found must be some complete insertion to the octet.
 
 #include "shared/cache.hh"
+#include "shared/meter_rig.hh"
 #include "shared/self_describing.hh"
 
 #include "unit.hh"
@@ -118,12 +119,43 @@ void test_claim_when_all_threads_try_then_one_has_it(void** /*state*/) {
     assert_int_equal(claimed.load(), rounds);
 }
 
+// Rule 54. All want more of one budget than there is, and of others whose line they fill, by a
+// clock that they move on together.
+void test_charge_when_threads_want_the_same_then_together_they_have_the_limit(void** /*state*/) {
+    using std::chrono::microseconds;
+    constexpr std::int64_t duration = turns; // microseconds
+    const LimitsMemory memory;
+    const Budget wanted = budget_of(sources_in(memory, memory.lines()[98], 1).front(),
+                                    Rate::of(100'000, microseconds{10'000}));
+    const std::vector<std::uint32_t> crowd = sources_in(memory, memory.lines()[99], 12);
+    std::atomic<std::int64_t> clock{0};
+    std::atomic<std::uint64_t> had{0};
+    {
+        std::vector<std::jthread> threads;
+        for (std::uint64_t seed = 0; seed < 3; ++seed) {
+            threads.emplace_back([&, seed]() mutable {
+                Meter meter{memory};
+                for (std::int64_t time = 0; time < duration; time = ++clock) {
+                    const TimePoint now{std::chrono::hours{1} + microseconds{time}};
+                    const std::uint32_t source = crowd[draw(seed) % crowd.size()];
+                    had += passes(meter, wanted, now) ? 1U : 0U;
+                    meter.debit(std::array{budget_of(source, wanted.rate)}, now, 1);
+                }
+            });
+        }
+    }
+    constexpr std::uint64_t limit = (duration + 10'000) / 10;
+    assert_in_range(had.load(), limit - limit / 50, limit + limit / 50);
+    print_message("# %llu of %llu\n", 1ULL * had.load(), 1ULL * limit);
+}
+
 } // namespace
 
 int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(test_cache_when_used_by_threads_then_no_value_is_torn),
         cmocka_unit_test(test_claim_when_all_threads_try_then_one_has_it),
+        cmocka_unit_test(test_charge_when_threads_want_the_same_then_together_they_have_the_limit),
     };
     return cmocka_run_group_tests_name("shared/threads", tests, nullptr, nullptr);
 }
