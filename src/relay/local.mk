@@ -2,6 +2,7 @@ noinst_LIBRARIES += librelay.a
 librelay_a_SOURCES = \
 	src/relay/address_counts.cc src/relay/address_counts.hh \
 	src/relay/answer_cache.cc src/relay/answer_cache.hh \
+	src/relay/answers.cc src/relay/answers.hh \
 	src/relay/client.hh \
 	src/relay/counted_as.hh \
 	src/relay/gate.cc src/relay/gate.hh \

@@ -21,6 +21,10 @@ namespace {
 
 // So many may wait for one question (C96); a stub asks again after a while, and each time counts.
 constexpr std::uint32_t max_waiters = 4096;
+// Of an address beyond "local" that may be another's: what waits for it shall not come all at once
+// (DNSBomb; limits 34).
+constexpr std::uint32_t max_far_waiters = 1000;
+constexpr unsigned looked_at_again = 64; // of those who wait, whether it is the same question again
 // With fewer who wait, it does not matter whose they are; and each address may have so many.
 constexpr std::uint32_t fair_from = 64;
 
@@ -40,28 +44,10 @@ dns::ExtendedError refusal(dns::ResponseVerdict verdict) noexcept {
     }
 }
 
-bool says_stale(const dns::Answer& answer) noexcept {
-    return std::ranges::any_of(answer.said(), [](const dns::ExtendedError& error) {
-        return error.code == dns::ExtendedError::stale_answer ||
-               error.code == dns::ExtendedError::stale_nxdomain;
-    });
-}
-
-/// What there is of the RCODE in a header.
-std::uint16_t rcode_of(dns::Octets message) noexcept {
-    return dns::flags(message) & dns::flag::rcode_mask;
-}
-
-/// An answer as it was written.
-struct Written {
-    std::size_t size;
-    std::uint16_t rcode; // with its upper bits
-};
-
 } // namespace
 
 Relay::Relay(Turn& turn, Gate& gate, Upstreams& upstreams, const CacheMemory* memory)
-    : turn_{turn}, gate_{gate},
+    : turn_{turn}, gate_{gate}, answers_{turn, gate},
       upstreams_{upstreams}, cache_{turn, memory}, patience_{Patience::client(turn.config)},
       stale_after_{std::min<Clock::duration>(turn.config.cache.stale_after, patience_.duration())},
       rest_of_patience_{patience_.duration() - stale_after_.duration()},
@@ -117,11 +103,7 @@ void Relay::truncate(const Client& client, dns::QueryVerdict verdict) noexcept {
         refuse(client, dns::Rcode::formerr); // of what is wrong with it there is as little to say
         return;
     }
-    deliver(client, query_.asker, dns::max_query_size + dns::answer_overhead, Outcome::local,
-            [&](const dns::Channel& channel, dns::MutableOctets room) {
-                return Written{dns::write_truncated(query_.question, query_.asker, channel, room),
-                               static_cast<std::uint16_t>(dns::Rcode::noerror)};
-            });
+    answers_.give_truncated(client, query_.question, query_.asker);
 }
 
 void Relay::decline(const Client& client, dns::Octets message) noexcept {
@@ -131,7 +113,7 @@ void Relay::decline(const Client& client, dns::Octets message) noexcept {
         return;
     }
     turn_.counters.add(Counter::access_refused);
-    give_failure(
+    answers_.give_failure(
         client, &query_.question, query_.asker, dns::Rcode::refused,
         dns::ExtendedError::of(dns::ExtendedError::prohibited, "your network may not ask here"),
         Outcome::local);
@@ -140,7 +122,7 @@ void Relay::decline(const Client& client, dns::Octets message) noexcept {
 void Relay::refuse(const Client& client, dns::Rcode rcode) noexcept {
     turn_.counters.add(Counter::format_errors);
     const dns::Question* question = query_.question_end != 0 ? &query_.question : nullptr;
-    give_failure(client, question, query_.asker, rcode, std::nullopt, Outcome::local);
+    answers_.give_failure(client, question, query_.asker, rcode, std::nullopt, Outcome::local);
 }
 
 bool Relay::answer_locally(const Client& client) noexcept {
@@ -151,12 +133,7 @@ bool Relay::answer_locally(const Client& client) noexcept {
         return false;
     }
     turn_.counters.add(Counter::local_answers);
-    deliver(client, query_.asker, dns::max_udp_answer_size, Outcome::local,
-            [&](const dns::Channel& channel, dns::MutableOctets room) {
-                const std::size_t size =
-                    dns::write_local(*found, query_.question, query_.asker, channel, room);
-                return Written{size, rcode_of(room)};
-            });
+    answers_.give_local(client, *found, query_.question, query_.asker);
     return true;
 }
 
@@ -169,7 +146,7 @@ bool Relay::answer_from_cache(const Client& client) noexcept {
     if (known.outcome == Outcome::failed) {
         turn_.counters.add(FailureReason::cached);
     }
-    give(client, query_.question, query_.asker, *known.answer, known.outcome);
+    answers_.give(client, query_.question, query_.asker, *known.answer, known.outcome);
     if (known.refresh_until != 0) {
         refresh(query_.question, known.refresh_until);
     }
@@ -182,7 +159,8 @@ bool Relay::under_way(const dns::Question& question) noexcept {
 
 void Relay::forward(const Client& client, dns::Octets sealed) noexcept {
     AddressCounts::Place place = place_for(client);
-    if (crowds(place)) {
+    const bool may_be_anybody = !client.verified && !client.standing.near;
+    if (crowds(place) || (may_be_anybody && place && place.count() > max_far_waiters)) {
         turn_away(client, {.reason = FailureReason::crowding,
                            .error = dns::ExtendedError::of(
                                dns::ExtendedError::other, "too many questions from your address")});
@@ -196,6 +174,12 @@ void Relay::forward(const Client& client, dns::Octets sealed) noexcept {
         return;
     }
     waiter->client = client;
+    waiter->asker = query_.asker;
+    if (is_repeated(*waiter)) {
+        turn_.counters.add(Counter::repeated);
+        end_waiter(*waiter);
+        return;
+    }
     if (waiter->inquiry->waiter_count == 1 && !gate_.forward(client)) {
         Awaited& inquiry = *waiter->inquiry;
         end_waiter(*waiter);
@@ -205,7 +189,6 @@ void Relay::forward(const Client& client, dns::Octets sealed) noexcept {
                                dns::ExtendedError::other, "too many questions from your network")});
         return;
     }
-    waiter->asker = query_.asker;
     waiter->place = std::move(place);
     (expired_ ? stale_after_ : patience_).arm(*waiter, turn_.now);
     if (waiter->inquiry->waiter_count > 1) {
@@ -215,12 +198,28 @@ void Relay::forward(const Client& client, dns::Octets sealed) noexcept {
     }
 }
 
+/// Whether the client waits for this already, over UDP: one answer is for both. The last ones to
+/// join are looked at, where a repetition most likely is.
+bool Relay::is_repeated(const Waiter& waiter) noexcept {
+    if (waiter.client.verified) {
+        return false; // each question on a connection gets its answer
+    }
+    const Waiter* other = waiter.next;
+    for (unsigned i = 0; other != nullptr && i < looked_at_again; ++i, other = other->next) {
+        if (other->asker.id == waiter.asker.id && other->client.peer == waiter.client.peer &&
+            other->client.front == waiter.client.front) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /// There is no room for a question: what has expired is better than nothing.
 void Relay::turn_away(const Client& client, const NoAnswer& why) noexcept {
     if (const auto instead = expired_ ? cache_.stand_in(query_.question) : std::nullopt) {
-        give_instead(client, query_.question, query_.asker, *instead);
+        answers_.give_instead(client, query_.question, query_.asker, *instead);
     } else {
-        give_no_answer(client, query_.question, query_.asker, why);
+        answers_.give_no_answer(client, query_.question, query_.asker, why);
     }
 }
 
@@ -291,7 +290,8 @@ void Relay::answered(Inquiry& asked, dns::Octets message, dns::ResponseVerdict v
     if (inquiry.sealed.empty()) {
         pass_on(inquiry, dns::answer_of(message, response));
     } else {
-        give_sealed(*inquiry.waiters, message);
+        answers_.give_sealed(inquiry.waiters->client, inquiry.question, inquiry.waiters->asker,
+                             message);
         end_waiter(*inquiry.waiters);
         end(inquiry);
     }
@@ -305,9 +305,9 @@ void Relay::pass_on(Awaited& inquiry, const dns::Answer& answer) noexcept {
     while (inquiry.waiters != nullptr) {
         const Waiter& waiter = *inquiry.waiters;
         if (instead) {
-            give_instead(waiter.client, inquiry.question, waiter.asker, *instead);
+            answers_.give_instead(waiter.client, inquiry.question, waiter.asker, *instead);
         } else {
-            give(waiter.client, inquiry.question, waiter.asker, answer, Outcome::miss);
+            answers_.give(waiter.client, inquiry.question, waiter.asker, answer, Outcome::miss);
         }
         end_waiter(*inquiry.waiters);
     }
@@ -386,7 +386,7 @@ std::optional<dns::Answer> Relay::make_up(const Awaited& inquiry,
 void Relay::go_stale(Waiter& waiter) noexcept {
     const Awaited& inquiry = *waiter.inquiry;
     if (const auto instead = make_up(inquiry, upstreams_.excuse().error)) {
-        give_instead(waiter.client, inquiry.question, waiter.asker, *instead);
+        answers_.give_instead(waiter.client, inquiry.question, waiter.asker, *instead);
         if (inquiry.waiter_count > 1) { // one is enough for that
             end_waiter(waiter);
             return;
@@ -410,83 +410,13 @@ void Relay::fail_all() noexcept {
     });
 }
 
-/// Has an answer of at most `most` octets written where it goes out from, and counts it.
-template <class Write>
-void Relay::deliver(const Client& client, const dns::Asker& asker, std::size_t most,
-                    Outcome outcome, Write write) noexcept {
-    dns::Channel channel = client.front->channel(asker);
-    const dns::MutableOctets room =
-        client.front->begin_answer(client, std::min(channel.limit, most));
-    if (room.empty()) {
-        return;
-    }
-    channel.limit = std::min(channel.limit, room.size());
-    const Written written = write(channel, room);
-    client.front->end_answer(client, written.size);
-    if (!client.verified) {
-        gate_.charge_answer(client, written.size);
-    }
-    turn_.counters.add(response_code(written.rcode));
-    turn_.note(outcome, client.asked_at);
-    if ((dns::flags(room) & dns::flag::truncated) != 0) {
-        turn_.counters.add(Counter::truncated);
-    }
-}
-
-void Relay::give(const Client& client, const dns::Question& question, const dns::Asker& asker,
-                 const dns::Answer& answer, Outcome outcome) noexcept {
-    if (client.front == nullptr) {
-        return;
-    }
-    deliver(
-        client, asker, dns::answer_room(answer, question), outcome,
-        [&](const dns::Channel& channel, dns::MutableOctets room) {
-            return Written{dns::write_answer(answer, question, asker, channel, room), answer.rcode};
-        });
-}
-
-/// What the cache had in place of a failure: expired, unless another worker was luckier.
-void Relay::give_instead(const Client& client, const dns::Question& question,
-                         const dns::Asker& asker, const dns::Answer& answer) noexcept {
-    const bool stale = says_stale(answer);
-    if (client.front != nullptr && stale) {
-        turn_.counters.add(Counter::cache_stale);
-    }
-    give(client, question, asker, answer, stale ? Outcome::stale : Outcome::hit);
-}
-
-void Relay::give_sealed(const Waiter& waiter, dns::Octets message) noexcept {
-    deliver(waiter.client, waiter.asker, message.size() + dns::answer_overhead, Outcome::miss,
-            [&](const dns::Channel& channel, dns::MutableOctets room) {
-                const std::size_t size = dns::write_sealed(message, waiter.inquiry->question,
-                                                           waiter.asker, channel, room);
-                return Written{size, rcode_of(room)};
-            });
-}
-
-void Relay::give_failure(const Client& client, const dns::Question* question,
-                         const dns::Asker& asker, dns::Rcode rcode,
-                         const std::optional<dns::ExtendedError>& error, Outcome outcome) noexcept {
-    deliver(client, asker, dns::max_query_size + dns::answer_overhead, outcome,
-            [&](const dns::Channel& channel, dns::MutableOctets room) {
-                return Written{dns::write_failure(rcode, error, question, asker, channel, room),
-                               static_cast<std::uint16_t>(rcode)};
-            });
-}
-
-void Relay::give_no_answer(const Client& client, const dns::Question& question,
-                           const dns::Asker& asker, const NoAnswer& why) noexcept {
-    turn_.counters.add(why.reason);
-    give_failure(client, &question, asker, dns::Rcode::servfail, why.error, Outcome::failed);
-}
-
 /// Ends a wait in vain: with what there is `instead`, or SERVFAIL.
 void Relay::give_up(Waiter& waiter, const std::optional<dns::Answer>& instead,
                     const NoAnswer& why) noexcept {
     if (instead) {
-        give_instead(waiter.client, waiter.inquiry->question, waiter.asker, *instead);
+        answers_.give_instead(waiter.client, waiter.inquiry->question, waiter.asker, *instead);
     } else if (waiter.client.front != nullptr) {
-        give_no_answer(waiter.client, waiter.inquiry->question, waiter.asker, why);
+        answers_.give_no_answer(waiter.client, waiter.inquiry->question, waiter.asker, why);
     }
     end_waiter(waiter);
 }

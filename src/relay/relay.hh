@@ -12,6 +12,7 @@
 #include "dns/response.hh"
 #include "relay/address_counts.hh"
 #include "relay/answer_cache.hh"
+#include "relay/answers.hh"
 #include "relay/client.hh"
 #include "relay/inquiries.hh"
 #include "upstream/inquiry.hh"
@@ -71,6 +72,7 @@ class Relay final : public Inquirer {
     void forward(const Client& client, dns::Octets sealed) noexcept;
     void turn_away(const Client& client, const NoAnswer& why) noexcept;
     [[nodiscard]] AddressCounts::Place place_for(const Client& client) noexcept;
+    [[nodiscard]] static bool is_repeated(const Waiter& waiter) noexcept;
     [[nodiscard]] bool crowds(const AddressCounts::Place& place) const noexcept;
     void refresh(const dns::Question& question, std::uint64_t until) noexcept;
     [[nodiscard]] Waiter* enlist(const dns::Question& question, dns::Octets sealed) noexcept;
@@ -78,16 +80,6 @@ class Relay final : public Inquirer {
     void pass_on(Awaited& inquiry, const dns::Answer& answer) noexcept;
     void pass_on_excerpt(Awaited& inquiry, dns::Octets message,
                          const dns::Response& response) noexcept;
-    void give(const Client& client, const dns::Question& question, const dns::Asker& asker,
-              const dns::Answer& answer, Outcome outcome) noexcept;
-    void give_instead(const Client& client, const dns::Question& question, const dns::Asker& asker,
-                      const dns::Answer& answer) noexcept;
-    void give_sealed(const Waiter& waiter, dns::Octets message) noexcept;
-    void give_failure(const Client& client, const dns::Question* question, const dns::Asker& asker,
-                      dns::Rcode rcode, const std::optional<dns::ExtendedError>& error,
-                      Outcome outcome) noexcept;
-    void give_no_answer(const Client& client, const dns::Question& question,
-                        const dns::Asker& asker, const NoAnswer& why) noexcept;
     void refuse(const Client& client, dns::Rcode rcode) noexcept;
     void truncate(const Client& client, dns::QueryVerdict verdict) noexcept;
     void charge(const Awaited& inquiry, std::uint32_t more) noexcept;
@@ -99,12 +91,10 @@ class Relay final : public Inquirer {
                  const NoAnswer& why) noexcept;
     void end_waiter(Waiter& waiter) noexcept;
     void end(Awaited& inquiry) noexcept;
-    template <class Write>
-    void deliver(const Client& client, const dns::Asker& asker, std::size_t most, Outcome outcome,
-                 Write write) noexcept;
 
     Turn& turn_;
     Gate& gate_;
+    Answers answers_;
     Upstreams& upstreams_;
     AnswerCache cache_;
     DeadlineQueue<Waiter> patience_;         // before what stands in it

@@ -32,6 +32,8 @@ enum class Counter : std::uint8_t {
     cache_not_stored, // too big, or another worker was storing in the same part
     joined,           // questions that joined one in flight (C95)
     dropped,          // messages that get no answer: responses, fragments of a header, port 0
+    repeated,         // UDP questions asked again while they waited: one answer is for both
+    late_dropped,     // UDP answers for beyond "local" that were not there in time (DNSBomb)
     send_failed,      // answers that the kernel did not take
     clients_gone,     // answers whose client had left (C12)
     tcp_accepted,
@@ -190,19 +192,24 @@ template <class Key>
 constexpr Names<Key> names_of = {};
 
 template <>
-constexpr Names<Counter> names_of<Counter>{
-    "", {"udp_queries",         "tcp_queries",     "udp_answers",
-         "tcp_answers",         "truncated",       "local_answers",
-         "format_errors",       "cache_hits",      "cache_misses",
-         "cache_stale",         "cache_failures",  "cache_refreshes",
-         "cache_not_stored",    "joined",          "dropped",
-         "send_failed",         "clients_gone",    "tcp_accepted",
-         "tcp_refused",         "tcp_idle_closed", "tcp_timed_out",
-         "tcp_handed_over",     "accept_paused",   "tcp_refused_address",
-         "access_refused",      "access_dropped",  "limited_truncated",
-         "limited_dropped",     "limited_misses",  "limited_connects",
-         "udp_receive_drops",   "tcp_clients",     "queries_waiting",
-         "upstream_connections"}};
+constexpr Names<Counter> names_of<Counter>{"", {"udp_queries",       "tcp_queries",
+                                                "udp_answers",       "tcp_answers",
+                                                "truncated",         "local_answers",
+                                                "format_errors",     "cache_hits",
+                                                "cache_misses",      "cache_stale",
+                                                "cache_failures",    "cache_refreshes",
+                                                "cache_not_stored",  "joined",
+                                                "dropped",           "repeated",
+                                                "late_dropped",      "send_failed",
+                                                "clients_gone",      "tcp_accepted",
+                                                "tcp_refused",       "tcp_idle_closed",
+                                                "tcp_timed_out",     "tcp_handed_over",
+                                                "accept_paused",     "tcp_refused_address",
+                                                "access_refused",    "access_dropped",
+                                                "limited_truncated", "limited_dropped",
+                                                "limited_misses",    "limited_connects",
+                                                "udp_receive_drops", "tcp_clients",
+                                                "queries_waiting",   "upstream_connections"}};
 
 template <>
 constexpr Names<QueryType> names_of<QueryType>{"query_types",

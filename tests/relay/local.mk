@@ -8,6 +8,7 @@ relay_tests = \
 	tests/relay/test_crowding \
 	tests/relay/test_gate \
 	tests/relay/test_inquiries \
+	tests/relay/test_limited \
 	tests/relay/test_relay
 check_PROGRAMS += $(relay_tests)
 TESTS += $(relay_tests)
@@ -28,12 +29,14 @@ tests_relay_test_answer_cache_stale_SOURCES = tests/relay/test_answer_cache_stal
 tests_relay_test_answer_cache_stale_LDADD = $(rig)
 tests_relay_test_counted_as_SOURCES = tests/relay/test_counted_as.cc tests/unit.hh
 tests_relay_test_counted_as_LDADD = librelay.a $(CMOCKA_LIBS)
-tests_relay_test_crowding_SOURCES = tests/relay/test_crowding.cc tests/unit.hh
+tests_relay_test_crowding_SOURCES = tests/relay/test_crowding.cc tests/relay/mailbox.hh tests/unit.hh
 tests_relay_test_crowding_LDADD = $(rig)
 tests_relay_test_gate_SOURCES = tests/relay/test_gate.cc tests/unit.hh
 tests_relay_test_gate_LDADD = librelay.a libupstream.a libshared.a libconfig.a libbase.a $(CMOCKA_LIBS)
 tests_relay_test_inquiries_SOURCES = tests/relay/test_inquiries.cc tests/dns/messages.hh \
 	tests/unit.hh
 tests_relay_test_inquiries_LDADD = librelay.a libupstream.a libdns.a libbase.a $(CMOCKA_LIBS)
+tests_relay_test_limited_SOURCES = tests/relay/test_limited.cc tests/relay/mailbox.hh tests/unit.hh
+tests_relay_test_limited_LDADD = $(rig)
 tests_relay_test_relay_SOURCES = tests/relay/test_relay.cc tests/unit.hh
 tests_relay_test_relay_LDADD = $(rig)

@@ -6,6 +6,7 @@
 
 #include "relay/relay.hh"
 
+#include "relay/mailbox.hh"
 #include "unit.hh"
 #include "worker/rig_names.hh"
 
@@ -16,36 +17,13 @@ using namespace std::chrono_literals;
 using dotproxy::Address;
 using dotproxy::Client;
 using dotproxy::Clock;
-using dotproxy::Front;
+using dotproxy::test::Mailbox;
 
 namespace {
 
 constexpr unsigned servfail = 2;
 constexpr std::uint32_t places = 4096;
 constexpr std::uint32_t floor = 64; // so many may wait, whosever they are, or of each address
-
-/// A way to clients that need not be there: it keeps what they would have got.
-class Mailbox final : public Front {
-  public:
-    [[nodiscard]] dotproxy::dns::Channel
-    channel(const dotproxy::dns::Asker& /*asker*/) const noexcept override {
-        return {.limit = room_.size(), .keepalive = std::nullopt};
-    }
-
-    [[nodiscard]] dotproxy::dns::MutableOctets begin_answer(const Client& /*client*/,
-                                                            std::size_t size) noexcept override {
-        return std::span{room_}.first(size);
-    }
-
-    void end_answer(const Client& /*client*/, std::size_t size) noexcept override {
-        answers.emplace_back(room_.begin(), room_.begin() + static_cast<std::ptrdiff_t>(size));
-    }
-
-    std::vector<Message> answers;
-
-  private:
-    std::array<std::uint8_t, 1232> room_{};
-};
 
 /// Addresses that ask questions which nobody answers.
 class Crowd {
@@ -139,6 +117,72 @@ void test_ask_when_all_have_failed_then_it_may_ask_as_many_again(void** state) {
     assert_int_equal(crowd.ask("192.0.2.1", places), first);
 }
 
+/// A client beyond "local", who has not shown that the address is its own, asks for one name again
+/// and again, with another port and ID each time.
+void bomb(Rig& rig, Mailbox& mailbox, std::uint32_t number) {
+    rig.in_turn([&] {
+        Client client;
+        client.front = &mailbox;
+        client.asked_at = rig.now();
+        client.standing.near = false;
+        for (std::uint32_t i = 0; i < number; ++i) {
+            client.peer = *Address::parse("192.0.2.1", static_cast<std::uint16_t>(1024 + i));
+            const auto id = static_cast<std::uint16_t>(i);
+            assert_true(rig.relay().ask(client, query("bomb.example", id)));
+        }
+    });
+}
+
+/// Has the upstream answer all that it was asked, and waits until nobody waits.
+void answer_all(Rig& rig) {
+    Resolver& resolver = *rig.resolvers[0];
+    resolver.answers = true;
+    assert_true(rig.until([&] {
+        while (!resolver.asked.empty()) {
+            resolver.answer(resolver.take());
+        }
+        return rig.count(Counter::queries_waiting) == 0;
+    }));
+}
+
+// limits 34: what a slow name gathers for one address comes to no pulse (DNSBomb).
+void test_ask_when_far_and_slow_then_few_are_answered_together(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Crowd crowd{rig};
+    bomb(rig, crowd.mailbox, places);
+    const std::uint64_t waiting = rig.count(Counter::queries_waiting);
+    assert_in_range(waiting, 1000, 1000 + floor);
+    assert_int_equal(rig.count(FailureReason::crowding), places - waiting);
+    crowd.mailbox.answers.clear();
+    answer_all(rig);
+    assert_int_equal(crowd.mailbox.answers.size(), waiting);
+}
+
+// limits 34
+void test_ask_when_far_and_slower_then_it_has_gone(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Crowd crowd{rig};
+    bomb(rig, crowd.mailbox, 100);
+    assert_true(rig.until([&] { return !rig.resolvers[0]->asked.empty(); }));
+    rig.pass(2s);
+    assert_int_equal(crowd.ask("10.0.0.1", 1), 1);
+    answer_all(rig);
+    assert_int_equal(rig.count(Counter::late_dropped), 100);
+    assert_int_equal(crowd.mailbox.answers.size(), 1);
+}
+
+// limits 34: who asks again what it waits for has one answer to both.
+void test_ask_when_repeated_over_udp_then_one_answer(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Crowd crowd{rig};
+    bomb(rig, crowd.mailbox, 10);
+    bomb(rig, crowd.mailbox, 12);
+    assert_int_equal(rig.count(Counter::queries_waiting), 12);
+    assert_int_equal(rig.count(Counter::repeated), 10);
+    answer_all(rig);
+    assert_int_equal(crowd.mailbox.answers.size(), 12);
+}
+
 } // namespace
 
 int main() {
@@ -153,6 +197,12 @@ int main() {
                                         free_rig),
         cmocka_unit_test_setup_teardown(test_ask_when_all_have_failed_then_it_may_ask_as_many_again,
                                         make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(test_ask_when_far_and_slow_then_few_are_answered_together,
+                                        make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(test_ask_when_far_and_slower_then_it_has_gone, make_rig,
+                                        free_rig),
+        cmocka_unit_test_setup_teardown(test_ask_when_repeated_over_udp_then_one_answer, make_rig,
+                                        free_rig),
     };
     return cmocka_run_group_tests_name("relay/crowding", tests, make_world, free_world);
 }

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// What a client gets that has used up what upstreams may be asked for it (limits 15, 57).
+
+#include "relay/relay.hh"
+
+#include "relay/mailbox.hh"
+#include "unit.hh"
+#include "worker/rig_names.hh"
+
+#include <string>
+
+using namespace std::chrono_literals;
+using dotproxy::Address;
+using dotproxy::Client;
+using dotproxy::test::Mailbox;
+
+namespace {
+
+constexpr unsigned servfail = 2;
+
+/// A client of the local network, whose limit is one question a second.
+class Limited {
+  public:
+    explicit Limited(Rig& rig) : rig_{rig} {
+        rig.config.limits.client_misses = 1;
+        rig.config.cache.size = 1U << 20U;
+        rig.config.cache.max_ttl = 24h;
+        rig.config.cache.max_stale = 24h;
+        rig.config.cache.stale_after = 1800ms;
+        rig.cache = std::make_shared<const dotproxy::CacheMemory>(rig.config.cache.size, 1);
+        rig.add_upstream();
+        rig.open();
+    }
+
+    /// The answer to a question.
+    Message ask(const std::string& name) {
+        mailbox_.answers.clear();
+        rig_.in_turn([&] {
+            Client client;
+            client.front = &mailbox_;
+            client.peer = *Address::parse("10.0.0.1", 4242);
+            client.asked_at = rig_.now();
+            client.standing.network = 0;
+            assert_true(rig_.relay().ask(client, query(name, 1)));
+        });
+        assert_true(rig_.until([this] { return !mailbox_.answers.empty(); }));
+        return mailbox_.answers.front();
+    }
+
+    /// Asks for new names until there is nothing left.
+    void use_up() {
+        for (int i = 0; rcode(ask("new" + std::to_string(i) + ".example")) != servfail; ++i) {
+            assert_true(i < 10);
+        }
+    }
+
+  private:
+    Rig& rig_;
+    Mailbox mailbox_;
+};
+
+void test_ask_when_used_up_then_hits_are_given(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Limited client{rig};
+    assert_int_equal(rcode(client.ask("warm.example")), 0);
+    client.use_up();
+    assert_int_equal(rcode(client.ask("warm.example")), 0);
+    assert_int_equal(rcode(client.ask("cold.example")), servfail);
+    assert_int_equal(rig.count(FailureReason::limited), 2);
+    assert_int_equal(rig.count(Counter::limited_misses), 2);
+    rig.pass(1s);
+    assert_int_equal(rcode(client.ask("cold.example")), 0);
+}
+
+void test_ask_when_used_up_and_expired_then_stale(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Limited client{rig};
+    assert_int_equal(rcode(client.ask("warm.example")), 0);
+    rig.pass(2h);
+    client.use_up();
+    const std::uint64_t failed = rig.count(FailureReason::limited);
+    assert_int_equal(rcode(client.ask("warm.example")), 0);
+    assert_int_equal(rig.count(Counter::cache_stale), 1);
+    assert_int_equal(rig.count(FailureReason::limited), failed);
+    assert_int_equal(rig.count(Counter::limited_misses), failed + 1);
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_ask_when_used_up_then_hits_are_given, make_rig,
+                                        free_rig),
+        cmocka_unit_test_setup_teardown(test_ask_when_used_up_and_expired_then_stale, make_rig,
+                                        free_rig),
+    };
+    return cmocka_run_group_tests_name("relay/limited", tests, make_world, free_world);
+}
