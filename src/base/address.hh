@@ -45,6 +45,10 @@ class Address {
 
     [[nodiscard]] sockaddr* data() noexcept { return &any_; }
 
+    [[nodiscard]] const std::uint8_t* octets() const noexcept {
+        return reinterpret_cast<const std::uint8_t*>(this);
+    }
+
     /// The octets of the sockaddr that are in use.
     [[nodiscard]] socklen_t size() const noexcept {
         return is_v6() ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);

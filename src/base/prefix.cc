@@ -30,20 +30,6 @@ Address address_of(const AddressBits& bits, bool v4) noexcept {
 
 } // namespace
 
-AddressBits AddressBits::of(const Address& address) noexcept {
-    if (!address.is_v6()) {
-        sockaddr_in name{};
-        std::memcpy(&name, address.data(), sizeof name);
-        return {.high = 0, .low = std::uint64_t{0xffff} << 32U | be32toh(name.sin_addr.s_addr)};
-    }
-    sockaddr_in6 name{};
-    std::memcpy(&name, address.data(), sizeof name);
-    AddressBits bits;
-    std::memcpy(&bits.high, &name.sin6_addr.s6_addr[0], sizeof bits.high);
-    std::memcpy(&bits.low, &name.sin6_addr.s6_addr[sizeof bits.high], sizeof bits.low);
-    return {.high = be64toh(bits.high), .low = be64toh(bits.low)};
-}
-
 std::optional<Prefix> Prefix::parse(const std::string& literal) noexcept {
     const std::size_t slash = literal.find('/');
     const auto address = Address::parse(literal.substr(0, slash), 0);

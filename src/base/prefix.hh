@@ -9,7 +9,10 @@
 #include "base/address.hh"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <endian.h>
 #include <optional>
 #include <string>
 #include <utility>
@@ -23,7 +26,18 @@ struct AddressBits {
     std::uint64_t high{0};
     std::uint64_t low{0};
 
-    [[nodiscard]] static AddressBits of(const Address& address) noexcept;
+    [[nodiscard]] static AddressBits of(const Address& address) noexcept {
+        AddressBits bits;
+        if (address.is_v6()) {
+            constexpr std::size_t at = offsetof(sockaddr_in6, sin6_addr);
+            std::memcpy(&bits.high, address.octets() + at, sizeof bits.high);
+            std::memcpy(&bits.low, address.octets() + at + sizeof bits.high, sizeof bits.low);
+            return {.high = be64toh(bits.high), .low = be64toh(bits.low)};
+        }
+        std::uint32_t v4 = 0;
+        std::memcpy(&v4, address.octets() + offsetof(sockaddr_in, sin_addr), sizeof v4);
+        return {.high = 0, .low = std::uint64_t{0xffff} << 32U | be32toh(v4)};
+    }
 
     [[nodiscard]] bool is_v4() const noexcept { return high == 0 && low >> 32U == 0xffff; }
 

@@ -28,6 +28,17 @@ constexpr double around_v6_times = 4;
 
 constexpr std::size_t octets_paid = 512;
 
+/// Where an address is remembered: spread, not hidden; who has another's place pays a search.
+std::size_t place_of(const AddressBits& bits) noexcept {
+    constexpr std::uint64_t odd = 0x9e3779b97f4a7c15;
+    return ((bits.high ^ bits.low) * odd) >> 48U;
+}
+
+bool is_loopback(const AddressBits& bits) noexcept {
+    constexpr std::uint64_t loopback_net = 0xffff'7f;
+    return bits.high == 0 && (bits.low == 1 || bits.low >> 24U == loopback_net);
+}
+
 Rate rate_of(std::uint32_t per_second, double factor, Debt burst) noexcept {
     return per_second == 0 ? Rate{} : Rate::of(per_second * factor, burst);
 }
@@ -70,11 +81,23 @@ std::optional<Standing> Gate::admit(const std::optional<Address>& peer,
     }
     const AddressBits bits = AddressBits::of(*peer);
     const auto on_link = on_link_.prefixes();
+    Known& known = known_[place_of(bits) % known_.size()];
+    if (known.bits != bits || known.access != &access || known.on_link != on_link_.version()) {
+        known = {.bits = bits,
+                 .access = &access,
+                 .on_link = on_link_.version(),
+                 .standing = find(bits, access, on_link)};
+    }
+    return known.standing;
+}
+
+std::optional<Standing> Gate::find(const AddressBits& bits, const Access& access,
+                                   std::span<const Prefix> on_link) const noexcept {
     if (!access.allows(bits, on_link)) {
         return std::nullopt;
     }
     const auto* const named = networks_.find(bits);
-    if (rates_.empty() || (named == nullptr && peer->is_loopback())) {
+    if (rates_.empty() || (named == nullptr && is_loopback(bits))) {
         return Standing{};
     }
     const auto contains = [&bits](const Prefix& prefix) { return prefix.contains(bits); };

@@ -74,6 +74,17 @@ class Gate {
 
     using Budgets = std::array<Budget, 2>;
 
+    /// What was found of an address, for the next question that comes from there.
+    struct Known {
+        AddressBits bits{};
+        const Access* access{nullptr};
+        std::uint32_t on_link{0}; // the version of what was on-link
+        std::optional<Standing> standing{};
+    };
+
+    [[nodiscard]] std::optional<Standing> find(const AddressBits& bits, const Access& access,
+                                               std::span<const Prefix> on_link) const noexcept;
+
     [[nodiscard]] std::span<const Budget>
     budgets_of(Kind kind, const Address& peer, Standing standing, Budgets& room) const noexcept;
     [[nodiscard]] bool charge(Kind kind, const Address& peer, Standing standing) noexcept;
@@ -86,6 +97,7 @@ class Gate {
     Meter meter_;
     PrefixMap<std::uint8_t> networks_;                    // which rates count there, or unlimited
     std::vector<std::array<Rates, limited_kinds>> rates_; // first, of all others; none: no limits
+    std::array<Known, 64> known_{};
     bool counts_only_;
     bool truncates_{false}; // the next one over its limit
 };

@@ -38,6 +38,9 @@ class OnLink {
         /// What there is now; while it is being written, what there was before.
         [[nodiscard]] std::span<const Prefix> prefixes() noexcept;
 
+        /// Another number for other prefixes, as prefixes() had them last.
+        [[nodiscard]] std::uint32_t version() const noexcept { return seen_; }
+
       private:
         void read(std::uint32_t version) noexcept;
 
