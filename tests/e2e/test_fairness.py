@@ -5,6 +5,7 @@
 # 127.0.0.0/8, are under no limit; so each test has a network in which 10.0.0.0/8 is here as well.
 
 import os
+import struct
 
 import pytest
 
@@ -68,3 +69,27 @@ def test_unanswered_questions_of_one_address_leave_room_for_others(prepare, serv
             assert counters["failures_crowding"] == 1024 - waiting + 1
             assert "failures_overload" not in counters
     with_sources(["10.0.0.0/8"], crowd)
+
+
+def test_those_who_never_stop_leave_turns_to_others(prepare, serve):
+    """limits 30: many clients that pipeline what is cached without pause; who asks over UDP or on a
+    connection of its own meanwhile is answered, and nobody has to be closed for that."""
+    upstream = serve(on_query=hush)
+    proxy = prepare(upstream, workers=1, cache={"size": "1M"}).start()
+    burst = b"".join(struct.pack("!H", len(one)) + one
+                     for one in [wire.query("hot.example", id=7)] * 200)
+    greedy = [TcpClient(proxy.address) for _ in range(20)]
+    with udp_socket(proxy.address, "127.0.0.1") as sock, TcpClient(proxy.address) as calm:
+        sock.send(wire.query("hot.example"))
+        sock.recv(65536)
+        for _ in range(10):
+            for client in greedy:
+                client.send_octets(burst)
+            sock.send(wire.query("hot.example"))
+            assert wire.address_in(sock.recv(65536)) == wire.address_of("hot.example")
+            calm.send(wire.query("hot.example"))
+            assert wire.address_in(calm.receive()) == wire.address_of("hot.example")
+            for client in greedy:
+                for _ in range(200):
+                    client.receive()
+    assert proxy.counters()["tcp_answers"] == 10 * (200 * 20 + 1)
