@@ -23,7 +23,15 @@ class TcpFront;
 ///   reading   queries are taken; not so while the client has too many in flight or does not read
 ///   ended     the client will send nothing more; it gets the answers that are due, then is closed
 ///   closed    to be buried at the end of the turn
+/// It is a Deadline for the time in which it has to ask something.
 struct TcpClient final : Watch, Deadline {
+    /// Its deadline as one who has answers to read.
+    struct Reading : Deadline {
+        explicit Reading(TcpClient& its_client) noexcept : client{its_client} {}
+
+        TcpClient& client;
+    };
+
     TcpClient(TcpFront& its_front, Fd its_socket, const Address& its_peer, Standing its_standing,
               AddressCounts::Place its_place) noexcept
         : front{its_front}, socket{std::move(its_socket)}, peer{its_peer}, standing{its_standing},
@@ -42,14 +50,17 @@ struct TcpClient final : Watch, Deadline {
     std::uint32_t events{0};
     std::uint32_t in_flight{0};
     std::uint64_t written{0};     // octets of answers that the kernel took, in all
-    std::uint64_t read_before{0}; // of these, when its write time began, had arrived
-    std::size_t held{0};          // of in and out, as the front has counted them
+    std::uint64_t read_before{0}; // of these, when it was last looked at, had arrived
+    std::uint64_t to_read{0};     // and so many have to have by the end of its write time
+    Reading reading{*this};
+    std::size_t held{0};      // of in and out, as the front has counted them
+    std::uint8_t nonsense{0}; // frames since the last one that was a question
     bool ended{false};
     bool closed{false};
     bool dirty{false};   // stands in the list of those to be flushed
     bool waiting{false}; // stands in the line of those to be read or written
     bool greeted{false}; // has sent a whole query
-    bool stuck{false};   // has answers to read; its deadline is that of writing
+    bool stuck{false};   // has answers that the kernel does not take
 };
 
 } // namespace dotproxy

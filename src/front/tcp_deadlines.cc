@@ -21,31 +21,30 @@ constexpr std::uint64_t least_read = 16384;
 
 } // namespace
 
-TcpDeadlines::TcpDeadlines(const Config& config) noexcept
-    : first_query_{std::max(first_query_time, Clock::duration{config.timeouts.client_idle})},
-      idle_{config.timeouts.client_idle}, writing_{write_time} {}
+TcpDeadlines::TcpDeadlines(const Config& config, const TcpPlaces& places) noexcept
+    : places_{places}, first_query_{std::max(first_query_time,
+                                             Clock::duration{config.timeouts.client_idle})},
+      idle_{config.timeouts.client_idle}, reading_{write_time} {}
 
 void TcpDeadlines::set(TcpClient& client, TimePoint now) noexcept {
-    if (!client.out.empty()) {
-        if (!client.stuck) {
-            client.stuck = true;
-            watch_reading(client, now);
-        }
-        return;
+    const bool stuck = !client.out.empty();
+    if (stuck ? !client.stuck : !client.reading.armed() && client.written > client.read_before) {
+        // What the kernel takes is watched as well: it may be all that is asked for in an hour.
+        watch_reading(client, stuck ? read_by(client) : client.read_before, now);
     }
-    if (client.stuck || client.in_flight > 0) {
-        client.stuck = false;
+    client.stuck = stuck;
+    if (stuck || client.in_flight > 0) {
         client.disarm();
-    }
-    if (client.in_flight == 0 && !client.armed()) {
+    } else if (!client.armed()) {
         (client.greeted ? idle_ : first_query_).arm(client, now);
     }
 }
 
-/// Gives the client a write time in which to read.
-void TcpDeadlines::watch_reading(TcpClient& client, TimePoint now) noexcept {
-    client.read_before = read_by(client);
-    writing_.arm(client, now);
+/// Gives the client, which has read so much, a write time in which to read what was written.
+void TcpDeadlines::watch_reading(TcpClient& client, std::uint64_t read, TimePoint now) noexcept {
+    client.read_before = read;
+    client.to_read = client.written;
+    reading_.arm(client.reading, now);
 }
 
 /// How many octets of answers have arrived at the client in all. What the kernel took from us says
@@ -56,20 +55,38 @@ std::uint64_t TcpDeadlines::read_by(const TcpClient& client) noexcept {
     return client.written - static_cast<std::uint64_t>(under_way);
 }
 
+/// By how much the time in a queue ends earlier than was thought when it began.
+Clock::duration TcpDeadlines::shortened_by(const DeadlineQueue<TcpClient>& queue) const noexcept {
+    return queue.duration() - places_.kept(queue.duration());
+}
+
+Clock::duration TcpDeadlines::idle_time() const noexcept {
+    return places_.kept(idle_.duration());
+}
+
 TcpClient* TcpDeadlines::pop(TimePoint now, Counter& why) noexcept {
     why = Counter::tcp_timed_out;
-    if (TcpClient* client = first_query_.pop(now)) {
+    if (TcpClient* client = first_query_.pop(now + shortened_by(first_query_))) {
         return client;
     }
-    if (TcpClient* client = idle_.pop(now)) {
-        why = client->in.empty() ? Counter::tcp_idle_closed : Counter::tcp_timed_out;
-        return client;
+    TcpClient* client = idle_.pop(now + shortened_by(idle_));
+    if (client != nullptr && client->in.empty()) {
+        why = Counter::tcp_idle_closed;
     }
-    while (TcpClient* client = writing_.pop(now)) {
-        if (read_by(*client) - client->read_before < least_read) {
-            return client;
+    return client;
+}
+
+TcpClient* TcpDeadlines::pop_deaf(TimePoint now) noexcept {
+    while (const TcpClient::Reading* reading = reading_.pop(now)) {
+        TcpClient& client = reading->client;
+        const std::uint64_t read = read_by(client);
+        if (read < client.to_read && read - client.read_before < least_read) {
+            return &client;
         }
-        watch_reading(*client, now);
+        client.read_before = read;
+        if (read < client.written || client.stuck) {
+            watch_reading(client, read, now);
+        }
     }
     return nullptr;
 }
@@ -80,9 +97,14 @@ TcpClient* TcpDeadlines::pop_idlest() noexcept {
 }
 
 void TcpDeadlines::soonest(TimePoint& earliest) const noexcept {
-    first_query_.soonest(earliest);
-    idle_.soonest(earliest);
-    writing_.soonest(earliest);
+    for (const auto* queue : {&first_query_, &idle_}) {
+        TimePoint due = TimePoint::max();
+        queue->soonest(due);
+        if (due != TimePoint::max()) {
+            earliest = std::min(earliest, due - shortened_by(*queue));
+        }
+    }
+    reading_.soonest(earliest);
 }
 
 } // namespace dotproxy

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// TcpDeadlines: how long a TCP client has for what it does now. A connection stands in one of the
-// queues at a time; who has run out is closed by the TcpFront.
+// TcpDeadlines: how long a TCP client has to ask something, and to read what it has been answered.
+// Who has run out of time is closed by the TcpFront.
 
 #pragma once
 
 #include "base/deadline.hh"
 #include "config/config.hh"
 #include "front/tcp_client.hh"
+#include "front/tcp_places.hh"
 #include "shared/counted.hh"
 
 #include <cstdint>
@@ -17,25 +18,34 @@ namespace dotproxy {
 
 class TcpDeadlines {
   public:
-    explicit TcpDeadlines(const Config& config) noexcept;
+    /// `places` outlives it, and says how much of the time is left where places are scarce.
+    TcpDeadlines(const Config& config, const TcpPlaces& places) noexcept;
 
     /// Gives the client the time that it has for what it does now, unless it has it already.
     void set(TcpClient& client, TimePoint now) noexcept;
 
-    /// A client that has run out of time; `why`: what it counts as. nullptr: none.
+    /// A client that has not asked in time; `why`: what it counts as. nullptr: none.
     [[nodiscard]] TcpClient* pop(TimePoint now, Counter& why) noexcept;
+    /// One that does not read what it asked for. nullptr: none.
+    [[nodiscard]] TcpClient* pop_deaf(TimePoint now) noexcept;
     /// Who makes way where there is no place: has not asked yet, or longest ago. nullptr: none.
     [[nodiscard]] TcpClient* pop_idlest() noexcept;
 
     void soonest(TimePoint& earliest) const noexcept;
 
+    /// How long a client may be idle, as things are.
+    [[nodiscard]] Clock::duration idle_time() const noexcept;
+
   private:
-    void watch_reading(TcpClient& client, TimePoint now) noexcept;
+    [[nodiscard]] Clock::duration
+    shortened_by(const DeadlineQueue<TcpClient>& queue) const noexcept;
+    void watch_reading(TcpClient& client, std::uint64_t read, TimePoint now) noexcept;
     [[nodiscard]] static std::uint64_t read_by(const TcpClient& client) noexcept;
 
+    const TcpPlaces& places_;
     DeadlineQueue<TcpClient> first_query_; // from accept to the first whole query (L26)
     DeadlineQueue<TcpClient> idle_;        // nothing in flight; only a whole query counts (C10)
-    DeadlineQueue<TcpClient> writing_;     // answers that the client does not read
+    DeadlineQueue<TcpClient::Reading> reading_; // answers that are under way
 };
 
 } // namespace dotproxy

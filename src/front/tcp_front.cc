@@ -22,6 +22,8 @@ using namespace std::chrono_literals;
 constexpr Clock::duration leave_again = 10ms;
 constexpr std::size_t output_limit = 65536; // a client with more than this unread is not read
 constexpr std::size_t read_size = 16384;
+// A client that sent so many frames in a row that were no question is none.
+constexpr std::uint8_t most_nonsense = 10;
 // What one client that does not read, and all clients together, can make a worker hold.
 constexpr std::size_t client_output_cap = 1U << 20U;
 constexpr std::size_t held_cap = 64U << 20U;
@@ -32,6 +34,12 @@ std::optional<Address> name_of(int socket, decltype(::getsockname)* call) noexce
     socklen_t size = sizeof name;
     return call(socket, reinterpret_cast<sockaddr*>(&name), &size) == 0 ? Address::from(name)
                                                                         : std::nullopt;
+}
+
+/// Ends a connection on both sides, whatever is under way.
+void reset(const Fd& socket) noexcept {
+    const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
+    static_cast<void>(::connect(socket.get(), &nobody, sizeof nobody));
 }
 
 /// Whether something can be taken from what was read: a whole query, or what can never be one.
@@ -47,19 +55,21 @@ void TcpClient::on_ready(std::uint32_t ready) noexcept {
 
 TcpFront::TcpFront(Turn& turn, Gate& gate, Relay& relay, Courtesy& courtesy,
                    const CounterLease& all, const Handover& handover)
-    : turn_{turn}, gate_{gate}, relay_{relay}, handover_{handover},
-      deadlines_{turn.config}, leaving_{leave_again}, intake_{turn, *this, courtesy, handover},
-      places_{turn, all}, clients_{turn.config.limits.tcp_clients + TcpPlaces::spare} {}
+    : turn_{turn}, gate_{gate}, relay_{relay}, handover_{handover}, places_{turn, all},
+      deadlines_{turn.config, places_}, leaving_{leave_again}, intake_{turn, *this, courtesy,
+                                                                       handover},
+      clients_{turn.config.limits.tcp_clients + TcpPlaces::spare} {}
 
 TcpFront::~TcpFront() = default;
 
 void TcpFront::welcome(Fd socket, const std::optional<Address>& peer,
                        const Access& access) noexcept {
-    const auto standing = let_in(peer, access);
-    if (!standing || !gate_.connect(*peer, *standing)) {
-        return;
-    }
-    if (TcpClient* client = admit(std::move(socket), *peer, *standing)) {
+    const auto standing = gate_.admit(peer, access);
+    if (!standing) {
+        refuse(socket, Counter::access_refused);
+    } else if (!gate_.connect(*peer, *standing)) {
+        reset(socket);
+    } else if (TcpClient* client = admit(std::move(socket), *peer, *standing)) {
         wait(*client); // the query is often there already
     }
 }
@@ -70,8 +80,9 @@ void TcpFront::adopt(Fd socket, dns::Octets unread) noexcept {
     const auto peer = name_of(socket.get(), &::getpeername);
     // Who may ask may be others than when it came (limits 42).
     const Access& access = turn_.config.access_at(Protocol::tcp, local.value_or(Address{}));
-    const auto standing = let_in(peer, access);
+    const auto standing = gate_.admit(peer, access);
     if (!standing) {
+        refuse(socket, Counter::access_refused);
         return;
     }
     if (TcpClient* client = admit(std::move(socket), *peer, *standing)) {
@@ -82,22 +93,12 @@ void TcpFront::adopt(Fd socket, dns::Octets unread) noexcept {
     }
 }
 
-/// nullopt: who comes from there may not ask (counted).
-std::optional<Standing> TcpFront::let_in(const std::optional<Address>& peer,
-                                         const Access& access) noexcept {
-    const auto standing = gate_.admit(peer, access);
-    if (!standing) {
-        turn_.counters.add(Counter::access_refused);
-    }
-    return standing;
-}
-
 /// Makes a client of a connection; where there is no room the one that was idle longest makes way
 /// (RFC 7766, section 6.2.3). nullptr: refused.
 TcpClient* TcpFront::admit(Fd socket, const Address& peer, Standing standing) noexcept {
     AddressCounts::Place place = places_.enter(peer);
     if (places_.is_too_many(place, clients_.size())) {
-        turn_.counters.add(Counter::tcp_refused_address);
+        refuse(socket, Counter::tcp_refused_address);
         return nullptr;
     }
     if (places_.full()) {
@@ -106,23 +107,32 @@ TcpClient* TcpFront::admit(Fd socket, const Address& peer, Standing standing) no
             close(*idlest);
         }
     }
-    TcpClient* client = places_.full() ? nullptr
-                                       : clients_.create(*this, std::move(socket), peer, standing,
-                                                         std::move(place));
-    if (client == nullptr) {
+    if (places_.full()) {
+        refuse(socket, Counter::tcp_refused);
+        return nullptr;
+    }
+    TcpClient* client = clients_.create(*this, std::move(socket), peer, standing, std::move(place));
+    if (client == nullptr) { // too many were closed in this turn
         turn_.counters.add(Counter::tcp_refused);
         return nullptr;
     }
     client->events = EPOLLIN | EPOLLRDHUP;
     client->watching = turn_.loop.add(client->socket.get(), client->events, *client);
     if (!client->watching) {
+        refuse(client->socket, Counter::tcp_refused);
         clients_.destroy(client);
-        turn_.counters.add(Counter::tcp_refused);
         return nullptr;
     }
     count_clients();
     deadlines_.set(*client, turn_.now);
     return client;
+}
+
+/// There is no room for a connection. It is reset: of one that is closed in order the kernel would
+/// keep something for a minute, and its client would ask before it learns of that (limits 36).
+void TcpFront::refuse(const Fd& socket, Counter why) noexcept {
+    turn_.counters.add(why);
+    reset(socket);
 }
 
 bool TcpFront::more_than_its_share() const noexcept {
@@ -210,6 +220,7 @@ void TcpFront::take(TcpClient& client, dns::Octets octets) noexcept {
         switch (frame.state) {
         case dns::Frame::State::invalid:
             turn_.counters.add(Counter::dropped);
+            turn_.counters.add(Counter::tcp_nonsense);
             client.ended = true; // the stream is lost (C17); what was asked before is answered
             used = octets.size();
             break;
@@ -218,18 +229,11 @@ void TcpFront::take(TcpClient& client, dns::Octets octets) noexcept {
             break;
         case dns::Frame::State::complete:
             used += frame.consumed;
-            turn_.counters.add(Counter::tcp_queries);
-            turn_.streams.charge();
-            client.greeted = true;
-            ++client.in_flight;
-            if (!relay_.ask({.front = this,
-                             .connection = clients_.handle_of(&client),
-                             .peer = client.peer,
-                             .asked_at = turn_.now,
-                             .standing = client.standing,
-                             .verified = true},
-                            frame.message)) {
-                --client.in_flight;
+            take_one(client, frame.message);
+            if (client.nonsense == most_nonsense) {
+                turn_.counters.add(Counter::tcp_nonsense);
+                client.ended = true; // as above
+                used = octets.size();
             }
             break;
         }
@@ -247,10 +251,29 @@ void TcpFront::take(TcpClient& client, dns::Octets octets) noexcept {
     if (!make_room(client)) {
         return;
     }
-    if (used > 0 && !client.stuck) {
+    if (used > 0) {
         client.disarm(); // a whole query starts the idle time anew, a part of one does not (C10)
     }
     mark_dirty(client);
+}
+
+void TcpFront::take_one(TcpClient& client, dns::Octets message) noexcept {
+    turn_.counters.add(Counter::tcp_queries);
+    turn_.streams.charge();
+    client.greeted = true;
+    ++client.in_flight;
+    const Relay::Heard heard = relay_.ask({.front = this,
+                                           .connection = clients_.handle_of(&client),
+                                           .peer = client.peer,
+                                           .asked_at = turn_.now,
+                                           .standing = client.standing,
+                                           .verified = true},
+                                          message);
+    if (heard == Relay::Heard::nothing) {
+        --client.in_flight;
+    }
+    client.nonsense =
+        heard == Relay::Heard::question ? 0 : static_cast<std::uint8_t>(client.nonsense + 1);
 }
 
 bool TcpFront::may_ask(const TcpClient& client) const noexcept {
@@ -266,7 +289,7 @@ bool TcpFront::may_take(const TcpClient& client) const noexcept {
 }
 
 dns::Channel TcpFront::channel(const dns::Asker& /*asker*/) const noexcept {
-    const auto idle = turn_.config.timeouts.client_idle / 100ms;
+    const auto idle = deadlines_.idle_time() / 100ms;
     return {.limit = dns::max_message_size,
             .keepalive = static_cast<std::uint16_t>(std::min<decltype(idle)>(idle, 65535))};
 }
@@ -278,8 +301,7 @@ dns::MutableOctets TcpFront::begin_answer(const Client& client, std::size_t size
         return {};
     }
     if (connection->out.size() > client_output_cap) {
-        turn_.counters.add(Counter::tcp_timed_out);
-        close(*connection); // it does not read (L29)
+        cut(*connection); // it does not read (L29)
         return {};
     }
     if (!make_room(*connection)) {
@@ -358,9 +380,14 @@ void TcpFront::set_events(TcpClient& client) noexcept {
 
 void TcpFront::expire() noexcept {
     Counter why{};
+    places_.look();
     while (TcpClient* client = deadlines_.pop(turn_.now, why)) {
         turn_.counters.add(why);
         close(*client);
+        places_.look(); // there may be enough again
+    }
+    while (TcpClient* client = deadlines_.pop_deaf(turn_.now)) {
+        cut(*client);
     }
     handover_full_ = false;
     while (TcpClient* client = leaving_.pop(turn_.now)) {
@@ -420,11 +447,18 @@ bool TcpFront::make_room(TcpClient& client) noexcept {
     clients_.for_each([&](const TcpClient& one) { most = std::max(most, one.held); });
     clients_.for_each([&](TcpClient& one) {
         if (held_ > held_cap - held_cap / 8 && one.held >= most / 2 && !one.closed) {
-            turn_.counters.add(Counter::tcp_timed_out);
-            close(one);
+            cut(one);
         }
     });
     return !client.closed;
+}
+
+/// Closes a client that does not read, or holds too much: it is reset, or else the kernel would
+/// keep for minutes what it has of its answers.
+void TcpFront::cut(TcpClient& client) noexcept {
+    turn_.counters.add(Counter::tcp_timed_out);
+    reset(client.socket);
+    close(client);
 }
 
 void TcpFront::close(TcpClient& client) noexcept {
@@ -435,6 +469,7 @@ void TcpFront::close(TcpClient& client) noexcept {
     held_ -= client.held;
     client.held = 0;
     client.disarm();
+    client.reading.disarm();
     closed_.push_back(&client);
     count_clients();
 }

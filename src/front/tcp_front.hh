@@ -79,14 +79,14 @@ class TcpFront final : public Front {
     void bury() noexcept;
 
   private:
-    [[nodiscard]] std::optional<Standing> let_in(const std::optional<Address>& peer,
-                                                 const Access& access) noexcept;
     [[nodiscard]] TcpClient* admit(Fd socket, const Address& peer, Standing standing) noexcept;
+    void refuse(const Fd& socket, Counter why) noexcept;
 
     void wait(TcpClient& client) noexcept;
     void visit(TcpClient& client) noexcept;
     [[nodiscard]] bool read(TcpClient& client) noexcept;
     void take(TcpClient& client, dns::Octets octets) noexcept;
+    void take_one(TcpClient& client, dns::Octets message) noexcept;
     [[nodiscard]] bool may_take(const TcpClient& client) const noexcept;
     [[nodiscard]] bool may_ask(const TcpClient& client) const noexcept;
     void set_events(TcpClient& client) noexcept;
@@ -95,6 +95,7 @@ class TcpFront final : public Front {
     void leave(TcpClient& client) noexcept;
     void account(TcpClient& client) noexcept;
     [[nodiscard]] bool make_room(TcpClient& client) noexcept;
+    void cut(TcpClient& client) noexcept;
     void close(TcpClient& client) noexcept;
     void count_clients() noexcept;
 
@@ -102,11 +103,11 @@ class TcpFront final : public Front {
     Gate& gate_;
     Relay& relay_;
     const Handover& handover_;
+    TcpPlaces places_; // before the clients, who have theirs in it
     // Deadlines, before what stands in them.
     TcpDeadlines deadlines_;
     DeadlineQueue<TcpClient> leaving_; // draining, and the handover was busy
     TcpIntake intake_;
-    TcpPlaces places_; // before the clients, who have theirs in it
     Slab<TcpClient> clients_;
     std::vector<TcpClient*> dirty_;
     std::deque<Handle> waiting_; // to be visited, in the order in which they came to this

@@ -11,8 +11,14 @@ namespace dotproxy {
 
 namespace {
 
+using namespace std::chrono_literals;
+
 // One address may have this many connections with a worker, however low the limit (C15).
 constexpr std::uint64_t least_per_address = 16;
+// Where places are scarce, so much of its time has who does not use his; and no more than this
+// where few are left: whoever has something to ask has done so by then.
+constexpr int part_where_scarce = 4;
+constexpr Clock::duration most_where_few = 500ms;
 constexpr std::uint64_t share_counts_from = 64; // clients; with fewer, who has them does not matter
 
 } // namespace
@@ -38,6 +44,29 @@ bool TcpPlaces::is_too_many(const AddressCounts::Place& place, std::uint64_t own
     const std::uint64_t elsewhere = taken - std::min(taken, own);
     const std::uint64_t here = place.count();
     return here > least_per_address && here + std::min(here * (all_.size() - 1), elsewhere) > left;
+}
+
+void TcpPlaces::look() noexcept {
+    const std::uint64_t limit = turn_.config.limits.tcp_clients;
+    const std::uint64_t taken = all_.sum(Counter::tcp_clients);
+    const std::uint64_t left = limit - std::min(limit, taken);
+    if (left * 2 >= limit) {
+        scarcity_ = Scarcity::none;
+    } else {
+        scarcity_ = left * 4 >= limit ? Scarcity::some : Scarcity::great;
+    }
+}
+
+Clock::duration TcpPlaces::kept(Clock::duration most) const noexcept {
+    switch (scarcity_) {
+    case Scarcity::some:
+        return most / part_where_scarce;
+    case Scarcity::great:
+        return std::min(most / part_where_scarce, most_where_few);
+    case Scarcity::none:
+        break;
+    }
+    return most;
 }
 
 bool TcpPlaces::more_than_its_share(std::uint64_t own) const noexcept {

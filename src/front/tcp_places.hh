@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// TcpPlaces: how many connections there may be, of all clients and of one address (C15), and what
-// is taken of that by all workers. Whatever kind of stream a connection carries, it has a place
-// here.
+// TcpPlaces: how many connections there may be, of all clients and of one address (C15), what is
+// taken of that by all workers, and what that leaves to those that are not in use. Whatever kind of
+// stream a connection carries, it has a place here.
 
 #pragma once
 
@@ -35,13 +35,22 @@ class TcpPlaces {
     /// Whether the address has too many with this one. `own`: the connections of this worker.
     [[nodiscard]] bool is_too_many(const AddressCounts::Place& place,
                                    std::uint64_t own) const noexcept;
+    /// Looks how scarce places are, which changes with each connection of any worker.
+    void look() noexcept;
+    /// For how long a connection that is not in use has its place, of `most` when there are plenty
+    /// (limits 37): as of the last look.
+    [[nodiscard]] Clock::duration kept(Clock::duration most) const noexcept;
+
     /// Whether the other workers should come to the next connections first (L67).
     [[nodiscard]] bool more_than_its_share(std::uint64_t own) const noexcept;
 
   private:
+    enum class Scarcity : std::uint8_t { none, some, great };
+
     const Turn& turn_;
     const CounterLease& all_;
     AddressCounts addresses_;
+    Scarcity scarcity_{Scarcity::none};
 };
 
 } // namespace dotproxy

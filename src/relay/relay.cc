@@ -54,7 +54,7 @@ Relay::Relay(Turn& turn, Gate& gate, Upstreams& upstreams, const CacheMemory* me
       addresses_{turn.config.limits.queries}, waiters_{turn.config.limits.queries},
       inquiries_{turn.config.limits.queries} {}
 
-bool Relay::ask(const Client& client, dns::Octets message) noexcept {
+Relay::Heard Relay::ask(const Client& client, dns::Octets message) noexcept {
     const dns::QueryVerdict verdict = dns::parse_query(message, query_);
     if (verdict != dns::QueryVerdict::drop && !client.verified) {
         switch (gate_.ask(client, query_.question.type)) {
@@ -62,39 +62,39 @@ bool Relay::ask(const Client& client, dns::Octets message) noexcept {
             break;
         case Gate::Admission::truncate:
             truncate(client, verdict);
-            return true;
+            return Heard::question;
         case Gate::Admission::drop:
-            return false;
+            return Heard::nothing;
         }
     }
     switch (verdict) {
     case dns::QueryVerdict::drop:
         turn_.counters.add(Counter::dropped);
-        return false;
+        return Heard::nothing;
     case dns::QueryVerdict::format_error:
         refuse(client, dns::Rcode::formerr);
-        return true;
+        return Heard::nonsense;
     case dns::QueryVerdict::not_implemented:
         refuse(client, dns::Rcode::notimp);
-        return true;
+        return Heard::nonsense;
     case dns::QueryVerdict::bad_version:
         refuse(client, dns::Rcode::badvers);
-        return true;
+        return Heard::question;
     case dns::QueryVerdict::forward:
         turn_.counters.add(query_type(query_.question.type));
         if (!answer_locally(client) && !answer_from_cache(client)) {
             forward(client, {});
         }
-        return true;
+        return Heard::question;
     case dns::QueryVerdict::sealed:
         turn_.counters.add(query_type(query_.question.type));
         expired_ = false;
         if (!answer_locally(client)) {
             forward(client, message);
         }
-        return true;
+        return Heard::question;
     }
-    return false;
+    return Heard::nothing;
 }
 
 /// Answers so little that nobody is harmed who has not asked.

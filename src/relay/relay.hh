@@ -28,9 +28,15 @@ class Relay final : public Inquirer {
     /// `upstreams` outlives it, and need not be made yet. `memory`: of the cache, nullptr for none.
     Relay(Turn& turn, Gate& gate, Upstreams& upstreams, const CacheMemory* memory);
 
-    /// Takes a message from a client. false: it gets no answer (counted). true: it has been
-    /// answered or will be, exactly once.
-    [[nodiscard]] bool ask(const Client& client, dns::Octets message) noexcept;
+    /// What became of a message from a client.
+    enum class Heard : std::uint8_t {
+        nothing,  // it gets no answer (counted)
+        nonsense, // answered with FORMERR or NOTIMP
+        question, // it has been answered or will be, exactly once
+    };
+
+    /// Takes a message from a client.
+    [[nodiscard]] Heard ask(const Client& client, dns::Octets message) noexcept;
 
     /// The same of a message from a client who may not ask: it is told so, or gets no answer
     /// (counted).

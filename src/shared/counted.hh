@@ -43,6 +43,7 @@ enum class Counter : std::uint8_t {
     tcp_handed_over,     // to the next generation, at a reload
     accept_paused,       // out of descriptors or memory (L47)
     tcp_refused_address, // one address had too many (C15)
+    tcp_nonsense,        // connections closed since what came in them was no DNS
     access_refused,      // who may not ask was told so: REFUSED, or a connection closed
     access_dropped,      // who may not ask was told so a moment ago
     limited_truncated,   // UDP questions beyond limits.client_rate, answered with TC
@@ -192,24 +193,44 @@ template <class Key>
 constexpr Names<Key> names_of = {};
 
 template <>
-constexpr Names<Counter> names_of<Counter>{"", {"udp_queries",       "tcp_queries",
-                                                "udp_answers",       "tcp_answers",
-                                                "truncated",         "local_answers",
-                                                "format_errors",     "cache_hits",
-                                                "cache_misses",      "cache_stale",
-                                                "cache_failures",    "cache_refreshes",
-                                                "cache_not_stored",  "joined",
-                                                "dropped",           "repeated",
-                                                "late_dropped",      "send_failed",
-                                                "clients_gone",      "tcp_accepted",
-                                                "tcp_refused",       "tcp_idle_closed",
-                                                "tcp_timed_out",     "tcp_handed_over",
-                                                "accept_paused",     "tcp_refused_address",
-                                                "access_refused",    "access_dropped",
-                                                "limited_truncated", "limited_dropped",
-                                                "limited_misses",    "limited_connects",
-                                                "udp_receive_drops", "tcp_clients",
-                                                "queries_waiting",   "upstream_connections"}};
+constexpr Names<Counter> names_of<Counter>{"",
+                                           {"udp_queries",
+                                            "tcp_queries",
+                                            "udp_answers",
+                                            "tcp_answers",
+                                            "truncated",
+                                            "local_answers",
+                                            "format_errors",
+                                            "cache_hits",
+                                            "cache_misses",
+                                            "cache_stale",
+                                            "cache_failures",
+                                            "cache_refreshes",
+                                            "cache_not_stored",
+                                            "joined",
+                                            "dropped",
+                                            "repeated",
+                                            "late_dropped",
+                                            "send_failed",
+                                            "clients_gone",
+                                            "tcp_accepted",
+                                            "tcp_refused",
+                                            "tcp_idle_closed",
+                                            "tcp_timed_out",
+                                            "tcp_handed_over",
+                                            "accept_paused",
+                                            "tcp_refused_address",
+                                            "tcp_nonsense",
+                                            "access_refused",
+                                            "access_dropped",
+                                            "limited_truncated",
+                                            "limited_dropped",
+                                            "limited_misses",
+                                            "limited_connects",
+                                            "udp_receive_drops",
+                                            "tcp_clients",
+                                            "queries_waiting",
+                                            "upstream_connections"}};
 
 template <>
 constexpr Names<QueryType> names_of<QueryType>{"query_types",

@@ -59,14 +59,14 @@ def test_clients_that_never_read_cost_bounded_memory(start, upstream):
 
 def test_a_hundred_thousand_messages_in_one_burst(start, upstream):
     """L27: answered here, with a stack of 256 KiB; no handler calls itself."""
-    proxy = start(upstream, workers=1, limits={"queries_per_client": 65535},
+    proxy = start(upstream, workers=1, local_zones=True, limits={"queries_per_client": 65535},
                   before=lambda: resource.setrlimit(resource.RLIMIT_STACK, (SMALL, SMALL)))
-    rest = frames(wire.header(7, 15 << 11)) * 100000
+    rest = frames(wire.query("localhost")) * 100000
     with TcpClient(proxy.address) as client:
         answered = 0
         while answered < 100000:
             rest = client.send_what_goes(rest)
-            assert client.receive()[3] & 15 == dns.rcode.NOTIMP
+            assert client.receive()[3] & 15 == dns.rcode.NOERROR
             answered += 1
     assert ask(proxy.address, "after.example").answer
 
@@ -176,6 +176,30 @@ def test_there_is_a_limit_to_tcp_clients(start, upstream):
             assert wire.address_in(client.receive()) == wire.address_of(name)
             client.reset()
         wait_for(lambda: is_served(TcpClient(proxy.address), "again.example"))
+
+
+def test_who_is_refused_is_reset(start, upstream):
+    """limits 36: at once, and by a call that the sandbox allows: the worker lives."""
+    proxy = start(upstream, workers=1, limits={"tcp_clients": 0})
+    before = proxy.workers()
+    for _ in range(20):
+        with TcpClient(proxy.address) as client, pytest.raises((ConnectionResetError,
+                                                                BrokenPipeError)):
+            client.send(wire.query("refused.example"))
+            client.receive()
+    assert proxy.counters()["tcp_refused"] == 20
+    assert proxy.workers() == before
+
+
+def test_who_sends_only_nonsense_is_closed(start, upstream):
+    """limits 36: what is no question, ten times in a row."""
+    proxy = start(upstream, workers=1)
+    with TcpClient(proxy.address) as client:
+        for _ in range(10):
+            client.send(wire.header(7, 15 << 11))
+            assert client.receive()[3] & 15 == dns.rcode.NOTIMP
+        assert client.is_closed_by_peer()
+    assert proxy.counters()["tcp_nonsense"] == 1
 
 
 def test_the_idlest_client_makes_way_for_a_new_one(start, upstream):

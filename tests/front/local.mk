@@ -1,6 +1,7 @@
 front_tests = \
 	tests/front/test_courtesy \
 	tests/front/test_handover \
+	tests/front/test_streams \
 	tests/front/test_tcp_front \
 	tests/front/test_tcp_front_limits \
 	tests/front/test_tcp_intake \
@@ -16,6 +17,9 @@ tests_front_test_courtesy_SOURCES = tests/front/test_courtesy.cc tests/worker/cl
 tests_front_test_courtesy_LDADD = libfront.a libshared.a libconfig.a libbase.a $(CMOCKA_LIBS)
 tests_front_test_handover_SOURCES = tests/front/test_handover.cc tests/unit.hh
 tests_front_test_handover_LDADD = libfront.a $(CMOCKA_LIBS)
+tests_front_test_streams_SOURCES = tests/front/test_streams.cc tests/front/tcp_clients.hh \
+	tests/unit.hh
+tests_front_test_streams_LDADD = $(rig)
 tests_front_test_tcp_front_SOURCES = tests/front/test_tcp_front.cc tests/front/tcp_clients.hh \
 	tests/unit.hh
 tests_front_test_tcp_front_LDADD = $(rig)

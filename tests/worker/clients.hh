@@ -123,6 +123,12 @@ class TcpClient {
         return closed_;
     }
 
+    /// Whether it did so by RST.
+    [[nodiscard]] bool is_reset() {
+        read();
+        return reset_;
+    }
+
     void end_writing() const { ::shutdown(socket_.get(), SHUT_WR); }
 
     void close() { socket_.reset(); }
@@ -140,6 +146,7 @@ class TcpClient {
         for (;;) {
             const ssize_t count = ::recv(socket_.get(), octets.data(), octets.size(), MSG_DONTWAIT);
             if (count <= 0) {
+                reset_ = reset_ || (count < 0 && errno == ECONNRESET);
                 closed_ = closed_ || count == 0 || errno != EAGAIN;
                 return;
             }
@@ -150,6 +157,7 @@ class TcpClient {
     Fd socket_;
     Message held_;
     bool closed_{false};
+    bool reset_{false};
 };
 
 } // namespace dotproxy::test

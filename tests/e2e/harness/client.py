@@ -82,7 +82,9 @@ class TcpClient:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         if source:
             bind_to(self.socket, source)
-        self.socket.connect(address)
+        # Who is refused is reset, which may be before this returns: what is sent then fails.
+        with contextlib.suppress(ConnectionResetError):
+            self.socket.connect(address)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._octets = b""
 
