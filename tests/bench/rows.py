@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
-from measure import Load, Place, Proxy, Trouble, Upstream, is_good, measure, pss_kib, query
+from measure import (Load, Place, Proxy, Trouble, Upstream, cpu_seconds, is_good, measure, pss_kib,
+                     query)
 from peers import Dotproxy, Peer
 
 CPU = "CPU microseconds per query, the proxy's core saturated (16 clients, 96 queries under way)"
@@ -65,6 +66,7 @@ ROWS = (
     Row("hot-names", HOT, "1,000 names", cached=True, digits=2),
     Row("beside-p50", BESIDE, "UDP, median, microseconds", 2000, cached=True, digits=0),
     Row("beside-p99", BESIDE, "UDP, 99th percentile, microseconds", 15000, cached=True, digits=0),
+    Row("beside-cpu", BESIDE, "CPU microseconds per answer", None, cached=True, digits=2),
     Row("beside-qps", BESIDE, "queries/s over TCP meanwhile", None, True, cached=True, digits=0),
     Row("latency-p50", LATENCY, "median, microseconds", 300, digits=0),
     Row("latency-p99", LATENCY, "99th percentile, microseconds", 900, digits=0),
@@ -292,10 +294,13 @@ def beside(place: Place, peer: Peer, _: set[str], scale: float) -> Values:
         greedy = Load(place, proxy.port, "--tcp", "--clients=64", "--outstanding=32768",
                       "--names=1000", warm_up=0.6, seconds=seconds + 1, tag=tag)
         greedy.wait_for("begin")
+        before = cpu_seconds(proxy.pid)
         calm = measure(place, proxy, "--rate=1000", "--names=1000", seconds=seconds, tag=tag)
         greedy.wait_for("end")
+        cpu = cpu_seconds(proxy.pid) - before
         result, _ = greedy.result()
     return {"beside-p50": calm["p50"], "beside-p99": calm["p99"],
+            "beside-cpu": cpu / (result["received"] + calm["received"]) * 1e6,
             "beside-qps": result["received"] / result["seconds"]}
 
 
@@ -325,7 +330,7 @@ STAGES = (
            "udp-miss-paced", "tcp-miss-paced", "tcp-new-paced", "per-record", "padded"), misses),
     Stage(("udp-hit", "tcp-hit", "udp-hit-paced", "tcp-new-hit-paced"), hits, needs_cache=True),
     Stage(("hot-name", "hot-names"), contention, needs_cache=True),
-    Stage(("beside-p50", "beside-p99", "beside-qps"), beside, needs_cache=True),
+    Stage(("beside-p50", "beside-p99", "beside-cpu", "beside-qps"), beside, needs_cache=True),
     Stage(("latency-p50", "latency-p99"), latency),
     Stage(("start", "reopen", "resumed"), start_and_reopen),
     Stage(("idle-pss", "client-pss"), memory, every_round=False),
