@@ -44,7 +44,8 @@ class Crowd {
             client.asked_at = rig_.now();
             for (std::uint32_t i = 0; i < number; ++i) {
                 const std::string name = "n" + std::to_string(++names_) + ".example";
-                assert_true(rig_.relay().ask(client, query(name, 1)));
+                assert_true(rig_.relay().ask(client, query(name, 1)) ==
+                            dotproxy::Relay::Heard::question);
             }
         });
         return static_cast<std::uint32_t>(rig_.count(Counter::queries_waiting) - before);
@@ -128,7 +129,8 @@ void bomb(Rig& rig, Mailbox& mailbox, std::uint32_t number) {
         for (std::uint32_t i = 0; i < number; ++i) {
             client.peer = *Address::parse("192.0.2.1", static_cast<std::uint16_t>(1024 + i));
             const auto id = static_cast<std::uint16_t>(i);
-            assert_true(rig.relay().ask(client, query("bomb.example", id)));
+            assert_true(rig.relay().ask(client, query("bomb.example", id)) ==
+                        dotproxy::Relay::Heard::question);
         }
     });
 }

@@ -43,7 +43,8 @@ class Limited {
             client.peer = *Address::parse("10.0.0.1", 4242);
             client.asked_at = rig_.now();
             client.standing.network = 0;
-            assert_true(rig_.relay().ask(client, query(name, 1)));
+            assert_true(rig_.relay().ask(client, query(name, 1)) ==
+                        dotproxy::Relay::Heard::question);
         });
         assert_true(rig_.until([this] { return !mailbox_.answers.empty(); }));
         return mailbox_.answers.front();
