@@ -72,7 +72,7 @@ void test_next_when_the_line_is_the_longest_then_taken_and_a_longer_one_refused(
     const auto line = world.control.next();
     assert_true(line && line->text.size() == Control::max_line - 1);
     world.control.answer(line->client, "ok\n", start);
-    write(client, std::string(Control::max_line, 'x') + "\nstatus\n");
+    write(client, std::string(Control::max_line, 'x').append("\nstatus\n"));
     world.turn();
     assert_false(world.control.next().has_value());
     assert_string_equal(read(client).c_str(), "ok\nerror a request is at most 1 KiB long\n");
