@@ -11,6 +11,7 @@
 # shellcheck shell=bash disable=SC2154
 
 test_jobs=$((jobs * 2))
+faster=(--enable-pch --enable-werror) # for what is built for its tests alone
 no_programs=(check_PROGRAMS= check_LIBRARIES=) # for make, where no test needs them all
 verdicts=build/verdicts.trs # of what is no test but counts as one, as automake's driver writes them
 aside=                      # the process group that runs at a low priority, while it does
@@ -92,11 +93,12 @@ show_skips() {
 
 make_distcheck() {
     # Each test's lines stay together.
-    make -C build/check -j "$test_jobs" --output-sync distcheck 2>&1 | tee build/check/distcheck.out
+    make -C build/check -j "$test_jobs" --output-sync distcheck \
+        DISTCHECK_CONFIGURE_FLAGS="--enable-pch CXXFLAGS=-O2" 2>&1 | tee build/check/distcheck.out
 }
 
-# Builds what a release would be, and runs all tests there. It removes what they leave, so what it
-# printed of each case is put where those of the other suites are.
+# Builds what a release would be, without what a debugger needs, and runs all tests there. It removes
+# what they leave, so what it printed of each case is put where those of the other suites are.
 distcheck() {
     local status=0 mark list=build/check/distcheck
     mark=$(mktemp "$work/mark.XXXXXX")
@@ -118,9 +120,10 @@ system_tests() {
 
 ## What can take any time
 
-# -Og, since with -O1 and a sanitizer the compiler takes two to four times as long for a test.
+# -Og, since with -O1 and a sanitizer the compiler takes two to four times as long for a test; and
+# lines are all that the sanitizers' reports name.
 build_sanitized() {
-    build build/asan --enable-werror --enable-asan CXXFLAGS='-g -Og'
+    build build/asan "${faster[@]}" --enable-asan CXXFLAGS='-g1 -Og'
 }
 
 # What several processes do to the memory they share, as threads, and nothing else of the program.
@@ -157,7 +160,8 @@ finish_fuzzing() {
 # All targets, as many at a time as there are processors. Nothing is built but them.
 fuzz() {
     local target targets running=0
-    configure_in build/fuzz CXX=clang++ --enable-fuzzing --enable-asan || return
+    configure_in build/fuzz CXX=clang++ --enable-pch --enable-fuzzing --enable-asan \
+        CXXFLAGS='-g1 -O2' || return
     step "Building build/fuzz" make -C build/fuzz -j "$jobs" sbin_PROGRAMS= noinst_LIBRARIES= ||
         return
     mapfile -t targets < <(find build/fuzz/tests/fuzz -name 'fuzz_*' -type f -executable | sort)
@@ -213,7 +217,7 @@ run_checks() {
         attempt configure_in build/check --enable-werror
         begin_aside build_sanitized
         attempt distcheck
-    elif build build/check --enable-werror; then
+    elif build build/check "${faster[@]}" CXXFLAGS=-O2; then
         begin_aside build_sanitized
         attempt run_tests "Running the tests" build/check -j "$test_jobs" check
     else
