@@ -140,11 +140,11 @@ lint() {
         check-TESTS TESTS=tests/lint.sh TEST_SUITE_LOG=lint-suite.log "${no_programs[@]}"
 }
 
-# fuzz_target TARGET: for a minute, with what libFuzzer makes of the corpus.
+# fuzz_target TARGET: for half a minute, with what libFuzzer makes of the corpus.
 fuzz_target() {
     local corpus
     corpus=$(mktemp -d "$work/corpus.XXXXXX")
-    step "Fuzzing ${1##*/} for a minute" "$1" -max_total_time=60 -timeout=10 \
+    step "Fuzzing ${1##*/} for half a minute" "$1" -max_total_time=30 -timeout=10 \
         -artifact_prefix=build/fuzz/ "$corpus" "tests/fuzz/corpus/${1##*/fuzz_}"
 }
 
