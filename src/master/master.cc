@@ -107,8 +107,8 @@ void Master::publish_on_link() noexcept {
     try {
         std::vector<Prefix> prefixes = interface_addresses().on_link;
         // First those that matter: the others may ask wherever "local" ones may.
-        std::ranges::stable_partition(
-            prefixes, [](const Prefix& prefix) { return !is_always_local(prefix.bits()); });
+        std::stable_partition(prefixes.begin(), prefixes.end(),
+                              [](const Prefix& prefix) { return !is_always_local(prefix.bits()); });
         on_link_.write(prefixes);
     } catch (const std::exception& problem) {
         log::write(log::Level::warning,

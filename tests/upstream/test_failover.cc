@@ -36,7 +36,7 @@ class Pair {
         rig.open();
     }
 
-    void ask(std::string_view name) { client_.send(make_query(name)); }
+    void ask(std::string_view name) { client_.send(make_query(name, {.id = ++id_})); }
 
     /// The next question that comes to a resolver.
     Asked next(Resolver& resolver) {
@@ -69,6 +69,7 @@ class Pair {
   private:
     Rig& rig_;
     UdpClient client_;
+    std::uint16_t id_{0};
 };
 
 /// A name that the second upstream answers since the first one does not.
