@@ -69,6 +69,16 @@ class Prefix {
                address.is_v4() == v4_;
     }
 
+    /// Whether each of its addresses is in this one.
+    [[nodiscard]] bool contains(const Prefix& other) const noexcept {
+        return length_ <= other.length_ && contains(other.bits_);
+    }
+
+    /// Whether some address is in both: one of two prefixes then contains the other.
+    [[nodiscard]] bool overlaps(const Prefix& other) const noexcept {
+        return contains(other) || other.contains(*this);
+    }
+
     [[nodiscard]] bool is_v4() const noexcept { return v4_; }
 
     /// Its first address.

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// LimitsMemory: the memory in which all workers count what each source has had of late, and the
-// secret that says where. It is the master's, for its life, like the counters: workers inherit it
-// by fork, so neither a reload nor a worker's death lets anybody begin anew. Meter says what is in
-// it.
+// LimitsMemory: the memory in which all workers count what each source has had of late, the secret
+// that says where, who is over a limit, and who is blocked for it. It is the master's, for its
+// life, like the counters: workers inherit it by fork, so neither a reload nor a worker's death
+// lets anybody begin anew. Meter says what is in its lines.
 
 #pragma once
 
 #include "base/siphash.hh"
+#include "shared/offenders.hh"
+#include "shared/prefix_list.hh"
 
 #include <array>
 #include <atomic>
@@ -45,8 +47,26 @@ class LimitsMemory {
     /// Says in which line a source is counted. Drawn anew by each object.
     [[nodiscard]] const SipHash& hash() const noexcept { return hash_; }
 
+    /// Who is over a limit, as workers tell.
+    [[nodiscard]] const Offenders& offenders() const noexcept { return offenders_; }
+
+    /// Whom the master has blocked: with all that comes from there, and,
+    [[nodiscard]] PrefixList& blocked() noexcept { return blocked_; }
+
+    [[nodiscard]] const PrefixList& blocked() const noexcept { return blocked_; }
+
+    /// where it may be somebody else who uses the address, with UDP questions alone.
+    [[nodiscard]] PrefixList& blocked_unverified() noexcept { return blocked_unverified_; }
+
+    [[nodiscard]] const PrefixList& blocked_unverified() const noexcept {
+        return blocked_unverified_;
+    }
+
   private:
     SipHash hash_;
+    Offenders offenders_{hash_};
+    PrefixList blocked_;
+    PrefixList blocked_unverified_;
     Line* lines_;
 };
 

@@ -1,6 +1,8 @@
 noinst_LIBRARIES += libshared.a
 libshared_a_SOURCES = \
-	src/shared/on_link.cc src/shared/on_link.hh \
+	src/shared/on_link.hh \
+	src/shared/offenders.cc src/shared/offenders.hh \
+	src/shared/prefix_list.cc src/shared/prefix_list.hh \
 	src/shared/cache.cc src/shared/cache.hh \
 	src/shared/cache_memory.cc src/shared/cache_memory.hh \
 	src/shared/counted.hh src/shared/counters.hh src/shared/histogram.hh src/shared/tally.hh \

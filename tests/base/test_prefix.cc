@@ -55,6 +55,20 @@ void test_mapped_v4_is_v4(void** /*state*/) {
     assert_string_equal(Prefix(bits("192.0.2.1"), 128).text().c_str(), "192.0.2.1");
 }
 
+// limits 23
+void test_contains_when_another_prefix_then_all_of_it(void** /*state*/) {
+    assert_true(prefix("192.0.2.0/24").contains(prefix("192.0.2.0/24")));
+    assert_true(prefix("192.0.2.0/24").contains(prefix("192.0.2.128/25")));
+    assert_false(prefix("192.0.2.128/25").contains(prefix("192.0.2.0/24")));
+    assert_false(prefix("::/0").contains(prefix("192.0.2.0/24")));
+    assert_false(prefix("0.0.0.0/0").contains(prefix("::/0")));
+    assert_true(prefix("::/0").contains(prefix("2001:db8::/32")));
+    assert_true(prefix("192.0.2.128/25").overlaps(prefix("192.0.2.0/24")));
+    assert_true(prefix("192.0.2.0/24").overlaps(prefix("192.0.2.7")));
+    assert_false(prefix("192.0.2.0/25").overlaps(prefix("192.0.2.128/25")));
+    assert_false(prefix("0.0.0.0/0").overlaps(prefix("::/0")));
+}
+
 /// Against one bit after the other, for each length.
 void check_every_length(const char* literal) {
     const AddressBits address = bits(literal);
@@ -111,6 +125,7 @@ int main() {
         cmocka_unit_test(test_parse_when_prefix_then_text_is_canonical),
         cmocka_unit_test(test_parse_when_no_prefix_then_none),
         cmocka_unit_test(test_mapped_v4_is_v4),
+        cmocka_unit_test(test_contains_when_another_prefix_then_all_of_it),
         cmocka_unit_test(test_contains_when_any_length_then_its_first_bits_count),
         cmocka_unit_test(test_of_when_family_then_its_length),
         cmocka_unit_test(test_find_when_prefixes_overlap_then_the_longest_counts),

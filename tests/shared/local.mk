@@ -8,9 +8,10 @@ shared_tests = \
 	tests/shared/test_killed_at_random \
 	tests/shared/test_killed_meter \
 	tests/shared/test_killed_writer \
-	tests/shared/test_on_link \
 	tests/shared/test_limits_memory \
 	tests/shared/test_meter \
+	tests/shared/test_offenders \
+	tests/shared/test_prefix_list \
 	tests/shared/test_region \
 	tests/shared/test_shard \
 	tests/shared/test_threads
@@ -44,14 +45,16 @@ tests_shared_test_killed_writer_SOURCES = tests/shared/test_killed_writer.cc \
 	tests/shared/self_describing.hh tests/shared/shard_rig.hh \
 	tests/shared/stepper.cc tests/shared/stepper.hh tests/unit.hh
 tests_shared_test_killed_writer_LDADD = $(shared_test_libraries)
-tests_shared_test_on_link_SOURCES = tests/shared/test_on_link.cc tests/unit.hh
-tests_shared_test_on_link_LDADD = $(shared_test_libraries)
 tests_shared_test_limits_memory_SOURCES = tests/shared/test_limits_memory.cc \
 	tests/shared/meter_rig.hh tests/shared/self_describing.hh tests/unit.hh
 tests_shared_test_limits_memory_LDADD = $(shared_test_libraries)
 tests_shared_test_meter_SOURCES = tests/shared/test_meter.cc \
 	tests/shared/meter_rig.hh tests/shared/self_describing.hh tests/unit.hh
 tests_shared_test_meter_LDADD = $(shared_test_libraries)
+tests_shared_test_offenders_SOURCES = tests/shared/test_offenders.cc tests/unit.hh
+tests_shared_test_offenders_LDADD = $(shared_test_libraries)
+tests_shared_test_prefix_list_SOURCES = tests/shared/test_prefix_list.cc tests/unit.hh
+tests_shared_test_prefix_list_LDADD = $(shared_test_libraries)
 tests_shared_test_region_SOURCES = tests/shared/test_region.cc tests/unit.hh
 tests_shared_test_region_LDADD = $(shared_test_libraries)
 tests_shared_test_shard_SOURCES = tests/shared/test_shard.cc \

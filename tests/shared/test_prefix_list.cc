@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 
-#include "shared/on_link.hh"
+#include "shared/prefix_list.hh"
 
 #include "unit.hh"
 
@@ -13,12 +13,12 @@
 #include <vector>
 
 using dotproxy::AddressBits;
-using dotproxy::OnLink;
 using dotproxy::Prefix;
+using dotproxy::PrefixList;
 
 namespace {
 
-std::string text_of(OnLink::View& view) {
+std::string text_of(PrefixList::View& view) {
     std::string text;
     for (const Prefix& prefix : view.prefixes()) {
         text += prefix.text() + ' ';
@@ -28,40 +28,44 @@ std::string text_of(OnLink::View& view) {
 
 // limits 41
 void test_write_when_written_then_read(void** /*state*/) {
-    OnLink memory;
-    OnLink::View view{memory};
+    PrefixList memory;
+    PrefixList::View view{memory};
     assert_int_equal(view.prefixes().size(), 0);
     memory.write(std::array{*Prefix::parse("192.0.2.0/24"), *Prefix::parse("2001:db8::/64")});
     assert_string_equal(text_of(view).c_str(), "192.0.2.0/24 2001:db8::/64 ");
     memory.write(std::array{*Prefix::parse("198.51.100.1")});
     assert_string_equal(text_of(view).c_str(), "198.51.100.1 ");
-    OnLink::View later{memory};
+    PrefixList::View later{memory};
     assert_string_equal(text_of(later).c_str(), "198.51.100.1 ");
+    assert_true(view.contain(Prefix::parse("198.51.100.1")->bits()));
+    assert_false(view.contain(Prefix::parse("198.51.100.2")->bits()));
+    const std::uint32_t version = view.version();
     memory.write({});
     assert_string_equal(text_of(view).c_str(), "");
+    assert_true(view.version() != version);
 }
 
 void test_write_when_too_many_then_the_first(void** /*state*/) {
-    OnLink memory;
-    OnLink::View view{memory};
+    PrefixList memory;
+    PrefixList::View view{memory};
     std::vector<Prefix> many;
-    for (std::uint64_t i = 0; i <= OnLink::capacity; ++i) {
+    for (std::uint64_t i = 0; i <= PrefixList::capacity; ++i) {
         many.emplace_back(AddressBits{.high = i << 16U, .low = 0}, 64);
     }
     memory.write(many);
-    assert_int_equal(view.prefixes().size(), OnLink::capacity);
-    assert_true(view.prefixes().back() == many[OnLink::capacity - 1]);
+    assert_int_equal(view.prefixes().size(), PrefixList::capacity);
+    assert_true(view.prefixes().back() == many[PrefixList::capacity - 1]);
 }
 
 /// So many times, all of the same number: what is read must be of one time.
 std::vector<Prefix> alike(std::uint64_t number) {
-    return std::vector<Prefix>(1 + number % OnLink::capacity,
+    return std::vector<Prefix>(1 + number % PrefixList::capacity,
                                Prefix{AddressBits{.high = number, .low = number}, 128});
 }
 
 void test_read_while_another_process_writes_then_whole(void** /*state*/) {
-    OnLink memory;
-    OnLink::View view{memory};
+    PrefixList memory;
+    PrefixList::View view{memory};
     const pid_t writer = ::fork();
     assert_true(writer >= 0);
     if (writer == 0) {
@@ -97,5 +101,5 @@ int main() {
         cmocka_unit_test(test_write_when_too_many_then_the_first),
         cmocka_unit_test(test_read_while_another_process_writes_then_whole),
     };
-    return cmocka_run_group_tests_name("shared/on_link", tests, nullptr, nullptr);
+    return cmocka_run_group_tests_name("shared/prefix_list", tests, nullptr, nullptr);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 
-#include "shared/on_link.hh"
+#include "shared/prefix_list.hh"
 
 #include <algorithm>
 #include <array>
@@ -14,7 +14,7 @@ namespace dotproxy {
 
 /// A sequence lock: the version is odd while the rest is being written. What is read is numbers
 /// that are held against bounds, so that nobody is hurt by what else may stand there.
-struct OnLink::Memory {
+struct PrefixList::Memory {
     struct Entry {
         std::atomic<std::uint64_t> high;
         std::atomic<std::uint64_t> low;
@@ -26,20 +26,20 @@ struct OnLink::Memory {
     std::array<Entry, capacity> entries;
 };
 
-OnLink::OnLink() {
+PrefixList::PrefixList() {
     void* memory =
         ::mmap(nullptr, sizeof(Memory), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
-        throw std::system_error{errno, std::generic_category(), "memory for the networks here"};
+        throw std::system_error{errno, std::generic_category(), "memory for a list of networks"};
     }
     memory_ = static_cast<Memory*>(memory); // all zero is what an empty one is
 }
 
-OnLink::~OnLink() {
+PrefixList::~PrefixList() {
     ::munmap(memory_, sizeof(Memory));
 }
 
-void OnLink::write(std::span<const Prefix> prefixes) noexcept {
+void PrefixList::write(std::span<const Prefix> prefixes) noexcept {
     constexpr auto relaxed = std::memory_order_relaxed;
     const std::uint32_t version = memory_->version.load(relaxed) | 1U;
     const std::size_t count = std::min(prefixes.size(), capacity);
@@ -54,22 +54,27 @@ void OnLink::write(std::span<const Prefix> prefixes) noexcept {
     memory_->version.store(version + 1, std::memory_order_release);
 }
 
-OnLink::View::View(const OnLink& on_link) : on_link_{on_link} {
+PrefixList::View::View(const PrefixList& list) : list_{list} {
     prefixes_.reserve(capacity);
     read_.reserve(capacity);
 }
 
-std::span<const Prefix> OnLink::View::prefixes() noexcept {
-    const std::uint32_t version = on_link_.memory_->version.load(std::memory_order_acquire);
+std::span<const Prefix> PrefixList::View::prefixes() noexcept {
+    const std::uint32_t version = list_.memory_->version.load(std::memory_order_acquire);
     if (version != seen_ && version % 2 == 0) {
         read(version);
     }
     return prefixes_;
 }
 
-void OnLink::View::read(std::uint32_t version) noexcept {
+bool PrefixList::View::contain(const AddressBits& address) noexcept {
+    return std::ranges::any_of(
+        prefixes(), [&address](const Prefix& prefix) { return prefix.contains(address); });
+}
+
+void PrefixList::View::read(std::uint32_t version) noexcept {
     constexpr auto relaxed = std::memory_order_relaxed;
-    const Memory& memory = *on_link_.memory_;
+    const Memory& memory = *list_.memory_;
     read_.clear();
     const std::size_t count = std::min<std::size_t>(memory.count.load(relaxed), capacity);
     for (std::size_t i = 0; i < count; ++i) {
