@@ -15,6 +15,8 @@ libmaster_a_SOURCES = \
 	src/master/master_workers.cc \
 	src/master/memory.cc src/master/memory.hh \
 	src/master/notify.cc src/master/notify.hh \
+	src/master/packet_filter.cc src/master/packet_filter.hh \
+	src/master/penalties.cc src/master/penalties.hh \
 	src/master/port_holder.cc src/master/port_holder.hh \
 	src/master/preflight.cc src/master/preflight.hh \
 	src/master/privileges.cc src/master/privileges.hh \

@@ -7,6 +7,8 @@ master_tests = \
 	tests/master/test_memory \
 	tests/master/test_listeners \
 	tests/master/test_notify \
+	tests/master/test_packet_filter \
+	tests/master/test_penalties \
 	tests/master/test_port_holder \
 	tests/master/test_preflight \
 	tests/master/test_privileges \
@@ -41,6 +43,10 @@ tests_master_test_listeners_SOURCES = tests/master/test_listeners.cc tests/base/
 tests_master_test_listeners_LDADD = $(master_test_libraries)
 tests_master_test_notify_SOURCES = tests/master/test_notify.cc tests/master/child.hh tests/unit.hh
 tests_master_test_notify_LDADD = $(master_test_libraries)
+tests_master_test_packet_filter_SOURCES = tests/master/test_packet_filter.cc tests/unit.hh
+tests_master_test_packet_filter_LDADD = $(master_test_libraries)
+tests_master_test_penalties_SOURCES = tests/master/test_penalties.cc tests/unit.hh
+tests_master_test_penalties_LDADD = $(master_test_libraries)
 tests_master_test_port_holder_SOURCES = tests/master/test_port_holder.cc tests/unit.hh
 tests_master_test_port_holder_LDADD = $(master_test_libraries)
 tests_master_test_preflight_SOURCES = tests/master/test_preflight.cc tests/config/scratch.hh \
