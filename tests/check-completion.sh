@@ -55,6 +55,8 @@ offers "$(grep -oE '^  -?[a-zA-Z]+' <<<"$usage" | words '[-a-zA-Z]+')" dotproxyc
 offers 'cache' dotproxyctl c
 offers 'reload' dotproxyctl -s socket re
 offers "$top/completion/dotproxyctl" dotproxyctl -c "$top/completion/dotproxyc"
+offers 'block' dotproxyctl b
+offers '' dotproxyctl block ''
 offers '' dotproxyctl status ''
 offers '--below' dotproxyctl flush ''
 offers '' dotproxyctl flush --below ''

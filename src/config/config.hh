@@ -77,10 +77,11 @@ struct LimitsConfig {
     std::uint32_t tcp_clients{0};
     std::uint32_t queries_per_client{0};
     Mode mode{Mode::on};
-    std::uint32_t client_rate{0};     // UDP questions a second; of this and the next two, 0: any
-    std::uint32_t client_misses{0};   // questions a second that upstreams are asked for
-    std::uint32_t client_connects{0}; // TCP connections a second
-    PrefixMap<double> networks{};     // where so many times as much is allowed; 0: anything
+    std::uint32_t client_rate{0};       // UDP questions a second; of this and the next two, 0: any
+    std::uint32_t client_misses{0};     // questions a second that upstreams are asked for
+    std::uint32_t client_connects{0};   // TCP connections a second
+    std::chrono::seconds block_time{0}; // for who goes on at ten times that; 0: nobody is blocked
+    PrefixMap<double> networks{};       // where so many times as much is allowed; 0: anything
 
     static constexpr std::size_t most_networks = 200;
 };

@@ -60,7 +60,8 @@ Config defaults() {
                      .queries_per_client = 128,
                      .client_rate = 5000,
                      .client_misses = 500,
-                     .client_connects = 100};
+                     .client_connects = 100,
+                     .block_time = 60s};
     config.cache = {.size = std::uint64_t{64} << 20U,
                     .min_ttl = 0s,
                     .max_ttl = 24h,
@@ -234,6 +235,9 @@ void read_rates(const Value& group, LimitsConfig& limits) {
     read("client_rate", limits.client_rate);
     read("client_misses", limits.client_misses);
     read("client_connects", limits.client_connects);
+    if (const auto block_time = group.find("block_time")) {
+        limits.block_time = block_time->seconds(0s, 1h);
+    }
     if (const auto networks = group.find("networks")) {
         const auto all = networks->elements("{ prefix = \"10.8.0.0/16\"; factor = 10.0; }");
         if (all.size() > LimitsConfig::most_networks) {

@@ -3,12 +3,15 @@
 //
 // dotproxyctl(8): the command line, and what it becomes on the control socket.
 
+#include "base/prefix.hh"
 #include "config/config.hh"
+#include "config/units.hh"
 #include "ctl/name_text.hh"
 #include "ctl/service.hh"
 #include "dns/name_text.hh"
 
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -22,6 +25,7 @@
 namespace {
 
 using namespace dotproxy;
+using namespace std::chrono_literals;
 using Words = std::vector<std::string_view>;
 
 constexpr int exit_refused = 1; // the service said no
@@ -34,6 +38,9 @@ constexpr const char* usage = "usage: dotproxyctl [-c FILE | -s SOCKET] COMMAND\
                               "  flush                 forget all of it\n"
                               "  flush NAME [TYPE]     forget a name, or one type of it\n"
                               "  flush --below NAME    forget a name and those below it\n"
+                              "  limits                who is blocked, or over a limit\n"
+                              "  block PREFIX [TIME]   drop what comes from there\n"
+                              "  unblock PREFIX        and do so no longer\n"
                               "  help                  print this and exit\n"
                               "  -c FILE    read FILE instead of " SYSCONFDIR "/dotproxy.conf\n"
                               "  -s SOCKET  connect to SOCKET instead of control_socket\n"
@@ -122,6 +129,30 @@ std::string flush_request(const Words& words) {
     return request;
 }
 
+std::string block_request(const Words& words) {
+    const std::string verb{words.front()};
+    const bool takes_time = verb == "block";
+    if (words.size() < 2 || words.size() > (takes_time ? 3 : 2)) {
+        throw UsageError{
+            verb + (takes_time ? " takes a prefix, and perhaps a time" : " takes one prefix")};
+    }
+    const auto prefix = Prefix::parse(std::string{words[1]});
+    if (!prefix) {
+        throw UsageError{'"' + std::string{words[1]} +
+                         "\" is no prefix; give one such as 192.0.2.7 or 2001:db8::/64"};
+    }
+    std::string request = verb + ' ' + prefix->text();
+    if (words.size() == 3) {
+        const auto time = units::parse_duration(words[2]);
+        if (!time || *time < 1s || *time > 24h || *time % 1s != 0s) {
+            throw UsageError{'"' + std::string{words[2]} +
+                             "\" is no time to block for; give 1s to 1d"};
+        }
+        request += ' ' + std::to_string(*time / 1s);
+    }
+    return request;
+}
+
 /// The words of a command as the service takes them.
 std::string request_of(const Words& words) {
     if (words.empty()) {
@@ -131,7 +162,10 @@ std::string request_of(const Words& words) {
     if (verb == "flush") {
         return flush_request(words);
     }
-    if (verb != "status" && verb != "reload" && verb != "cache") {
+    if (verb == "block" || verb == "unblock") {
+        return block_request(words);
+    }
+    if (verb != "status" && verb != "reload" && verb != "cache" && verb != "limits") {
         throw UsageError{"what is \"" + verb + "\"?"};
     }
     if (words.size() > 1) {

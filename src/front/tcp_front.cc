@@ -64,10 +64,11 @@ TcpFront::~TcpFront() = default;
 
 void TcpFront::welcome(Fd socket, const std::optional<Address>& peer,
                        const Access& access) noexcept {
-    const auto standing = gate_.admit(peer, access);
+    const auto standing = let_in(socket, peer, access);
     if (!standing) {
-        refuse(socket, Counter::access_refused);
-    } else if (!gate_.connect(*peer, *standing)) {
+        return;
+    }
+    if (!gate_.connect(*peer, *standing)) {
         reset(socket);
     } else if (TcpClient* client = admit(std::move(socket), *peer, *standing)) {
         wait(*client); // the query is often there already
@@ -80,9 +81,8 @@ void TcpFront::adopt(Fd socket, dns::Octets unread) noexcept {
     const auto peer = name_of(socket.get(), &::getpeername);
     // Who may ask may be others than when it came (limits 42).
     const Access& access = turn_.config.access_at(Protocol::tcp, local.value_or(Address{}));
-    const auto standing = gate_.admit(peer, access);
+    const auto standing = let_in(socket, peer, access);
     if (!standing) {
-        refuse(socket, Counter::access_refused);
         return;
     }
     if (TcpClient* client = admit(std::move(socket), *peer, *standing)) {
@@ -91,6 +91,20 @@ void TcpFront::adopt(Fd socket, dns::Octets unread) noexcept {
         account(*client);
         wait(*client);
     }
+}
+
+/// nullopt: who comes from there may not ask, or is blocked, and the connection is reset (counted).
+std::optional<Standing> TcpFront::let_in(const Fd& socket, const std::optional<Address>& peer,
+                                         const Access& access) noexcept {
+    if (peer && gate_.blocks(*peer)) {
+        reset(socket);
+        return std::nullopt;
+    }
+    const auto standing = gate_.admit(peer, access);
+    if (!standing) {
+        refuse(socket, Counter::access_refused);
+    }
+    return standing;
 }
 
 /// Makes a client of a connection; where there is no room the one that was idle longest makes way
@@ -378,7 +392,20 @@ void TcpFront::set_events(TcpClient& client) noexcept {
     }
 }
 
+/// Ends the connections of who was blocked since the last look (limits 22).
+void TcpFront::close_blocked() noexcept {
+    const std::uint32_t version = gate_.blocked_version();
+    if (std::exchange(blocked_version_, version) != version) {
+        clients_.for_each([this](TcpClient& client) {
+            if (!client.closed && gate_.blocks(client.peer)) {
+                close(client);
+            }
+        });
+    }
+}
+
 void TcpFront::expire() noexcept {
+    close_blocked();
     Counter why{};
     places_.look();
     while (TcpClient* client = deadlines_.pop(turn_.now, why)) {

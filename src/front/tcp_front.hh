@@ -79,6 +79,8 @@ class TcpFront final : public Front {
     void bury() noexcept;
 
   private:
+    [[nodiscard]] std::optional<Standing>
+    let_in(const Fd& socket, const std::optional<Address>& peer, const Access& access) noexcept;
     [[nodiscard]] TcpClient* admit(Fd socket, const Address& peer, Standing standing) noexcept;
     void refuse(const Fd& socket, Counter why) noexcept;
 
@@ -97,6 +99,7 @@ class TcpFront final : public Front {
     [[nodiscard]] bool make_room(TcpClient& client) noexcept;
     void cut(TcpClient& client) noexcept;
     void close(TcpClient& client) noexcept;
+    void close_blocked() noexcept;
     void count_clients() noexcept;
 
     Turn& turn_;
@@ -115,6 +118,7 @@ class TcpFront final : public Front {
     dns::MutableOctets room_; // given out by begin_answer(), with the prefix
     std::size_t held_{0};     // octets in the buffers of all clients
     bool behind_{false};      // not all who waited were visited in the last turn
+    std::uint32_t blocked_version_{0};
     bool draining_{false};
     bool to_successor_{false};
     bool handover_full_{false}; // found so in this turn: the others need not try

@@ -80,6 +80,9 @@ void UdpFront::take(std::size_t index) noexcept {
         turn_.counters.add(Counter::dropped);
         return;
     }
+    if (gate_.blocks(peer)) {
+        return;
+    }
     Client client;
     client.front = this;
     client.peer = peer;

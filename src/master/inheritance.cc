@@ -4,6 +4,7 @@
 #include "master/inheritance.hh"
 
 #include "base/log.hh"
+#include "master/packet_filter.hh"
 
 #include <exception>
 #include <sys/stat.h>
@@ -33,6 +34,8 @@ Inheritance take_inheritance(std::vector<PassedDescriptor> passed) {
         try {
             const auto listener =
                 std::make_shared<const Listener>(adopt_listener(std::move(one.fd)));
+            // Of a master that was killed while it had somebody blocked.
+            detach_packet_filter(listener->socket.get());
             (name == kept_listeners ? inheritance.kept : inheritance.bound).push_back(listener);
             log::write(log::Level::info, "took over %s", listener->text().c_str());
         } catch (const std::exception& problem) {

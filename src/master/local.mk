@@ -12,6 +12,7 @@ libmaster_a_SOURCES = \
 	src/master/listeners.cc src/master/listeners.hh \
 	src/master/master.cc src/master/master.hh \
 	src/master/master_control.cc \
+	src/master/master_penalties.cc \
 	src/master/master_workers.cc \
 	src/master/memory.cc src/master/memory.hh \
 	src/master/notify.cc src/master/notify.hh \

@@ -147,6 +147,7 @@ int Master::run() {
         wait(nearest());
         on_timers();
     }
+    filter_packets({}); // in case it was not told to end
     return *exit_status_;
 }
 
@@ -178,6 +179,7 @@ void Master::wait(TimePoint until) {
     }
     if (count > 0 && polled[workers_end].revents != 0 && interfaces_.changed()) {
         publish_on_link();
+        reconsider_blocks(); // an address may be our own now
     }
     // Last: what signals bring about changes the generations.
     if (count > 0 && polled[0].revents != 0) {
@@ -194,7 +196,8 @@ void Master::wait(TimePoint until) {
 }
 
 TimePoint Master::nearest() const noexcept {
-    TimePoint earliest = std::min({next_ping_, next_alive_, control_.nearest()});
+    TimePoint earliest =
+        std::min({next_ping_, next_alive_, next_look_, penalties_.nearest(), control_.nearest()});
     if (!flushes_.empty()) {
         return now_;
     }
@@ -248,6 +251,7 @@ void Master::on_timers() {
         check_life();
     }
     control_.expire(now_);
+    tend_penalties();
     if (next_ && now_ >= next_->deadline) {
         abandon_next("its workers were not ready in time");
     }
@@ -306,6 +310,7 @@ void Master::start(GenerationPtr next) {
     now_ = Clock::now(); // to make it may have taken a while
     next_->deadline = now_ + start_time;
     count_receive_drops(); // from here on
+    apply_blocks();        // at sockets that are new as well
     if (next_->config.sandbox && !std::exchange(confined_, true)) {
         confine_master();
     }
@@ -331,6 +336,7 @@ void Master::commit() {
         Cache{*current_->cache, 0}.end_failures(Cache::uptime());
     }
     give_to_keep();
+    reconsider_blocks();
     if (reloading_) {
         counters_.master().add(ReloadResult::ok);
     }
@@ -441,6 +447,7 @@ void Master::stop() {
     const Generation& longest = current_ ? *current_ : *next_;
     notify_.stopping(longest.config.timeouts.drain + drain_grace);
     refuse_reloads();
+    filter_packets({}); // whoever has the sockets next knows nothing of it
     for (const GenerationPtr& generation : retired_) {
         generation->tell_all(Order::finish); // nobody is left to hand over to
     }
@@ -475,7 +482,9 @@ void Master::report_counters() {
 /// Before they are told, and before a socket is closed.
 void Master::count_receive_drops() {
     for_each_generation([this](const Generation& generation) {
-        counters_.master().add(Counter::udp_receive_drops,
+        // The kernel makes no difference; where it drops whom it shall, the queue is hardly ever
+        // full.
+        counters_.master().add(filters_ ? Counter::blocked_dropped : Counter::udp_receive_drops,
                                receive_drops_.since_last(generation.listeners));
     });
 }

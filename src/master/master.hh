@@ -18,6 +18,8 @@
 #include "master/interfaces.hh"
 #include "master/memory.hh"
 #include "master/notify.hh"
+#include "master/packet_filter.hh"
+#include "master/penalties.hh"
 #include "master/privileges.hh"
 #include "master/receive_drops.hh"
 #include "master/request.hh"
@@ -28,6 +30,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -91,6 +94,18 @@ class Master {
     void report_counters();
     void count_receive_drops();
 
+    [[nodiscard]] Untouchables untouchables() const;
+    [[nodiscard]] Penalties::Moment count_moment();
+    void tend_penalties();
+    void look_at_offenders();
+    void reconsider_blocks();
+    void apply_blocks();
+    void filter_packets(std::span<const FilterRule> rules);
+    void tell_of_failed_filter(const Listener& listener) const;
+    [[nodiscard]] std::string block(const Request& request);
+    [[nodiscard]] std::string unblock(const Request& request);
+    [[nodiscard]] std::string limits_text() const;
+
     void refuse_reloads();
     void give_to_keep() const;
     void open_control();
@@ -125,6 +140,11 @@ class Master {
     OnLink on_link_;
     LimitsMemory limits_; // for the master's life, as the counters
     InterfaceWatch interfaces_;
+    Penalties penalties_;
+    std::uint64_t applied_{0};              // which version of its blocks is carried out
+    TimePoint next_look_{TimePoint::max()}; // at the offenders; there are none
+    bool filters_{false};                   // there are programs at the sockets
+    bool filter_failed_{false};             // which has been told
     Control control_;
     std::vector<Control::Client> reload_waiters_;       // for the reload under way
     std::vector<Control::Client> reload_again_waiters_; // for the one after it

@@ -120,6 +120,15 @@ void Master::answer(Control::Client client, const Request& request) {
         }
         flushes_.push_back({.client = client, .request = request, .cache = current_->cache});
         break;
+    case Request::Verb::limits:
+        control_.answer(client, limits_text().append(ok_line), now_);
+        break;
+    case Request::Verb::block:
+        control_.answer(client, block(request), now_);
+        break;
+    case Request::Verb::unblock:
+        control_.answer(client, unblock(request), now_);
+        break;
     }
 }
 

@@ -36,6 +36,9 @@ std::string reason(int error) {
 
 /// Asks every worker for a sign of life, and ends those that have not given one for long.
 void Master::check_life() {
+    if (limits_.offenders().told()) {
+        next_look_ = std::min(next_look_, now_); // whoever was to tell may have died before
+    }
     for_each_generation([this](Generation& generation) {
         for (WorkerSlot& worker : generation.workers) {
             if (!worker.alive()) {
@@ -57,6 +60,9 @@ void Master::listen_to(WorkerSlot& worker) {
     const ssize_t count = ::recv(worker.control(), &word, 1, MSG_DONTWAIT);
     if (count == 1) {
         worker.heard(Report{word});
+        if (Report{word} == Report::offence) {
+            next_look_ = std::min(next_look_, now_);
+        }
     } else if (count == 0 || (errno != EAGAIN && errno != EINTR)) {
         worker.close(); // it is ending; SIGCHLD tells how
     }

@@ -14,6 +14,7 @@ namespace {
 
 using namespace std::string_view_literals;
 using Verb = Request::Verb;
+using Words = std::span<const std::string_view>;
 
 constexpr std::size_t max_name_size = 255;
 constexpr std::uint8_t max_label_size = 63;
@@ -21,7 +22,8 @@ constexpr std::size_t max_words = 3;
 constexpr std::size_t key_fixed_size = 5; // behind the name: type, class, flags
 
 // In the order of the enumerators.
-constexpr std::array verbs{"status"sv, "reload"sv, "cache"sv, "flush"sv, "flush-below"sv};
+constexpr std::array verbs{"status"sv,      "reload"sv, "cache"sv, "flush"sv,
+                           "flush-below"sv, "limits"sv, "block"sv, "unblock"sv};
 
 /// How many words may follow each of them, at least and at most.
 struct Arguments {
@@ -29,7 +31,8 @@ struct Arguments {
     std::size_t most;
 };
 
-constexpr std::array<Arguments, verbs.size()> arguments{{{0, 0}, {0, 0}, {0, 0}, {0, 2}, {1, 1}}};
+constexpr std::array<Arguments, verbs.size()> arguments{
+    {{0, 0}, {0, 0}, {0, 0}, {0, 2}, {1, 1}, {0, 0}, {1, 2}, {1, 1}}};
 
 /// The words of a line; one more than any request has stands for all that follow.
 std::vector<std::string_view> words_of(std::string_view line) {
@@ -72,6 +75,45 @@ std::vector<std::uint8_t> read_name(std::string_view hex) {
     return hex.empty() && is_name(name) ? name : std::vector<std::uint8_t>{};
 }
 
+/// What follows the verb of a flush; false: `problem` says what is wrong with it.
+bool read_flush(Words words, Request& request, const char*& problem) {
+    if (!words.empty()) {
+        request.name = read_name(words[0]);
+        if (request.name.empty()) {
+            problem = "not a name on the wire in hexadecimal digits";
+            return false;
+        }
+    }
+    if (words.size() > 1) {
+        const auto type = parse_number<unsigned>(words[1], 10);
+        if (!type || *type == 0 || *type > UINT16_MAX) {
+            problem = "not the number of a type, from 1 to 65535";
+            return false;
+        }
+        request.type = static_cast<std::uint16_t>(*type);
+    }
+    return true;
+}
+
+/// The same for a block.
+bool read_block(Words words, Request& request, const char*& problem) {
+    const auto prefix = Prefix::parse(std::string{words[0]});
+    if (!prefix) {
+        problem = "not an address or a network";
+        return false;
+    }
+    request.prefix = *prefix;
+    if (words.size() > 1) {
+        const auto time = parse_number<unsigned>(words[1], 10);
+        if (!time || *time == 0 || std::chrono::seconds{*time} > Request::longest_block) {
+            problem = "not a number of seconds, from 1 to 86400";
+            return false;
+        }
+        request.time = std::chrono::seconds{*time};
+    }
+    return true;
+}
+
 } // namespace
 
 std::optional<Request> parse_request(std::string_view line, const char*& problem) {
@@ -79,7 +121,8 @@ std::optional<Request> parse_request(std::string_view line, const char*& problem
     const auto* const verb =
         words.empty() ? verbs.end() : std::find(verbs.begin(), verbs.end(), words.front());
     if (verb == verbs.end()) {
-        problem = "unknown request; known are status, reload, cache, flush and flush-below";
+        problem = "unknown request; known are status, reload, cache, flush, flush-below, limits, "
+                  "block and unblock";
         return std::nullopt;
     }
     const auto index = static_cast<std::size_t>(verb - verbs.begin());
@@ -89,22 +132,11 @@ std::optional<Request> parse_request(std::string_view line, const char*& problem
     }
     Request request;
     request.verb = static_cast<Verb>(index);
-    if (words.size() > 1) {
-        request.name = read_name(words[1]);
-        if (request.name.empty()) {
-            problem = "not a name on the wire in hexadecimal digits";
-            return std::nullopt;
-        }
-    }
-    if (words.size() > 2) {
-        const auto type = parse_number<unsigned>(words[2], 10);
-        if (!type || *type == 0 || *type > UINT16_MAX) {
-            problem = "not the number of a type, from 1 to 65535";
-            return std::nullopt;
-        }
-        request.type = static_cast<std::uint16_t>(*type);
-    }
-    return request;
+    const Words rest = Words{words}.subspan(1);
+    const bool good = request.verb == Verb::block || request.verb == Verb::unblock
+                          ? read_block(rest, request, problem)
+                          : read_flush(rest, request, problem);
+    return good ? std::optional{request} : std::nullopt;
 }
 
 bool takes(const Request& request, std::span<const std::uint8_t> key) noexcept {

@@ -8,13 +8,20 @@
 //     cache
 //     flush [NAME [TYPE]]
 //     flush-below NAME
+//     limits
+//     block PREFIX [SECONDS]
+//     unblock PREFIX
 //
 // NAME is a domain name on the wire (RFC 1035, section 3.1) in hexadecimal digits, and TYPE the
 // number of a record type: the control plane knows neither how names are written nor what types
-// are called. The answer is any number of lines and, last, "ok" or "error TEXT".
+// are called. PREFIX is an address or a network, "192.0.2.0/24". The answer is any number of lines
+// and, last, "ok" or "error TEXT".
 
 #pragma once
 
+#include "base/prefix.hh"
+
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -25,11 +32,24 @@
 namespace dotproxy {
 
 struct Request {
-    enum class Verb : std::uint8_t { status, reload, cache, flush, flush_below };
+    enum class Verb : std::uint8_t {
+        status,
+        reload,
+        cache,
+        flush,
+        flush_below,
+        limits,
+        block,
+        unblock
+    };
+
+    static constexpr std::chrono::seconds longest_block = std::chrono::hours{24};
 
     Verb verb{Verb::status};
     std::vector<std::uint8_t> name; // on the wire, in lower case; empty: every name
     std::uint16_t type{0};          // 0: every type
+    Prefix prefix{};                // whom to block or unblock
+    std::chrono::seconds time{0};   // for how long, to longest_block; 0: as long as usual
 };
 
 /// Reads a request. nullopt when it is none; `problem` then says why.

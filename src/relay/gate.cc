@@ -46,8 +46,9 @@ Rate rate_of(std::uint32_t per_second, double factor, Debt burst) noexcept {
 } // namespace
 
 Gate::Gate(Turn& turn, const OnLink& on_link, const LimitsMemory& limits)
-    : turn_{turn}, on_link_{on_link}, meter_{limits}, counts_only_{turn.config.limits.mode ==
-                                                                   LimitsConfig::Mode::count} {
+    : turn_{turn}, on_link_{on_link}, meter_{limits}, offenders_{limits.offenders()},
+      blocked_{limits.blocked()}, blocked_unverified_{limits.blocked_unverified()},
+      counts_only_{turn.config.limits.mode == LimitsConfig::Mode::count} {
     rates_.push_back(rates_of(turn.config.limits, 1));
     for (const auto& [prefix, factor] : turn.config.limits.networks) {
         networks_.set(prefix,
@@ -105,6 +106,19 @@ std::optional<Standing> Gate::find(const AddressBits& bits, const Access& access
                     .near = is_always_local(bits) || std::ranges::any_of(on_link, contains)};
 }
 
+bool Gate::blocks(const Address& peer) noexcept {
+    if (blocked_.prefixes().empty() || !blocked_.contain(AddressBits::of(peer))) {
+        return false;
+    }
+    turn_.counters.add(Counter::blocked_refused);
+    return true;
+}
+
+std::uint32_t Gate::blocked_version() noexcept {
+    static_cast<void>(blocked_.prefixes());
+    return blocked_.version();
+}
+
 bool Gate::tells(const Address& peer) noexcept {
     const std::array budget{
         Budget{.prefix = Prefix::of(AddressBits::of(peer), around_v4, around_v6),
@@ -115,9 +129,10 @@ bool Gate::tells(const Address& peer) noexcept {
 
 Gate::Admission Gate::ask(const Client& client, std::uint16_t type) noexcept {
     // The largest answers there are, and nobody but who attacks others needs them over UDP.
-    const bool amplifies = type == dns::type::any && !client.standing.near;
+    const bool amplifies =
+        (type == dns::type::any && !client.standing.near) || is_blocked_unverified(client.peer);
     if (client.standing.network == Standing::unlimited ||
-        (charge(Kind::question, client.peer, client.standing) && !amplifies)) {
+        (charge(Kind::question, client.peer, client.standing, false) && !amplifies)) {
         return Admission::answer;
     }
     truncates_ = amplifies || !truncates_;
@@ -135,7 +150,7 @@ void Gate::charge_answer(const Client& client, std::size_t octets) noexcept {
 }
 
 bool Gate::forward(const Client& client) noexcept {
-    if (charge(Kind::miss, client.peer, client.standing)) {
+    if (charge(Kind::miss, client.peer, client.standing, client.verified)) {
         return true;
     }
     turn_.counters.add(Counter::limited_misses);
@@ -147,7 +162,7 @@ void Gate::charge_forwarded(const Client& client, std::uint32_t more) noexcept {
 }
 
 bool Gate::connect(const Address& peer, Standing standing) noexcept {
-    if (charge(Kind::connection, peer, standing)) {
+    if (charge(Kind::connection, peer, standing, true)) {
         return true;
     }
     turn_.counters.add(Counter::limited_connects);
@@ -178,10 +193,34 @@ std::span<const Budget> Gate::budgets_of(Kind kind, const Address& peer, Standin
     return room;
 }
 
-bool Gate::charge(Kind kind, const Address& peer, Standing standing) noexcept {
+/// Whether UDP questions from there are blocked, which may be in another's name: the few that the
+/// kernel lets through show who is really there the way over TCP (limits 22).
+bool Gate::is_blocked_unverified(const Address& peer) noexcept {
+    return !blocked_unverified_.prefixes().empty() &&
+           blocked_unverified_.contain(AddressBits::of(peer));
+}
+
+bool Gate::charge(Kind kind, const Address& peer, Standing standing, bool verified) noexcept {
     Budgets room; // NOLINT(*-member-init): what is used is written
     const auto budgets = budgets_of(kind, peer, standing, room);
-    return budgets.empty() || meter_.charge(budgets, turn_.now).passed();
+    const Verdict verdict = budgets.empty() ? Verdict{} : meter_.charge(budgets, turn_.now);
+    if (!verdict.passed()) {
+        note(*verdict.over, kind, verified);
+    }
+    return verdict.passed();
+}
+
+/// Somebody is over a limit: the master looks at who goes on so (limits 20).
+void Gate::note(const Budget& over, Kind kind, bool verified) noexcept {
+    // In the order of the kinds.
+    constexpr std::array offences{Offence::question, Offence::miss, Offence::connection};
+    const bool first = offenders_.note({.prefix = over.prefix,
+                                        .offence = offences[static_cast<std::size_t>(kind)],
+                                        .verified = verified,
+                                        .limit = static_cast<double>(Debt{1s}.count()) /
+                                                 static_cast<double>(over.rate.cost.count())},
+                                       turn_.now);
+    alarm_ = alarm_ || first;
 }
 
 void Gate::debit(Kind kind, const Client& client, std::uint32_t units) noexcept {

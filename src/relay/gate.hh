@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace dotproxy {
@@ -34,6 +35,16 @@ class Gate {
     /// address is not known.
     [[nodiscard]] std::optional<Standing> admit(const std::optional<Address>& peer,
                                                 const Access& access) noexcept;
+
+    /// Whether nothing at all is taken of `peer`, since it is blocked (counted): it is told
+    /// nothing. Where the kernel drops what comes from there, this is for what was there before.
+    [[nodiscard]] bool blocks(const Address& peer) noexcept;
+
+    /// Another number whenever who is blocked has changed.
+    [[nodiscard]] std::uint32_t blocked_version() noexcept;
+
+    /// Whether the master has to be told that somebody is over a limit; asked once.
+    [[nodiscard]] bool take_alarm() noexcept { return std::exchange(alarm_, false); }
 
     /// Whether `peer`, who may not ask, is to hear it: so that a mistake is found out, and nobody
     /// is sent much by using another's address, its network hears it once a second.
@@ -87,7 +98,10 @@ class Gate {
 
     [[nodiscard]] std::span<const Budget>
     budgets_of(Kind kind, const Address& peer, Standing standing, Budgets& room) const noexcept;
-    [[nodiscard]] bool charge(Kind kind, const Address& peer, Standing standing) noexcept;
+    [[nodiscard]] bool charge(Kind kind, const Address& peer, Standing standing,
+                              bool verified) noexcept;
+    [[nodiscard]] bool is_blocked_unverified(const Address& peer) noexcept;
+    void note(const Budget& over, Kind kind, bool verified) noexcept;
     void debit(Kind kind, const Client& client, std::uint32_t units) noexcept;
     [[nodiscard]] static std::array<Rates, limited_kinds> rates_of(const LimitsConfig& limits,
                                                                    double factor) noexcept;
@@ -95,11 +109,15 @@ class Gate {
     Turn& turn_;
     OnLink::View on_link_;
     Meter meter_;
+    const Offenders& offenders_;
+    PrefixList::View blocked_;
+    PrefixList::View blocked_unverified_;
     PrefixMap<std::uint8_t> networks_;                    // which rates count there, or unlimited
     std::vector<std::array<Rates, limited_kinds>> rates_; // first, of all others; none: no limits
     std::array<Known, 64> known_{};
     bool counts_only_;
     bool truncates_{false}; // the next one over its limit
+    bool alarm_{false};     // the master sleeps, and has something to look at
 };
 
 } // namespace dotproxy

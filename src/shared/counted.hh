@@ -50,11 +50,16 @@ enum class Counter : std::uint8_t {
     limited_dropped,     // ... and not at all
     limited_misses,      // questions beyond limits.client_misses: not asked upstream
     limited_connects,    // TCP connections beyond limits.client_connects, closed
+    blocks,              // of addresses, because of what came from there; counted by the master
+    blocked_dropped,     // datagrams that the kernel dropped while there were some; as the next
+    blocked_refused,     // questions and connections of who is blocked that came through
     udp_receive_drops,   // datagrams that the kernel had no room for; counted by the master
     // Gauges: what there is now.
     tcp_clients,
     queries_waiting,
     upstream_connections,
+    blocked,   // prefixes; counted by the master, as the next
+    offenders, // who was over a limit just now
     count_
 };
 
@@ -193,44 +198,27 @@ template <class Key>
 constexpr Names<Key> names_of = {};
 
 template <>
-constexpr Names<Counter> names_of<Counter>{"",
-                                           {"udp_queries",
-                                            "tcp_queries",
-                                            "udp_answers",
-                                            "tcp_answers",
-                                            "truncated",
-                                            "local_answers",
-                                            "format_errors",
-                                            "cache_hits",
-                                            "cache_misses",
-                                            "cache_stale",
-                                            "cache_failures",
-                                            "cache_refreshes",
-                                            "cache_not_stored",
-                                            "joined",
-                                            "dropped",
-                                            "repeated",
-                                            "late_dropped",
-                                            "send_failed",
-                                            "clients_gone",
-                                            "tcp_accepted",
-                                            "tcp_refused",
-                                            "tcp_idle_closed",
-                                            "tcp_timed_out",
-                                            "tcp_handed_over",
-                                            "accept_paused",
-                                            "tcp_refused_address",
-                                            "tcp_nonsense",
-                                            "access_refused",
-                                            "access_dropped",
-                                            "limited_truncated",
-                                            "limited_dropped",
-                                            "limited_misses",
-                                            "limited_connects",
-                                            "udp_receive_drops",
-                                            "tcp_clients",
-                                            "queries_waiting",
-                                            "upstream_connections"}};
+constexpr Names<Counter> names_of<Counter>{"", {"udp_queries",       "tcp_queries",
+                                                "udp_answers",       "tcp_answers",
+                                                "truncated",         "local_answers",
+                                                "format_errors",     "cache_hits",
+                                                "cache_misses",      "cache_stale",
+                                                "cache_failures",    "cache_refreshes",
+                                                "cache_not_stored",  "joined",
+                                                "dropped",           "repeated",
+                                                "late_dropped",      "send_failed",
+                                                "clients_gone",      "tcp_accepted",
+                                                "tcp_refused",       "tcp_idle_closed",
+                                                "tcp_timed_out",     "tcp_handed_over",
+                                                "accept_paused",     "tcp_refused_address",
+                                                "tcp_nonsense",      "access_refused",
+                                                "access_dropped",    "limited_truncated",
+                                                "limited_dropped",   "limited_misses",
+                                                "limited_connects",  "blocks",
+                                                "blocked_dropped",   "blocked_refused",
+                                                "udp_receive_drops", "tcp_clients",
+                                                "queries_waiting",   "upstream_connections",
+                                                "blocked",           "offenders"}};
 
 template <>
 constexpr Names<QueryType> names_of<QueryType>{"query_types",

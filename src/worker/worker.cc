@@ -80,6 +80,9 @@ class Worker final : public Watch {
             // Last: the client's next query may come before this returns, and should find this
             // worker waiting rather than wake another one.
             flush_udp();
+            if (gate_.take_alarm()) {
+                static_cast<void>(report(Report::offence)); // else it sees at its next ping
+            }
             turn_.end();
         }
         upstreams_.close_all();

@@ -37,6 +37,7 @@ enum class Order : std::uint8_t {
 enum class Report : std::uint8_t {
     ready = 'R', // takes queries
     alive = 'A',
+    offence = 'O', // somebody is over a limit (Offenders::note)
 };
 
 /// What a worker is given. All of it outlives the worker, whose process ends with it.

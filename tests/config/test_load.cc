@@ -135,7 +135,7 @@ void test_parse_when_everything_is_given_then_taken(void** /*state*/) {
         timeouts: { query = "100ms"; connect = "100ms"; client_idle = "0s"; upstream_idle = "1h";
                     drain = "5m"; };
         limits: { queries = 64; tcp_clients = 0; queries_per_client = 65535; mode = "count";
-                  client_rate = 1; client_misses = 2; client_connects = 0;
+                  client_rate = 1; client_misses = 2; client_connects = 0; block_time = "0s";
                   networks = ( { prefix = "10.8.0.0/16"; factor = 2.5; },
                                { prefix = "10.8.0.1"; factor = 0; } ); };
         cache: { size = "1G"; min_ttl = "1m"; max_ttl = "2m"; max_negative_ttl = "0s";
@@ -174,6 +174,7 @@ void test_parse_when_everything_is_given_then_taken(void** /*state*/) {
     assert_int_equal(config.limits.client_rate, 1);
     assert_int_equal(config.limits.client_misses, 2);
     assert_int_equal(config.limits.client_connects, 0);
+    assert_true(config.limits.block_time == 0s);
     const auto factor = [&config](const char* address) {
         const auto* const found = config.limits.networks.find(
             dotproxy::AddressBits::of(*dotproxy::Address::parse(address, 0)));
@@ -242,6 +243,7 @@ void test_parse_when_out_of_range_then_error_and_at_its_ends_none(void** /*state
         {"limits.client_rate", "-1", "0", "1000000", "1000001"},
         {"limits.client_misses", "-1", "0", "1000000", "1000001"},
         {"limits.client_connects", "-1", "0", "1000000", "1000001"},
+        {"limits.block_time", "\"0.5s\"", "\"0s\"", "\"1h\"", "\"61m\""},
         {"limits.networks[].factor", "0.009", "0.01", "1000", "1000.1"},
         {"timeouts.query", "\"99ms\"", "\"100ms\"", "\"60s\"", "\"60001ms\""},
         {"timeouts.client_idle", "\"\"", "\"0s\"", "\"1h\"", "\"61m\""},

@@ -267,7 +267,10 @@ def test_without_a_cache_there_is_none_to_look_at(place, start, upstream):
 @pytest.mark.parametrize("arguments", [
     [], ["what"], ["status", "now"], ["reload", "x"], ["cache", "x"], ["flush", "a..b"],
     ["flush", "a.example", "XYZ"], ["flush", "a", "A", "x"], ["flush", "--below"],
-    ["flush", "--below", "a", "b"], ["flush", ""], ["flush", "x" * 64]])
+    ["flush", "--below", "a", "b"], ["flush", ""], ["flush", "x" * 64],
+    ["limits", "x"], ["block"], ["block", "x"], ["block", "192.0.2.1", "0s"],
+    ["block", "192.0.2.1", "25h"], ["block", "192.0.2.1", "1.5s"], ["block", "192.0.2.1", "1s", "x"],
+    ["unblock"], ["unblock", "192.0.2.0/33"], ["unblock", "192.0.2.1", "1s"]])
 def test_what_makes_no_sense_is_refused_without_a_service(place, arguments):
     result = ctl(place / "none", *arguments)
     assert result.returncode == 2 and "usage:" in result.stderr

@@ -35,7 +35,8 @@ void test_parse_when_it_takes_no_argument_then_the_verb(void** /*state*/) {
     assert_true(parsed("cache").verb == Verb::cache);
     assert_true(parsed(" status  ").verb == Verb::status);
     for (const char* const line :
-         {"status x", "reload 1", "cache 00", "flush 00 1 1", "flush-below", "flush-below 00 1"}) {
+         {"limits x", "block", "block ::1 1 1", "unblock", "unblock ::1 1", "status x", "reload 1",
+          "cache 00", "flush 00 1 1", "flush-below", "flush-below 00 1"}) {
         assert_string_equal(problem_of(line).c_str(), "too few or too many arguments");
     }
 }
@@ -72,6 +73,27 @@ void test_parse_when_no_name_then_refused(void** /*state*/) {
     }
 }
 
+// limits 24
+void test_parse_when_block_then_whom_and_how_long(void** /*state*/) {
+    assert_true(parsed("limits").verb == Verb::limits);
+    const Request one = parsed("block 192.0.2.7/24 90");
+    assert_true(one.verb == Verb::block && one.time == std::chrono::seconds{90});
+    assert_string_equal(one.prefix.text().c_str(), "192.0.2.0/24");
+    const Request usual = parsed("block 2001:db8::1");
+    assert_true(usual.time == std::chrono::seconds{0});
+    assert_string_equal(usual.prefix.text().c_str(), "2001:db8::1");
+    assert_true(parsed("unblock 192.0.2.7").verb == Verb::unblock);
+    assert_true(parsed("block ::1 86400").time == Request::longest_block);
+    for (const char* const time : {"0", "86401", "-1", "1s", "4294967297"}) {
+        assert_string_equal(problem_of(std::string{"block 192.0.2.7 "} + time).c_str(),
+                            "not a number of seconds, from 1 to 86400");
+    }
+    for (const char* const prefix : {"x", "192.0.2.7/33", "fe80::1%lo", "/"}) {
+        assert_string_equal(problem_of(std::string{"unblock "} + prefix).c_str(),
+                            "not an address or a network");
+    }
+}
+
 void test_parse_when_no_type_then_refused(void** /*state*/) {
     for (const char* const type : {"0", "65536", "-1", "A", "1x", "4294967297"}) {
         assert_string_equal(problem_of(std::string{"flush 00 "} + type).c_str(),
@@ -85,8 +107,8 @@ void test_parse_when_unknown_then_the_known_are_told(void** /*state*/) {
           std::string{"status\r"}, std::string{"\0\1\2", 3}, std::string(1023, 'x'),
           std::string(1023, ' '), std::string{"flush-"}}) {
         assert_string_equal(problem_of(line).c_str(),
-                            "unknown request; known are status, reload, cache, flush and "
-                            "flush-below");
+                            "unknown request; known are status, reload, cache, flush, flush-below, "
+                            "limits, block and unblock");
     }
 }
 
@@ -162,6 +184,7 @@ int main() {
         cmocka_unit_test(test_parse_when_it_takes_no_argument_then_the_verb),
         cmocka_unit_test(test_parse_when_flush_then_what_of),
         cmocka_unit_test(test_parse_when_no_name_then_refused),
+        cmocka_unit_test(test_parse_when_block_then_whom_and_how_long),
         cmocka_unit_test(test_parse_when_no_type_then_refused),
         cmocka_unit_test(test_parse_when_unknown_then_the_known_are_told),
         cmocka_unit_test(test_takes_when_a_name_then_it_alone_or_one_type_of_it),

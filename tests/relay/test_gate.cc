@@ -297,6 +297,60 @@ void test_mode_when_off_or_no_rate_then_nothing_is_counted(void** /*state*/) {
     }
 }
 
+// limits 20: the first who is over a limit is told to the master, who looks for himself from there
+// on.
+void test_ask_when_over_then_noted(void** /*state*/) {
+    Shared shared;
+    Door door{shared};
+    assert_false(door.gate.take_alarm());
+    while (door.asks("192.0.2.7")) {
+    }
+    assert_true(door.gate.take_alarm());
+    static_cast<void>(door.asks("192.0.2.7"));
+    assert_false(door.gate.take_alarm());
+    const auto all = shared.limits.offenders().all();
+    assert_int_equal(all.size(), 1);
+    assert_true(all[0].culprit.prefix == *Prefix::parse("192.0.2.7"));
+    assert_true(all[0].culprit.offence == dotproxy::Offence::question);
+    assert_false(all[0].culprit.verified);
+    assert_true(all[0].culprit.limit > 99 && all[0].culprit.limit < 101);
+    assert_int_equal(all[0].over, 2);
+    // By the budget that is over: many of one network are that network.
+    for (int i = 0; i < 20'000; ++i) {
+        static_cast<void>(door.connects("198.51.100." + std::to_string(i % 200)));
+    }
+    bool network = false;
+    for (const auto& one : shared.limits.offenders().all()) {
+        network = network ||
+                  (one.culprit.prefix == *Prefix::parse("198.51.100.0/24") &&
+                   one.culprit.verified && one.culprit.offence == dotproxy::Offence::connection);
+    }
+    assert_true(network);
+}
+
+// limits 22 and 49
+void test_blocked_when_the_kernel_lets_through_then_refused(void** /*state*/) {
+    Shared shared;
+    Door door{shared};
+    assert_false(door.gate.blocks(at("192.0.2.7")));
+    const std::uint32_t before = door.gate.blocked_version();
+    shared.limits.blocked().write(std::array{*Prefix::parse("192.0.2.0/25")});
+    shared.limits.blocked_unverified().write(std::array{*Prefix::parse("198.51.100.7")});
+    assert_true(door.gate.blocked_version() != before);
+    assert_true(door.gate.blocks(at("192.0.2.7")));
+    assert_true(door.gate.blocks(at("::ffff:192.0.2.7")));
+    assert_false(door.gate.blocks(at("192.0.2.128")));
+    assert_int_equal(door.count(Counter::blocked_refused), 2);
+    // Who may be a victim is shown the way over TCP, and has it.
+    assert_false(door.gate.blocks(at("198.51.100.7")));
+    for (int i = 0; i < 4; ++i) {
+        assert_true(door.gate.ask(*door.client("198.51.100.7"), type_a) == Admission::truncate);
+    }
+    assert_true(door.connects("198.51.100.7"));
+    shared.limits.blocked_unverified().write({});
+    assert_true(door.asks("198.51.100.7"));
+}
+
 } // namespace
 
 int main() {
@@ -312,6 +366,8 @@ int main() {
         cmocka_unit_test(test_ask_when_any_from_beyond_then_truncated),
         cmocka_unit_test(test_mode_when_count_then_all_pass_and_are_counted),
         cmocka_unit_test(test_mode_when_off_or_no_rate_then_nothing_is_counted),
+        cmocka_unit_test(test_ask_when_over_then_noted),
+        cmocka_unit_test(test_blocked_when_the_kernel_lets_through_then_refused),
     };
     return cmocka_run_group_tests_name("relay/gate", tests, nullptr, nullptr);
 }
