@@ -7,6 +7,7 @@
 import contextlib
 import ctypes
 import os
+import pathlib
 import re
 import select
 import socket
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a net
 GREEDY, CALM = "10.0.0.1", "10.0.0.2"
 GREEDY_6, CALM_6 = "fd00:7::1", "fd00:7::2"
 SO_GET_FILTER = 26
+OPTION_MEMORY = pathlib.Path("/proc/sys/net/core/optmem_max")
 # A decision takes ten seconds in a row, and a machine may be away in one of them.
 LONG = 90
 
@@ -175,6 +177,27 @@ def test_one_of_many_is_unblocked(control):
         assert not is_dropped(v6, GREEDY_6, CALM_6)
         assert is_dropped(v4, GREEDY, CALM)
         assert len(ctl(proxy, "limits").splitlines()) == 97
+    in_network(check)
+
+
+def test_workers_refuse_whom_the_kernel_has_no_room_for(control):
+    """Where a program may be small only, as by default before Linux 6.8."""
+    def check():
+        try:
+            OPTION_MEMORY.write_text("2000")
+        except OSError:
+            pytest.skip("this network has no setting of its own")
+        proxy = control().start()
+        for number in range(3, 160, 2):  # none beside another: they would be one
+            ctl(proxy, "block", f"10.9.{number}.0/24")
+        ctl(proxy, "block", GREEDY)
+        assert 0 < filters(proxy)[0] < 100
+        assert "blocked_refused" not in proxy.counters()
+        assert is_dropped(proxy.address, GREEDY, CALM)
+        assert proxy.counters()["blocked_refused"] == 1
+        assert is_dropped(proxy.address, "10.9.3.7", CALM)
+        assert proxy.counters()["blocked_refused"] == 1
+        assert not is_answered_over_tcp(proxy.address, GREEDY, CALM)
     in_network(check)
 
 
@@ -340,8 +363,11 @@ def test_counting_blocks_nobody(control):
     """But tells whom it would (limits 26)."""
     def check():
         proxy = control(limits=limited(mode="count", client_rate=1)).start()
-        flood(proxy, lambda: "block " in ctl(proxy, "limits"))
-        assert ctl(proxy, "limits").startswith(f"would-block {GREEDY} left=")
+        flood(proxy, lambda: re.fullmatch(
+            rf"would-block {GREEDY} left=\d+ what=udp by=questions rate=\d+ limit=1\n"
+            rf"offender {GREEDY} by=questions rate=\d+ limit=1 seconds=\d+\n",
+            ctl(proxy, "limits")))
+        assert proxy.counters()["offenders"] == 1
         assert f"would block {GREEDY} for 60 s" in proxy.log
         assert filters(proxy) == [0, 0]
         assert not is_dropped(proxy.address, GREEDY, CALM)
