@@ -249,6 +249,24 @@ void test_handover_then_what_was_read_of_a_query_is_completed(void** state) {
     assert_int_equal(rig.count(Counter::tcp_accepted), 1);
 }
 
+// limits 22 and 50: who is blocked loses its connections, and gets none; nobody else does.
+void test_clients_when_blocked_then_closed(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    serve(rig);
+    const auto client = connect(rig);
+    exchange(rig, *client, 1);
+    rig.limits.blocked().write(std::array{*dotproxy::Prefix::parse("127.9.0.0/16")});
+    exchange(rig, *client, 2);
+    rig.limits.blocked().write(std::array{*dotproxy::Prefix::parse("127.0.0.0/8")});
+    assert_true(closed(rig, *client));
+    const auto next = connect(rig);
+    assert_true(closed(rig, *next));
+    assert_int_equal(rig.count(Counter::blocked_refused), 2);
+    rig.limits.blocked().write({});
+    const auto last = connect(rig);
+    exchange(rig, *last, 3);
+}
+
 } // namespace
 
 int main() {
@@ -275,6 +293,7 @@ int main() {
                                         make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_handover_then_what_was_read_of_a_query_is_completed,
                                         make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(test_clients_when_blocked_then_closed, make_rig, free_rig),
     };
     return cmocka_run_group_tests_name("front/tcp_front_limits", tests, make_world, free_world);
 }
