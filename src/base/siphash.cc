@@ -10,8 +10,8 @@
 
 namespace dotproxy {
 
-SipHash::Key SipHash::draw_key() {
-    Key key{};
+SipHashKey SipHashKey::draw() {
+    SipHashKey key{};
     if (::getrandom(&key, sizeof key, 0) != static_cast<ssize_t>(sizeof key)) {
         throw std::system_error{errno, std::generic_category(), "getrandom"};
     }

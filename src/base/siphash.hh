@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// SipHash-1-3 (Aumasson and Bernstein, 2012): a short keyed hash, for tables whose keys come from
-// the network. Without the key nobody can choose what collides (L19).
+// SipHash (Aumasson and Bernstein, 2012), a short keyed hash. With the rounds 1 and 3 for tables
+// whose keys come from the network: without the key nobody can choose what collides (L19). With 2
+// and 4, as its authors propose for what must not be forged.
 
 #pragma once
 
@@ -13,24 +14,30 @@
 
 namespace dotproxy {
 
-/// Hashes octets under a key that is drawn at random where the table is made.
-class SipHash {
-  public:
-    struct Key {
-        std::uint64_t k0;
-        std::uint64_t k1;
-    };
+/// Whatever the rounds.
+struct SipHashKey {
+    std::uint64_t k0;
+    std::uint64_t k1;
 
     /// A key that nobody can know. Throws std::system_error when the system has no randomness.
-    [[nodiscard]] static Key draw_key();
+    [[nodiscard]] static SipHashKey draw();
+};
 
-    explicit SipHash(const Key& key) noexcept
+/// Hashes octets under a key, with so many rounds for each word and at the end.
+template <unsigned word_rounds, unsigned last_rounds>
+class SipHashOf {
+  public:
+    using Key = SipHashKey;
+
+    [[nodiscard]] static Key draw_key() { return Key::draw(); }
+
+    explicit SipHashOf(const Key& key) noexcept
         : v0_{key.k0 ^ 0x736f6d6570736575U}, v1_{key.k1 ^ 0x646f72616e646f6dU},
           v2_{key.k0 ^ 0x6c7967656e657261U}, v3_{key.k1 ^ 0x7465646279746573U} {}
 
     /// The hash of `octets`.
     [[nodiscard]] std::uint64_t operator()(std::span<const std::uint8_t> octets) const noexcept {
-        SipHash state{*this};
+        SipHashOf state{*this};
         const std::size_t whole = octets.size() & ~std::size_t{7};
         for (std::size_t i = 0; i < whole; i += 8) {
             state.absorb(word(octets.subspan(i).first<8>()));
@@ -38,9 +45,7 @@ class SipHash {
         const std::uint64_t length = std::uint64_t{octets.size()} << 56U;
         state.absorb(length | rest(octets.subspan(whole)));
         state.v2_ ^= 0xffU;
-        state.round();
-        state.round();
-        state.round();
+        state.template rounds<last_rounds>();
         return state.v0_ ^ state.v1_ ^ state.v2_ ^ state.v3_;
     }
 
@@ -63,8 +68,15 @@ class SipHash {
 
     void absorb(std::uint64_t value) noexcept {
         v3_ ^= value;
-        round();
+        rounds<word_rounds>();
         v0_ ^= value;
+    }
+
+    template <unsigned count>
+    void rounds() noexcept {
+        for (unsigned i = 0; i < count; ++i) {
+            round();
+        }
     }
 
     void round() noexcept {
@@ -82,5 +94,8 @@ class SipHash {
 
     std::uint64_t v0_, v1_, v2_, v3_;
 };
+
+using SipHash = SipHashOf<1, 3>;
+using SipHash24 = SipHashOf<2, 4>;
 
 } // namespace dotproxy
