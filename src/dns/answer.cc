@@ -57,7 +57,8 @@ std::size_t least_opt_size(const Asker& asker) noexcept {
     if (!asker.edns) {
         return 0;
     }
-    return opt_size + (asker.subnet ? option_prefix_size + subnet_opt_out_size : 0);
+    return opt_size + (asker.subnet ? option_prefix_size + subnet_opt_out_size : 0) +
+           (asker.cookie ? option_prefix_size + asker.cookie->size() : 0);
 }
 
 // The longest beginning of UTF-8 `text` within `size` octets.
@@ -92,6 +93,9 @@ std::size_t put_opt(MutableOctets out, std::size_t at, std::uint16_t rcode,
     OptWriter opt{out, at, rcode, asker.dnssec_ok};
     if (asker.subnet) {
         write_subnet_opt_out(opt.add(option::subnet, subnet_opt_out_size), asker.subnet_family);
+    }
+    if (asker.cookie) {
+        std::ranges::copy(*asker.cookie, opt.add(option::cookie, asker.cookie->size()).begin());
     }
     if (asker.keepalive && channel.keepalive && opt.fits(sizeof *channel.keepalive)) {
         store16(opt.add(option::keepalive, sizeof *channel.keepalive), 0, *channel.keepalive);

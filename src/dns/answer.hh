@@ -69,7 +69,7 @@ constexpr std::size_t answer_overhead = 320;
                                        MutableOctets out) noexcept;
 
 /// Writes an answer of our own without records: `rcode`, the question, and an OPT (with `error`)
-/// where the asker sent one. `question` nullptr: a bare header (C29).
+/// where the asker sent one. `question` nullptr: there is none, as in a bare header (C29).
 [[nodiscard]] std::size_t write_failure(Rcode rcode, const std::optional<ExtendedError>& error,
                                         const Question* question, const Asker& asker,
                                         const Channel& channel, MutableOctets out) noexcept;

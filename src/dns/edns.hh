@@ -17,6 +17,7 @@ namespace dotproxy::dns {
 
 namespace option {
 constexpr std::uint16_t subnet = 8;     // RFC 7871
+constexpr std::uint16_t cookie = 10;    // RFC 7873
 constexpr std::uint16_t keepalive = 11; // RFC 7828
 constexpr std::uint16_t padding = 12;   // RFC 7830
 constexpr std::uint16_t error = 15;     // RFC 8914

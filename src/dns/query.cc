@@ -35,7 +35,8 @@ bool read_question(Octets message, ParsedQuery& out) noexcept {
     return true;
 }
 
-void read_option(const Option& option, ParsedQuery& out) noexcept {
+/// Whether the option can be what it says it is; most are not looked at.
+bool read_option(const Option& option, ParsedQuery& out) noexcept {
     Asker& asker = out.asker;
     switch (option.code) {
     case option::keepalive:
@@ -55,9 +56,16 @@ void read_option(const Option& option, ParsedQuery& out) noexcept {
             out.question.subnet_opt_out = true;
         }
         break;
+    case option::cookie:
+        if (out.cookie.empty()) {
+            out.cookie = option.data;
+            return is_cookie_size(option.data.size());
+        }
+        break;
     default:
         break; // C45
     }
+    return true;
 }
 
 bool read_opt(Octets message, const Record& record, ParsedQuery& out) noexcept {
@@ -76,8 +84,9 @@ bool read_opt(Octets message, const Record& record, ParsedQuery& out) noexcept {
     OptionReader options{message.subspan(record.rdata, record.end - record.rdata)};
     std::size_t seen = 0;
     while (const std::optional<Option> option = options.next()) {
-        if (++seen <= max_options) {
-            read_option(*option, out);
+        if (++seen <= max_options && !read_option(*option, out)) {
+            out.cookie = {};
+            return false;
         }
     }
     return options.at_end();
@@ -88,10 +97,10 @@ bool is_sig0(Octets message, const Record& record) noexcept {
     return record.end - record.rdata >= 2 && load16(message, record.rdata) == 0;
 }
 
-QueryVerdict read_records(Octets message, ParsedQuery& out) noexcept {
+/// What stands behind the question, which ends at `at`.
+QueryVerdict read_records(Octets message, std::size_t at, ParsedQuery& out) noexcept {
     const std::size_t additional = std::size_t{ancount(message)} + nscount(message);
     const std::size_t count = additional + arcount(message);
-    std::size_t at = out.question_end;
     std::uint8_t version = 0;
     // What a TKEY query asks stands in its additional section (RFC 2930), so it goes whole, too.
     bool sealed = out.question.type == type::tkey;
@@ -146,9 +155,11 @@ QueryVerdict parse_query(Octets message, ParsedQuery& out) noexcept {
     }
     const std::uint16_t bits = flags(message);
     out.question_end = 0;
+    out.cookie = {};
     out.asker = Asker{};
     out.asker.id = id(message);
     out.asker.flags = bits;
+    out.question.type = 0;
     out.question.recursion_desired = (bits & flag::recursion_desired) != 0;
     out.question.checking_disabled = (bits & flag::checking_disabled) != 0;
     out.question.authentic_data = (bits & flag::authentic_data) != 0;
@@ -157,10 +168,15 @@ QueryVerdict parse_query(Octets message, ParsedQuery& out) noexcept {
     if (opcode(message) != 0) {
         return QueryVerdict::not_implemented;
     }
+    if (qdcount(message) == 0) {
+        const QueryVerdict rest = read_records(message, header_size, out);
+        return rest == QueryVerdict::forward && !out.cookie.empty() ? QueryVerdict::cookie_only
+                                                                    : QueryVerdict::format_error;
+    }
     if (qdcount(message) != 1 || !read_question(message, out)) {
         return QueryVerdict::format_error;
     }
-    return read_records(message, out);
+    return read_records(message, out.question_end, out);
 }
 
 std::size_t write_query(const Question& question, std::uint16_t id, bool keepalive,

@@ -6,8 +6,11 @@
 
 #pragma once
 
+#include "dns/cookie.hh"
 #include "dns/name.hh"
 #include "dns/wire.hh"
+
+#include <optional>
 
 namespace dotproxy::dns {
 
@@ -38,12 +41,14 @@ struct Asker {
     bool padding{false};            // it sent the padding option (RFC 7830)
     bool subnet{false};             // it sent an ECS opt-out, which is echoed
     std::uint16_t subnet_family{0}; // as it came: the echo must match (RFC 7871, section 7.3)
+    std::optional<Cookie> cookie{}; // that it gets; parse_query() gives none
 };
 
 /// What is to be done with a message that a client sent.
 enum class QueryVerdict : std::uint8_t {
     forward,      // a well-formed QUERY: question and asker are filled in
     sealed,       // the same, but signed (TSIG, SIG(0)): forward octet by octet but the ID (C25)
+    cookie_only,  // well-formed, no question: a cookie is to be given or tried (RFC 7873, 5.4)
     drop,         // shorter than a header, or a response (C28, C29): no answer at all
     format_error, // FORMERR; if `asker.flags` and `asker.id` are all that is known: a bare header
     not_implemented, // NOTIMP: an opcode other than QUERY (C27)
@@ -54,11 +59,13 @@ enum class QueryVerdict : std::uint8_t {
 struct ParsedQuery {
     Question question;
     Asker asker;
+    Octets cookie; // that it sent, of a size that is_cookie_size(), in the message; empty: none
     std::size_t question_end{0}; // octets of header and question; 0 when the question is unreadable
 };
 
 /// Reads a client's message whole and strictly (L1): one question, no octets left over, at most one
-/// OPT, and that well-formed at the root in the additional section (C26, C30, C43-C47).
+/// OPT, and that well-formed at the root in the additional section (C26, C30, C43-C47). Of several
+/// cookies the first counts (RFC 7873, section 5.2).
 [[nodiscard]] QueryVerdict parse_query(Octets message, ParsedQuery& out) noexcept;
 
 /// The largest message write_query() makes.

@@ -45,6 +45,7 @@ enum class Rcode : std::uint16_t {
     notimp = 4,
     refused = 5,
     badvers = 16,
+    badcookie = 23, // RFC 7873, section 8
 };
 
 namespace type {

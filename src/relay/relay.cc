@@ -71,6 +71,7 @@ Relay::Heard Relay::ask(const Client& client, dns::Octets message) noexcept {
     case dns::QueryVerdict::drop:
         turn_.counters.add(Counter::dropped);
         return Heard::nothing;
+    case dns::QueryVerdict::cookie_only:
     case dns::QueryVerdict::format_error:
         refuse(client, dns::Rcode::formerr);
         return Heard::nonsense;

@@ -92,7 +92,7 @@ void test_parse_when_keepalive_has_a_value_then_it_is_ignored(void** /*state*/) 
 
 void test_parse_when_option_or_flag_is_unknown_then_forwards(void** /*state*/) {
     Bytes options;
-    options.option(100, address).option(10, address).option(65001);
+    options.option(100, address).option(3, address).option(65001);
     Message message{1, query_flags | 0x0040}; // C20
     message.question("example.com", 1000);
     message.opt(options.octets(), 1232, 0x0040); // C45, C46
@@ -199,7 +199,7 @@ void test_parse_when_options_are_many_then_looks_at_the_first_64(void** /*state*
     for (const unsigned in_front : {63U, 64U, 16000U}) { // L2
         Bytes options;
         for (unsigned i = 0; i < in_front; ++i) {
-            options.option(10);
+            options.option(13);
         }
         options.option(12);
         Message message = query("example.com");
@@ -207,6 +207,71 @@ void test_parse_when_options_are_many_then_looks_at_the_first_64(void** /*state*
         assert_verdict(message, QueryVerdict::forward);
         assert_int_equal(parsed(message).asker.padding, in_front < 64);
     }
+}
+
+// RFC 7873, section 5.2.2; limits 44 and 62: 8 octets, or 16 to 40.
+void test_parse_when_cookie_has_a_size_then_only_some_are_right(void** /*state*/) {
+    for (std::size_t size = 0; size <= 41; ++size) {
+        Bytes data;
+        data.fill(size, 0x5a);
+        Bytes options;
+        options.option(10, data.octets()).option(12);
+        Message message = query("example.com");
+        message.opt(options.octets());
+        ParsedQuery found;
+        const bool right = size == 8 || (size >= 16 && size <= 40);
+        const QueryVerdict got = parse_query(message.octets(), found);
+        assert_true(got == (right ? QueryVerdict::forward : QueryVerdict::format_error));
+        assert_true(same(found.cookie, right ? data.octets() : Octets{}));
+        assert_true(found.asker.edns && !found.asker.cookie);
+        Message none{1, query_flags};
+        none.opt(options.octets());
+        assert_verdict(none, right ? QueryVerdict::cookie_only : QueryVerdict::format_error);
+    }
+}
+
+// RFC 7873, section 5.2: "only the first is considered".
+void test_parse_when_there_are_several_cookies_then_takes_the_first(void** /*state*/) {
+    Bytes first;
+    first.fill(8, 1);
+    Bytes options;
+    options.option(10, first.octets()).option(10, address).option(10);
+    Message message = query("example.com");
+    message.opt(options.octets());
+    const ParsedQuery found = parsed(message);
+    assert_verdict(message, QueryVerdict::forward);
+    assert_true(same(found.cookie, first.octets()));
+    assert_true(parsed(query("example.com")).cookie.empty());
+}
+
+// RFC 7873, section 5.4; everything else about the message must be right.
+void test_parse_when_a_cookie_has_no_question_then_it_is_a_query(void** /*state*/) {
+    Bytes data;
+    data.fill(8, 1);
+    Bytes options;
+    options.option(10, data.octets());
+    Message message{7, query_flags};
+    message.opt(options.octets(), 4096);
+    const ParsedQuery found = parsed(message);
+    assert_verdict(message, QueryVerdict::cookie_only);
+    assert_int_equal(found.question_end, 0);
+    assert_int_equal(found.asker.udp_payload_size, 4096);
+    assert_true(same(found.cookie, data.octets()));
+    Message bare{7, query_flags};
+    bare.opt();
+    assert_verdict(bare, QueryVerdict::format_error);
+    Message more = message;
+    more.u8(0);
+    assert_verdict(more, QueryVerdict::format_error); // C30
+    Message twice = message;
+    twice.opt(options.octets());
+    assert_verdict(twice, QueryVerdict::format_error); // C43
+    Message sealed = message;
+    sealed.record(Section::additional, "key", type::tsig, address, klass::any);
+    assert_verdict(sealed, QueryVerdict::format_error);
+    Message newer{7, query_flags};
+    newer.opt(options.octets(), 1232, 0x00010000);
+    assert_verdict(newer, QueryVerdict::format_error);
 }
 
 void test_parse_when_version_is_above_0_then_says_so(void** /*state*/) {
@@ -384,6 +449,9 @@ int main() {
         cmocka_unit_test(test_parse_when_option_passes_the_end_then_is_a_format_error),
         cmocka_unit_test(test_parse_when_opt_is_not_last_then_is_found),
         cmocka_unit_test(test_parse_when_options_are_many_then_looks_at_the_first_64),
+        cmocka_unit_test(test_parse_when_cookie_has_a_size_then_only_some_are_right),
+        cmocka_unit_test(test_parse_when_there_are_several_cookies_then_takes_the_first),
+        cmocka_unit_test(test_parse_when_a_cookie_has_no_question_then_it_is_a_query),
         cmocka_unit_test(test_parse_when_version_is_above_0_then_says_so),
         cmocka_unit_test(test_parse_when_signed_then_is_sealed),
         cmocka_unit_test(test_parse_when_tsig_is_not_last_then_is_a_format_error),

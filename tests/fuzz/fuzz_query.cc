@@ -56,6 +56,9 @@ void check_answer(Octets answer, const ParsedQuery& query, std::size_t limit) {
             "the answer answers");
     require(response.edns == query.asker.edns || opcode(answer) != 0, "an OPT for an OPT");
     require(id(answer) == query.asker.id, "the answer has the asker's ID");
+    const bool carried =
+        query.asker.cookie && !std::ranges::search(answer, *query.asker.cookie).empty();
+    require(!query.asker.cookie || carried, "the answer has the asker's cookie");
 }
 
 void check_answers(const ParsedQuery& query, std::size_t limit) {
@@ -96,14 +99,25 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (verdict == QueryVerdict::drop) {
         return 0;
     }
+    const std::size_t limit = data[0] < 128 ? std::size_t{data[0]} * 8 : udp_limit(query.asker);
     require(query.question_end <= message.size(), "the question ends within the message");
+    if (!query.cookie.empty()) {
+        require(is_cookie_size(query.cookie.size()) && query.asker.edns, "a cookie is one");
+        query.asker.cookie.emplace(); // what is in it is the relay's
+        std::ranges::copy(query.cookie.first(client_cookie_size), query.asker.cookie->begin());
+    }
     if (query.question_end == 0) {
-        require(verdict == QueryVerdict::format_error || verdict == QueryVerdict::not_implemented,
+        require(verdict == QueryVerdict::format_error || verdict == QueryVerdict::not_implemented ||
+                    (verdict == QueryVerdict::cookie_only && !query.cookie.empty()),
                 "nothing is forwarded without a question");
+        Exact out{limit};
+        require(write_failure(Rcode::badcookie, std::nullopt, nullptr, query.asker,
+                              {.limit = limit, .keepalive = {}}, out.span()) <= limit,
+                "the cookie keeps to its room");
         return 0;
     }
     require(query.asker.udp_payload_size >= classic_udp_size, "no less than 512 octets");
     check_upstream_query(query);
-    check_answers(query, data[0] < 128 ? std::size_t{data[0]} * 8 : udp_limit(query.asker));
+    check_answers(query, limit);
     return 0;
 }

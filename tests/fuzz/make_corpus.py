@@ -55,6 +55,8 @@ def response(*answers, qname="www.example.com", qtype=A, flags=0x8180, **section
 LONGEST = b"\x3f" + b"a" * 63
 LONGEST = LONGEST * 3 + b"\x3d" + b"b" * 61 + b"\0"
 DEEPEST = b"\x01a" * 127 + b"\0"
+# RFC 9018, appendix A.1
+SERVER_COOKIE = bytes.fromhex("2464c4abcf10c957010000005cf79f111f8130c3eee29480")
 ECS0 = option(8, bytes([0, 1, 0, 0]))
 
 QUERIES = {
@@ -79,7 +81,17 @@ QUERIES = {
     "edns-ecs-24": query(additionals=[opt(option(8, bytes([0, 1, 24, 0, 192, 0, 2])))]),
     "edns-ecs-short": query(additionals=[opt(option(8, b"\0\1\0"))]),
     "edns-keepalive-value": query(additionals=[opt(option(11, b"\0\x64"))]),
-    "edns-many-options": query(additionals=[opt(option(10) * 300)]),
+    "edns-many-options": query(additionals=[opt(option(13) * 300)]),
+    "cookie-client": query(additionals=[opt(option(10, b"12345678"))]),
+    "cookie-server": query(additionals=[opt(option(10, SERVER_COOKIE))]),
+    "cookie-longest": query(additionals=[opt(option(10, SERVER_COOKIE + b"\1" * 16))]),
+    "cookie-empty": query(additionals=[opt(option(10))]),
+    "cookie-size-15": query(additionals=[opt(option(10, SERVER_COOKIE[:15]))]),
+    "cookie-size-41": query(additionals=[opt(option(10, SERVER_COOKIE + b"\1" * 17))]),
+    "cookie-twice": query(additionals=[opt(option(10, b"12345678") + option(10))]),
+    "cookie-alone": message(0x0100, additionals=[opt(option(10, SERVER_COOKIE))]),
+    "cookie-sealed": query(additionals=[opt(option(10, b"12345678")),
+                                        record("key", TSIG, b"\0" * 20, 255, 0)]),
     "edns-option-past-end": query(additionals=[opt(option(10, b"1234")[:-1])]),
     "edns-option-stub": query(additionals=[opt(b"\0\x0a\0")]),
     "edns-twice": query(additionals=[opt(), opt()]),
