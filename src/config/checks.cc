@@ -75,6 +75,16 @@ std::string ca_file_problem(const std::string& path, const std::string& problem)
            "package ca-certificates)";
 }
 
+/// An absolute path, or an empty one.
+std::string read_path(const Value& value, std::string_view example) {
+    std::string path = value.string_or_empty(example);
+    if (!path.empty() && path.front() != '/') {
+        value.refuse(in_quotes(path) +
+                     " is a relative path; give an absolute one, or \"\" for none");
+    }
+    return path;
+}
+
 constexpr auto network_example = "one such as \"192.0.2.0/24\" or \"2001:db8::/32\"";
 
 /// That nothing is cut off a network which is cut from `text`.
@@ -161,21 +171,16 @@ SpkiPin read_pin(const Value& value) {
 }
 
 std::string read_pid_file(const Value& value) {
-    std::string path = value.string_or_empty("/run/dotproxy/dotproxy.pid");
-    if (!path.empty() && path.front() != '/') {
-        value.refuse(in_quotes(path) +
-                     " is a relative path; give an absolute one, or \"\" for none");
-    }
-    return path;
+    return read_path(value, "/run/dotproxy/dotproxy.pid");
+}
+
+std::string read_cookie_secret_file(const Value& value) {
+    return read_path(value, "/etc/dotproxy/cookie.secret");
 }
 
 std::string read_control_socket(const Value& value) {
     constexpr std::size_t most = sizeof(sockaddr_un::sun_path) - 1;
-    std::string path = value.string_or_empty(default_control_socket);
-    if (!path.empty() && path.front() != '/') {
-        value.refuse(in_quotes(path) +
-                     " is a relative path; give an absolute one, or \"\" for none");
-    }
+    std::string path = read_path(value, default_control_socket);
     if (path.size() > most) {
         value.refuse(in_quotes(path) + " is too long for a socket; give at most " +
                      std::to_string(most) + " octets");

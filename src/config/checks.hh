@@ -34,6 +34,8 @@ enum class Whose : std::uint8_t { this_machine, another };
 
 /// An absolute path, or an empty one.
 [[nodiscard]] std::string read_pid_file(const Value& value);
+/// The same of cookie_secret_file. What is in it is not looked at here.
+[[nodiscard]] std::string read_cookie_secret_file(const Value& value);
 /// An absolute path that a socket can have, or an empty one.
 [[nodiscard]] std::string read_control_socket(const Value& value);
 /// An absolute path of a file that can be read. What is in it is not looked at here.

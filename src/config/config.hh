@@ -82,6 +82,7 @@ struct LimitsConfig {
     std::uint32_t client_connects{0};   // TCP connections a second
     std::chrono::seconds block_time{0}; // for who goes on at ten times that; 0: nobody is blocked
     PrefixMap<double> networks{};       // where so many times as much is allowed; 0: anything
+    std::string cookie_secret_file{};   // empty: the secret is drawn at the start
 
     static constexpr std::size_t most_networks = 200;
 };
@@ -149,6 +150,7 @@ struct Config {
         std::string pid_file;
         std::string listen;
         std::string ca_file;
+        std::string cookie_secret_file;
     } places{};
 };
 

@@ -31,8 +31,9 @@ inline constexpr std::array tls{"ca_file"sv};
 inline constexpr std::array timeouts{"query"sv, "connect"sv, "client_idle"sv, "upstream_idle"sv,
                                      "drain"sv};
 inline constexpr std::array limits{
-    "queries"sv,       "tcp_clients"sv,     "queries_per_client"sv, "mode"sv,    "client_rate"sv,
-    "client_misses"sv, "client_connects"sv, "block_time"sv,         "networks"sv};
+    "queries"sv,     "tcp_clients"sv,       "queries_per_client"sv, "mode"sv,
+    "client_rate"sv, "client_misses"sv,     "client_connects"sv,    "block_time"sv,
+    "networks"sv,    "cookie_secret_file"sv};
 inline constexpr std::array network{"prefix"sv, "factor"sv};
 inline constexpr std::array cache{
     "size"sv,        "min_ttl"sv,     "max_ttl"sv,   "max_negative_ttl"sv,

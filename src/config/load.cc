@@ -262,6 +262,10 @@ void read_limits(const Value& group, Config& config) {
     read("tcp_clients", config.limits.tcp_clients, 0, 1000000);
     read("queries_per_client", config.limits.queries_per_client, 1, 65535);
     read_rates(group, config.limits);
+    if (const auto file = group.find("cookie_secret_file")) {
+        config.limits.cookie_secret_file = read_cookie_secret_file(*file);
+        config.places.cookie_secret_file = file->place();
+    }
 }
 
 void read_cache(const Value& group, Config& config) {

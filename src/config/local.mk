@@ -3,6 +3,7 @@ libconfig_a_SOURCES = \
 	src/config/access.cc src/config/access.hh \
 	src/config/checks.cc src/config/checks.hh \
 	src/config/config.hh \
+	src/config/cookie_secrets.cc src/config/cookie_secrets.hh \
 	src/config/document.cc src/config/document.hh \
 	src/config/identity_text.cc src/config/identity_text.hh \
 	src/config/keys.cc src/config/keys.hh \

@@ -1,5 +1,6 @@
 check_PROGRAMS += \
 	tests/config/test_access \
+	tests/config/test_cookie_secrets \
 	tests/config/test_identity_text \
 	tests/config/test_load \
 	tests/config/test_load_servers \
@@ -9,6 +10,7 @@ check_PROGRAMS += \
 TESTS += \
 	tests/check-example.sh \
 	tests/config/test_access \
+	tests/config/test_cookie_secrets \
 	tests/config/test_identity_text \
 	tests/config/test_load \
 	tests/config/test_load_servers \
@@ -22,6 +24,9 @@ config_test_libraries = libconfig.a libdns.a libbase.a $(CONFIG_LIBS) $(CMOCKA_L
 tests_config_test_access_SOURCES = tests/config/test_access.cc tests/config/parsing.hh \
 	tests/config/scratch.hh tests/unit.hh
 tests_config_test_access_LDADD = $(config_test_libraries)
+tests_config_test_cookie_secrets_SOURCES = tests/config/test_cookie_secrets.cc \
+	tests/config/scratch.hh tests/unit.hh
+tests_config_test_cookie_secrets_LDADD = $(config_test_libraries)
 tests_config_test_identity_text_SOURCES = tests/config/test_identity_text.cc tests/unit.hh
 tests_config_test_identity_text_LDADD = $(config_test_libraries)
 tests_config_test_load_SOURCES = tests/config/test_load.cc tests/config/parsing.hh \

@@ -75,6 +75,7 @@ void assert_defaults(const Config& config) {
     assert_int_equal(config.limits.queries, 65536);
     assert_int_equal(config.limits.tcp_clients, 10000);
     assert_int_equal(config.limits.queries_per_client, 128);
+    assert_true(config.limits.cookie_secret_file.empty());
     assert_string_equal(config.control_socket.c_str(), "/run/dotproxy/control");
     assert_true(config.sandbox);
     assert_int_equal(config.cache.size, 64U << 20U);
@@ -137,7 +138,8 @@ void test_parse_when_everything_is_given_then_taken(void** /*state*/) {
         limits: { queries = 64; tcp_clients = 0; queries_per_client = 65535; mode = "count";
                   client_rate = 1; client_misses = 2; client_connects = 0; block_time = "0s";
                   networks = ( { prefix = "10.8.0.0/16"; factor = 2.5; },
-                               { prefix = "10.8.0.1"; factor = 0; } ); };
+                               { prefix = "10.8.0.1"; factor = 0; } );
+                  cookie_secret_file = "/nowhere/secret"; };
         cache: { size = "1G"; min_ttl = "1m"; max_ttl = "2m"; max_negative_ttl = "0s";
                  failure_ttl = "5m"; stale_after = "0.1s"; max_stale = "0s"; prefetch = false; };
         log: { level = "debug"; target = "syslog"; };)");
@@ -183,6 +185,8 @@ void test_parse_when_everything_is_given_then_taken(void** /*state*/) {
     assert_true(factor("10.8.0.1") == 0);
     assert_true(factor("10.8.0.2") == 2.5);
     assert_true(factor("10.9.0.1") == -1);
+    assert_string_equal(config.limits.cookie_secret_file.c_str(), "/nowhere/secret");
+    assert_true(config.places.cookie_secret_file.ends_with(": limits.cookie_secret_file"));
     assert_string_equal(config.control_socket.c_str(), "/run/x.socket");
     assert_false(config.sandbox);
     assert_int_equal(config.cache.size, 1U << 30U);
