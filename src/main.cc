@@ -111,6 +111,7 @@ std::optional<Options> read_options(int argc, char** argv, int& status) {
 /// Throws ConfigError. Returns whom to become, where that is needed.
 std::optional<Account> look_ahead(const Config& config) {
     static_cast<void>(load_trust(config));
+    static_cast<void>(load_cookie_secrets(config));
     check_doors(config, own_addresses());
     return account_in_place_of_root(config);
 }

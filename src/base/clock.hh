@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// The one clock of every timer (L72): CLOCK_MONOTONIC. Wall clock time is for certificates only.
+// The one clock of every timer (L72): CLOCK_MONOTONIC. Wall clock time: certificates, cookies.
 
 #pragma once
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "config/config.hh"
+#include "config/cookie_secrets.hh"
 #include "master/listeners.hh"
 #include "master/worker_slot.hh"
 #include "shared/cache_memory.hh"
@@ -42,7 +43,8 @@ struct Generation {
     unsigned number;
     Config config;
     tls::ClientContexts tls;
-    CachePtr cache;      // outlives the generation with the next one that has it
+    CookieSecrets cookie_secrets{}; // read apart, by the account that serves
+    CachePtr cache;                 // outlives the generation with the next one that has it
     Listeners listeners; // last of what can fail: a socket takes questions as soon as it is bound
     std::vector<WorkerSlot> workers;
     CounterLease counters;                // from the master's, before the first worker is forked

@@ -91,6 +91,8 @@ Master::Master(std::string config_path, Config config, Background background,
         make_control_directory(control_path(first->config), *account_);
     }
     drop_privileges(account_);
+    // As a reload will: what root alone can read would end there.
+    first->cookie_secrets = load_cookie_secrets(first->config).value_or(drawn_secrets_);
     if (notify_.watchdog()) {
         next_alive_ = now_;
     }
@@ -284,9 +286,11 @@ void Master::reload() {
             // Nothing changes who this process is, but the next start would fail.
             static_cast<void>(find_account(config));
         }
+        const auto secrets = load_cookie_secrets(config);
         // Apart from start(), which forks: no worker shall hold what open_sockets() returns.
         auto next = std::make_unique<Generation>(++generations_, std::move(config), passed_,
                                                  open_sockets(), current_->cache);
+        next->cookie_secrets = secrets.value_or(drawn_secrets_);
         start(std::move(next));
     } catch (const std::exception& problem) {
         for (const GenerationPtr& generation : retired_) {

@@ -138,7 +138,8 @@ class Master {
     Listeners passed_;
     Handover handover_;
     OnLink on_link_;
-    LimitsMemory limits_; // for the master's life, as the counters
+    LimitsMemory limits_;                                // for the master's life, as the counters
+    CookieSecrets drawn_secrets_{CookieSecrets::draw()}; // the same; where no file is configured
     InterfaceWatch interfaces_;
     Penalties penalties_;
     std::uint64_t applied_{0};              // which version of its blocks is carried out

@@ -136,6 +136,7 @@ void Master::be_worker(Generation& generation, unsigned slot, Fd control) {
                         .handover = handover_,
                         .on_link = on_link_,
                         .limits = limits_,
+                        .cookie_secrets = generation.cookie_secrets,
                         .control = std::move(control)}));
 }
 
@@ -178,8 +179,10 @@ void Master::suspect_cache() {
     log::write(log::Level::error, "workers die again and again: what was cached is forgotten, as "
                                   "it may be why");
     try {
-        start(std::make_unique<Generation>(++generations_, current_->config, passed_,
-                                           current_->listeners));
+        auto next = std::make_unique<Generation>(++generations_, current_->config, passed_,
+                                                 current_->listeners);
+        next->cookie_secrets = current_->cookie_secrets;
+        start(std::move(next));
     } catch (const std::exception& problem) {
         log::write(log::Level::error, "the old workers go on: %s", problem.what());
     }

@@ -91,20 +91,21 @@ bool has_capability(const fs::path& units) {
     });
 }
 
-void warn_of_hidden(const std::string& place, const std::string& file,
+void warn_of_hidden(const std::string& place, const std::string& file, const char* elsewhere,
                     std::vector<std::string>& lines) {
     if (const Hidden* const one = hider(file)) {
         lines.push_back(place + ": the service does not see \"" + file + "\" (" +
                         std::string{one->setting} +
-                        " in its unit); give a file elsewhere, such "
-                        "as in /etc/ssl/certs");
+                        " in its unit); give a file elsewhere, such as in " + elsewhere);
     }
 }
 
 /// What the child finds; empty when all is good.
 std::string problem_for(const std::string& config_path) {
     try {
-        static_cast<void>(load_trust(load_config(config_path)));
+        const Config config = load_config(config_path);
+        static_cast<void>(load_trust(config));
+        static_cast<void>(load_cookie_secrets(config));
         return {};
     } catch (const std::exception& problem) {
         return problem.what();
@@ -204,9 +205,11 @@ std::vector<std::string> warnings(const Config& config, const Surroundings& surr
         std::set<std::string, std::less<>> places; // of a file that several upstreams share
         for (const UpstreamConfig& upstream : config.upstreams) {
             if (places.insert(upstream.ca_place).second) {
-                warn_of_hidden(upstream.ca_place, upstream.ca_file, lines);
+                warn_of_hidden(upstream.ca_place, upstream.ca_file, "/etc/ssl/certs", lines);
             }
         }
+        warn_of_hidden(config.places.cookie_secret_file, config.limits.cookie_secret_file,
+                       "/etc/dotproxy", lines);
     }
     // Under systemd the service is never root, whoever asks here.
     if (surroundings.binds_low_ports && !(surroundings.root && surroundings.systemd)) {

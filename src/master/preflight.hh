@@ -31,12 +31,12 @@ struct Surroundings {
 /// Those of this process.
 [[nodiscard]] Surroundings look_around();
 
-/// Reads the configuration and the trust stores once more as `account`, in a child that becomes it
-/// as the service does (L68). Throws ConfigError with what is wrong for that account; `user` is its
-/// name there. Where this process may not change to it, nothing is judged.
+/// Reads the configuration, the trust stores and the secret of cookies once more as `account`, in a
+/// child that becomes it as the service does (L68). Throws ConfigError with what is wrong for that
+/// account; `user` is its name there. Where this process may not change to it, nothing is judged.
 void read_as(const Account& account, const std::string& user, const std::string& config_path);
 
-/// What is good here and will not be for the service, one line each: certificates in places that
+/// What is good here and will not be for the service, one line each: files in places that
 /// its unit hides from it, ports below 1024 that nobody lets it bind, and open_doors().
 [[nodiscard]] std::vector<std::string> warnings(const Config& config,
                                                 const Surroundings& surroundings);

@@ -45,10 +45,11 @@ Rate rate_of(std::uint32_t per_second, double factor, Debt burst) noexcept {
 
 } // namespace
 
-Gate::Gate(Turn& turn, const OnLink& on_link, const LimitsMemory& limits)
+Gate::Gate(Turn& turn, const OnLink& on_link, const LimitsMemory& limits,
+           const CookieSecrets& secrets)
     : turn_{turn}, on_link_{on_link}, meter_{limits}, offenders_{limits.offenders()},
       blocked_{limits.blocked()}, blocked_unverified_{limits.blocked_unverified()},
-      counts_only_{turn.config.limits.mode == LimitsConfig::Mode::count} {
+      counts_only_{turn.config.limits.mode == LimitsConfig::Mode::count}, cookies_{secrets} {
     rates_.push_back(rates_of(turn.config.limits, 1));
     for (const auto& [prefix, factor] : turn.config.limits.networks) {
         networks_.set(prefix,
@@ -127,7 +128,21 @@ bool Gate::tells(const Address& peer) noexcept {
     return meter_.charge(budget, turn_.now).passed();
 }
 
-Gate::Admission Gate::ask(const Client& client, std::uint16_t type) noexcept {
+Cookies::Checked Gate::recognize(const Address& peer, dns::Octets cookie) noexcept {
+    const Cookies::Checked checked =
+        cookies_.check(cookie, AddressBits::of(peer), Cookies::wall_time());
+    if (checked.valid()) {
+        turn_.counters.add(Counter::cookies_valid);
+    }
+    if (checked.verdict == Cookies::Verdict::to_renew) {
+        turn_.counters.add(Counter::cookies_renewed);
+    } else if (checked.verdict == Cookies::Verdict::bad) {
+        turn_.counters.add(Counter::cookies_bad);
+    }
+    return checked;
+}
+
+Gate::Admission Gate::ask(const Client& client, std::uint16_t type, bool gets_cookie) noexcept {
     // The largest answers there are, and nobody but who attacks others needs them over UDP.
     const bool amplifies =
         (type == dns::type::any && !client.standing.near) || is_blocked_unverified(client.peer);
@@ -136,7 +151,9 @@ Gate::Admission Gate::ask(const Client& client, std::uint16_t type) noexcept {
         return Admission::answer;
     }
     truncates_ = amplifies || !truncates_;
-    turn_.counters.add(truncates_ ? Counter::limited_truncated : Counter::limited_dropped);
+    turn_.counters.add(!truncates_   ? Counter::limited_dropped
+                       : gets_cookie ? Counter::limited_cookies
+                                     : Counter::limited_truncated);
     if (counts_only_) {
         return Admission::answer;
     }

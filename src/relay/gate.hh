@@ -11,6 +11,7 @@
 #include "base/prefix.hh"
 #include "config/access.hh"
 #include "relay/client.hh"
+#include "relay/cookies.hh"
 #include "relay/standing.hh"
 #include "shared/limits_memory.hh"
 #include "shared/meter.hh"
@@ -28,8 +29,9 @@ namespace dotproxy {
 
 class Gate {
   public:
-    /// All of them outlive it. Throws std::bad_alloc.
-    Gate(Turn& turn, const OnLink& on_link, const LimitsMemory& limits);
+    /// All but the secrets outlive it. Throws std::bad_alloc.
+    Gate(Turn& turn, const OnLink& on_link, const LimitsMemory& limits,
+         const CookieSecrets& secrets);
 
     /// The standing of `peer`; nullopt where `access` does not let it ask, as it lets nobody whose
     /// address is not known.
@@ -50,14 +52,20 @@ class Gate {
     /// is sent much by using another's address, its network hears it once a second.
     [[nodiscard]] bool tells(const Address& peer) noexcept;
 
+    /// Looks at the cookie that `peer` sent, of a size that dns::is_cookie_size(). A valid one
+    /// shows that the address is its own, as a connection does (limits 14 and 44).
+    [[nodiscard]] Cookies::Checked recognize(const Address& peer, dns::Octets cookie) noexcept;
+
     /// What becomes of a question that came over UDP from who has not shown that the address is its
     /// own (limits 13, 14, 18).
     enum class Admission : std::uint8_t {
         answer,
-        truncate, // TC: the way over TCP is open to who is really there
+        truncate, // TC: the way over TCP is open to who is really there; to who gets a cookie,
+                  // BADCOOKIE: with that one it may ask again
         drop,
     };
-    [[nodiscard]] Admission ask(const Client& client, std::uint16_t type) noexcept;
+    [[nodiscard]] Admission ask(const Client& client, std::uint16_t type,
+                                bool gets_cookie) noexcept;
 
     /// The answer to that is so many octets long, of which the first 512 are paid (limits 16).
     void charge_answer(const Client& client, std::size_t octets) noexcept;
@@ -118,6 +126,7 @@ class Gate {
     bool counts_only_;
     bool truncates_{false}; // the next one over its limit
     bool alarm_{false};     // the master sleeps, and has something to look at
+    Cookies cookies_;
 };
 
 } // namespace dotproxy

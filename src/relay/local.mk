@@ -4,6 +4,7 @@ librelay_a_SOURCES = \
 	src/relay/answer_cache.cc src/relay/answer_cache.hh \
 	src/relay/answers.cc src/relay/answers.hh \
 	src/relay/client.hh \
+	src/relay/cookies.cc src/relay/cookies.hh \
 	src/relay/counted_as.hh \
 	src/relay/gate.cc src/relay/gate.hh \
 	src/relay/inquiries.cc src/relay/inquiries.hh \

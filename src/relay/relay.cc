@@ -56,8 +56,21 @@ Relay::Relay(Turn& turn, Gate& gate, Upstreams& upstreams, const CacheMemory* me
 
 Relay::Heard Relay::ask(const Client& client, dns::Octets message) noexcept {
     const dns::QueryVerdict verdict = dns::parse_query(message, query_);
+    if (query_.cookie.empty()) {
+        return take(client, message, verdict, false);
+    }
+    const Cookies::Checked checked = gate_.recognize(client.peer, query_.cookie);
+    query_.asker.cookie = checked.answer;
+    Client shown = client;
+    shown.verified = client.verified || checked.valid();
+    return take(shown, message, verdict, checked.verdict == Cookies::Verdict::bad);
+}
+
+/// Takes what has been parsed. `bad_cookie`: it has one of a server, which is worth nothing.
+Relay::Heard Relay::take(const Client& client, dns::Octets message, dns::QueryVerdict verdict,
+                         bool bad_cookie) noexcept {
     if (verdict != dns::QueryVerdict::drop && !client.verified) {
-        switch (gate_.ask(client, query_.question.type)) {
+        switch (gate_.ask(client, query_.question.type, query_.asker.cookie.has_value())) {
         case Gate::Admission::answer:
             break;
         case Gate::Admission::truncate:
@@ -72,6 +85,8 @@ Relay::Heard Relay::ask(const Client& client, dns::Octets message) noexcept {
         turn_.counters.add(Counter::dropped);
         return Heard::nothing;
     case dns::QueryVerdict::cookie_only:
+        give_cookie(client, bad_cookie ? dns::Rcode::badcookie : dns::Rcode::noerror);
+        return Heard::question;
     case dns::QueryVerdict::format_error:
         refuse(client, dns::Rcode::formerr);
         return Heard::nonsense;
@@ -98,10 +113,20 @@ Relay::Heard Relay::ask(const Client& client, dns::Octets message) noexcept {
     return Heard::nothing;
 }
 
+/// Says nothing but the cookie, which stands in every OPT (RFC 7873, sections 5.2.3 and 5.4).
+void Relay::give_cookie(const Client& client, dns::Rcode rcode) noexcept {
+    answers_.give_failure(client, question(), query_.asker, rcode, std::nullopt, Outcome::local);
+}
+
 /// Answers so little that nobody is harmed who has not asked.
 void Relay::truncate(const Client& client, dns::QueryVerdict verdict) noexcept {
-    if (verdict != dns::QueryVerdict::forward && verdict != dns::QueryVerdict::sealed) {
+    if (verdict != dns::QueryVerdict::forward && verdict != dns::QueryVerdict::sealed &&
+        verdict != dns::QueryVerdict::cookie_only) {
         refuse(client, dns::Rcode::formerr); // of what is wrong with it there is as little to say
+        return;
+    }
+    if (query_.asker.cookie) {
+        give_cookie(client, dns::Rcode::badcookie);
         return;
     }
     answers_.give_truncated(client, query_.question, query_.asker);
@@ -114,6 +139,9 @@ void Relay::decline(const Client& client, dns::Octets message) noexcept {
         return;
     }
     turn_.counters.add(Counter::access_refused);
+    if (!query_.cookie.empty()) {
+        query_.asker.cookie = gate_.recognize(client.peer, query_.cookie).answer;
+    }
     answers_.give_failure(
         client, &query_.question, query_.asker, dns::Rcode::refused,
         dns::ExtendedError::of(dns::ExtendedError::prohibited, "your network may not ask here"),
@@ -122,8 +150,7 @@ void Relay::decline(const Client& client, dns::Octets message) noexcept {
 
 void Relay::refuse(const Client& client, dns::Rcode rcode) noexcept {
     turn_.counters.add(Counter::format_errors);
-    const dns::Question* question = query_.question_end != 0 ? &query_.question : nullptr;
-    answers_.give_failure(client, question, query_.asker, rcode, std::nullopt, Outcome::local);
+    answers_.give_failure(client, question(), query_.asker, rcode, std::nullopt, Outcome::local);
 }
 
 bool Relay::answer_locally(const Client& client) noexcept {

@@ -72,6 +72,9 @@ class Relay final : public Inquirer {
     [[nodiscard]] bool idle() const noexcept { return waiters_.size() == refreshing_; }
 
   private:
+    [[nodiscard]] Heard take(const Client& client, dns::Octets message, dns::QueryVerdict verdict,
+                             bool bad_cookie) noexcept;
+    void give_cookie(const Client& client, dns::Rcode rcode) noexcept;
     [[nodiscard]] bool answer_locally(const Client& client) noexcept;
     [[nodiscard]] bool answer_from_cache(const Client& client) noexcept;
     [[nodiscard]] bool under_way(const dns::Question& question) noexcept;
@@ -97,6 +100,11 @@ class Relay final : public Inquirer {
                  const NoAnswer& why) noexcept;
     void end_waiter(Waiter& waiter) noexcept;
     void end(Awaited& inquiry) noexcept;
+
+    /// That of the message at hand; nullptr where none could be read.
+    [[nodiscard]] const dns::Question* question() const noexcept {
+        return query_.question_end != 0 ? &query_.question : nullptr;
+    }
 
     Turn& turn_;
     Gate& gate_;

@@ -46,7 +46,11 @@ enum class Counter : std::uint8_t {
     tcp_nonsense,        // connections closed since what came in them was no DNS
     access_refused,      // who may not ask was told so: REFUSED, or a connection closed
     access_dropped,      // who may not ask was told so a moment ago
+    cookies_valid,       // questions with a cookie of ours: the address is the client's own
+    cookies_bad,         // ... with one that is not, or not any more
+    cookies_renewed,     // of the valid ones, those that were getting old
     limited_truncated,   // UDP questions beyond limits.client_rate, answered with TC
+    limited_cookies,     // ... with BADCOOKIE and a cookie to come back with
     limited_dropped,     // ... and not at all
     limited_misses,      // questions beyond limits.client_misses: not asked upstream
     limited_connects,    // TCP connections beyond limits.client_connects, closed
@@ -212,7 +216,9 @@ constexpr Names<Counter> names_of<Counter>{"", {"udp_queries",       "tcp_querie
                                                 "tcp_timed_out",     "tcp_handed_over",
                                                 "accept_paused",     "tcp_refused_address",
                                                 "tcp_nonsense",      "access_refused",
-                                                "access_dropped",    "limited_truncated",
+                                                "access_dropped",    "cookies_valid",
+                                                "cookies_bad",       "cookies_renewed",
+                                                "limited_truncated", "limited_cookies",
                                                 "limited_dropped",   "limited_misses",
                                                 "limited_connects",  "blocks",
                                                 "blocked_dropped",   "blocked_refused",

@@ -34,7 +34,9 @@ class Worker final : public Watch {
         : turn_{brief.config, brief.counters.slot(brief.slot)}, control_{std::move(brief.control)},
           endpoints_{turn_, brief.counters}, health_check_{turn_, brief.tls, endpoints_,
                                                            brief.counters, check_timing},
-          gate_{turn_, brief.on_link, brief.limits}, relay_{turn_, gate_, upstreams_, brief.cache},
+          gate_{turn_, brief.on_link, brief.limits, brief.cookie_secrets}, relay_{turn_, gate_,
+                                                                                  upstreams_,
+                                                                                  brief.cache},
           upstreams_{turn_, brief.tls, endpoints_, relay_}, courtesy_{turn_, brief.counters},
           tcp_{turn_, gate_, relay_, courtesy_, brief.counters, brief.handover} {
         for (const auto& listener : brief.listeners) {

@@ -9,6 +9,7 @@
 #include "base/fd.hh"
 #include "base/listener.hh"
 #include "config/config.hh"
+#include "config/cookie_secrets.hh"
 #include "front/handover.hh"
 #include "shared/cache_memory.hh"
 #include "shared/counter_region.hh"
@@ -51,6 +52,7 @@ struct WorkerBrief {
     const Handover& handover;
     const OnLink& on_link;
     const LimitsMemory& limits;
+    const CookieSecrets& cookie_secrets;
     Fd control; // SOCK_SEQPACKET; at its end of file the master is gone, and the worker goes
 };
 

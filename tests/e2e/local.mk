@@ -55,6 +55,7 @@ e2e_tests = \
 	tests/e2e/test_access.py \
 	tests/e2e/test_blocks.py \
 	tests/e2e/test_limits.py \
+	tests/e2e/test_cookies.py \
 	tests/e2e/test_framing.py \
 	tests/e2e/test_handover.py \
 	tests/e2e/test_health_check.py \

@@ -4,6 +4,8 @@ relay_tests = \
 	tests/relay/test_answer_cache_recovery \
 	tests/relay/test_answer_cache_refresh \
 	tests/relay/test_answer_cache_stale \
+	tests/relay/test_cookie_answers \
+	tests/relay/test_cookies \
 	tests/relay/test_counted_as \
 	tests/relay/test_crowding \
 	tests/relay/test_gate \
@@ -27,6 +29,11 @@ tests_relay_test_answer_cache_refresh_LDADD = $(rig)
 tests_relay_test_answer_cache_stale_SOURCES = tests/relay/test_answer_cache_stale.cc \
 	tests/relay/cache_rig.hh tests/unit.hh
 tests_relay_test_answer_cache_stale_LDADD = $(rig)
+tests_relay_test_cookie_answers_SOURCES = tests/relay/test_cookie_answers.cc \
+	tests/relay/allocations.cc tests/relay/allocations.hh tests/unit.hh
+tests_relay_test_cookie_answers_LDADD = $(rig)
+tests_relay_test_cookies_SOURCES = tests/relay/test_cookies.cc tests/unit.hh
+tests_relay_test_cookies_LDADD = librelay.a libbase.a $(CMOCKA_LIBS)
 tests_relay_test_counted_as_SOURCES = tests/relay/test_counted_as.cc tests/unit.hh
 tests_relay_test_counted_as_LDADD = librelay.a $(CMOCKA_LIBS)
 tests_relay_test_crowding_SOURCES = tests/relay/test_crowding.cc tests/relay/mailbox.hh tests/unit.hh

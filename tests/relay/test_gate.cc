@@ -40,6 +40,7 @@ Address at(const std::string& literal) {
 struct Shared {
     OnLink on_link;
     LimitsMemory limits;
+    dotproxy::CookieSecrets cookie_secrets{dotproxy::CookieSecrets::draw()};
     dotproxy::CounterRegion region{2};
     dotproxy::CounterLease counters{region.lease(2, {})};
 
@@ -60,7 +61,7 @@ struct Door {
     explicit Door(Shared& shared, Config its_config = limited(), unsigned worker = 0)
         : config{std::move(its_config)}, turn{std::make_unique<Turn>(config,
                                                                      shared.counters.slot(worker))},
-          gate{*turn, shared.on_link, shared.limits} {
+          gate{*turn, shared.on_link, shared.limits, shared.cookie_secrets} {
         turn->now = dotproxy::TimePoint{1h};
     }
 
@@ -73,7 +74,7 @@ struct Door {
     }
 
     [[nodiscard]] bool asks(const std::string& literal, std::uint16_t type = type_a) {
-        return gate.ask(client(literal).value(), type) == Admission::answer;
+        return gate.ask(client(literal).value(), type, false) == Admission::answer;
     }
 
     [[nodiscard]] bool forwards(const std::string& literal) {
@@ -157,7 +158,7 @@ void test_ask_when_over_then_half_is_truncated(void** /*state*/) {
     }
     int truncated = 0;
     for (int i = 0; i < 100; ++i) {
-        const Admission what = door.gate.ask(*door.client("192.0.2.7"), type_a);
+        const Admission what = door.gate.ask(*door.client("192.0.2.7"), type_a, false);
         assert_true(what != Admission::answer);
         truncated += what == Admission::truncate ? 1 : 0;
     }
@@ -165,6 +166,41 @@ void test_ask_when_over_then_half_is_truncated(void** /*state*/) {
     assert_in_range(door.count(Counter::limited_truncated), 50, 51);
     assert_int_equal(door.count(Counter::limited_dropped) + door.count(Counter::limited_truncated),
                      101);
+}
+
+// limits 13 and 51: to who gets a cookie it is told so, and that is counted apart.
+void test_ask_when_over_and_there_is_a_cookie_then_counted_apart(void** /*state*/) {
+    Shared shared;
+    Door door{shared};
+    while (door.asks("192.0.2.7")) {
+    }
+    const auto dropped = door.count(Counter::limited_dropped);
+    int truncated = 0;
+    for (int i = 0; i < 100; ++i) {
+        const Admission what = door.gate.ask(*door.client("192.0.2.7"), type_a, true);
+        assert_true(what != Admission::answer);
+        truncated += what == Admission::truncate ? 1 : 0;
+    }
+    assert_int_equal(truncated, 50);
+    assert_int_equal(door.count(Counter::limited_cookies), 50);
+    assert_int_equal(door.count(Counter::limited_dropped) - dropped, 50);
+    assert_in_range(door.count(Counter::limited_truncated), 0, 1);
+}
+
+// limits 44 and 51: what one worker gives, another one knows.
+void test_recognize_then_by_the_secret_that_all_have(void** /*state*/) {
+    Shared shared;
+    Door one{shared};
+    Door other{shared, limited(), 1};
+    constexpr std::array<std::uint8_t, 8> own{1, 2, 3, 4, 5, 6, 7, 8};
+    const auto given = one.gate.recognize(at("192.0.2.7"), own);
+    assert_false(given.valid());
+    assert_true(other.gate.recognize(at("192.0.2.7"), given.answer).valid());
+    assert_false(other.gate.recognize(at("192.0.2.8"), given.answer).valid());
+    assert_int_equal(one.count(Counter::cookies_valid) + one.count(Counter::cookies_bad), 0);
+    assert_int_equal(other.count(Counter::cookies_valid), 1);
+    assert_int_equal(other.count(Counter::cookies_bad), 1);
+    assert_int_equal(other.count(Counter::cookies_renewed), 0);
 }
 
 // limits 9 and 56: an office in one /64 shares no counter, who rotates addresses outside does.
@@ -243,7 +279,7 @@ void test_charge_when_answers_are_dear_then_less_is_left(void** /*state*/) {
     }
     assert_false(door.gate.forward(client));
     int answers = 0;
-    for (; door.gate.ask(client, type_a) == Admission::answer; ++answers) {
+    for (; door.gate.ask(client, type_a, false) == Admission::answer; ++answers) {
         door.gate.charge_answer(client, answers % 2 == 0 ? 1025 : 512);
     }
     assert_in_range(answers, 99, 101); // of 200, each other one has cost three
@@ -257,7 +293,7 @@ void test_ask_when_any_from_beyond_then_truncated(void** /*state*/) {
     assert_true(door.asks("192.168.7.1", any));
     assert_true(door.asks("127.0.0.1", any));
     for (int i = 0; i < 3; ++i) {
-        assert_true(door.gate.ask(*door.client("192.0.2.7"), any) == Admission::truncate);
+        assert_true(door.gate.ask(*door.client("192.0.2.7"), any, false) == Admission::truncate);
     }
     assert_true(door.asks("192.0.2.7"));
 }
@@ -359,6 +395,8 @@ int main() {
         cmocka_unit_test(test_tells_when_asked_again_then_once_a_second),
         cmocka_unit_test(test_ask_when_over_the_rate_then_limited_to_it),
         cmocka_unit_test(test_ask_when_over_then_half_is_truncated),
+        cmocka_unit_test(test_ask_when_over_and_there_is_a_cookie_then_counted_apart),
+        cmocka_unit_test(test_recognize_then_by_the_secret_that_all_have),
         cmocka_unit_test(test_ask_when_many_addresses_then_by_who_they_are),
         cmocka_unit_test(test_ask_when_network_has_a_factor_then_the_longest_counts),
         cmocka_unit_test(test_budgets_when_one_is_used_up_then_the_others_are_not),

@@ -138,6 +138,7 @@ class Rig {
     Handover handover{make_handover()};
     OnLink on_link;
     LimitsMemory limits;
+    CookieSecrets cookie_secrets{CookieSecrets::draw()};
     /// None unless a test makes one, before open(); two workers may have the same.
     std::shared_ptr<const CacheMemory> cache;
     std::vector<std::unique_ptr<Resolver>> resolvers;
