@@ -89,7 +89,7 @@ void test_load_when_it_is_no_secret_then_says_in_which_line(void** /*state*/) {
     for (const std::string& bad : {good.substr(1), good + "0", good.substr(1) + "g", good + good,
                                    good.substr(1) + ' ' + '0', std::string("0x") + good}) {
         assert_error(with("\n" + bad), std::string{"line 2 is no secret"} + right_text);
-        assert_error(with(good + "\n" + bad + "\n"),
+        assert_error(with(std::string{good}.append("\n").append(bad).append("\n")),
                      std::string{"line 2 is no secret"} + right_text);
     }
     assert_error(with(good + "\n" + good + "\n\n" + good),
