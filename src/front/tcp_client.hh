@@ -14,10 +14,17 @@
 #include "relay/standing.hh"
 
 #include <cstdint>
+#include <sys/socket.h>
 
 namespace dotproxy {
 
 class TcpFront;
+
+/// Ends a connection on both sides, whatever is under way.
+inline void reset(const Fd& socket) noexcept {
+    const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
+    static_cast<void>(::connect(socket.get(), &nobody, sizeof nobody));
+}
 
 /// States, as far as they are not plain from the members:
 ///   reading   queries are taken; not so while the client has too many in flight or does not read

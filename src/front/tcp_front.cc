@@ -28,20 +28,6 @@ constexpr std::uint8_t most_nonsense = 10;
 constexpr std::size_t client_output_cap = 1U << 20U;
 constexpr std::size_t held_cap = 64U << 20U;
 
-/// What getsockname(2) or getpeername(2) says; nullopt when it fails.
-std::optional<Address> name_of(int socket, decltype(::getsockname)* call) noexcept {
-    sockaddr_storage name{};
-    socklen_t size = sizeof name;
-    return call(socket, reinterpret_cast<sockaddr*>(&name), &size) == 0 ? Address::from(name)
-                                                                        : std::nullopt;
-}
-
-/// Ends a connection on both sides, whatever is under way.
-void reset(const Fd& socket) noexcept {
-    const sockaddr nobody{.sa_family = AF_UNSPEC, .sa_data = {}};
-    static_cast<void>(::connect(socket.get(), &nobody, sizeof nobody));
-}
-
 /// Whether something can be taken from what was read: a whole query, or what can never be one.
 bool has_query(const Buffer& in) noexcept {
     return dns::next_frame(in.view()).state != dns::Frame::State::partial;
@@ -56,55 +42,26 @@ void TcpClient::on_ready(std::uint32_t ready) noexcept {
 TcpFront::TcpFront(Turn& turn, Gate& gate, Relay& relay, Courtesy& courtesy,
                    const CounterLease& all, const Handover& handover)
     : turn_{turn}, gate_{gate}, relay_{relay}, handover_{handover}, places_{turn, all},
-      deadlines_{turn.config, places_}, leaving_{leave_again}, intake_{turn, *this, courtesy,
+      deadlines_{turn.config, places_}, leaving_{leave_again}, intake_{turn, *this, gate, courtesy,
                                                                        handover},
       clients_{turn.config.limits.tcp_clients + TcpPlaces::spare} {}
 
 TcpFront::~TcpFront() = default;
 
-void TcpFront::welcome(Fd socket, const std::optional<Address>& peer,
-                       const Access& access) noexcept {
-    const auto standing = let_in(socket, peer, access);
-    if (!standing) {
-        return;
-    }
-    if (!gate_.connect(*peer, *standing)) {
-        reset(socket);
-    } else if (TcpClient* client = admit(std::move(socket), *peer, *standing)) {
+void TcpFront::welcome(Fd socket, const Address& peer, Standing standing) noexcept {
+    if (TcpClient* client = admit(std::move(socket), peer, standing)) {
         wait(*client); // the query is often there already
     }
 }
 
-void TcpFront::adopt(Fd socket, dns::Octets unread) noexcept {
-    // Neither is known of one that was reset on the way.
-    const auto local = name_of(socket.get(), &::getsockname);
-    const auto peer = name_of(socket.get(), &::getpeername);
-    // Who may ask may be others than when it came (limits 42).
-    const Access& access = turn_.config.access_at(Protocol::tcp, local.value_or(Address{}));
-    const auto standing = let_in(socket, peer, access);
-    if (!standing) {
-        return;
-    }
-    if (TcpClient* client = admit(std::move(socket), *peer, *standing)) {
+void TcpFront::adopt(Fd socket, const Address& peer, Standing standing,
+                     dns::Octets unread) noexcept {
+    if (TcpClient* client = admit(std::move(socket), peer, standing)) {
         client->greeted = true;
         client->in.append(unread);
         account(*client);
         wait(*client);
     }
-}
-
-/// nullopt: who comes from there may not ask, or is blocked, and the connection is reset (counted).
-std::optional<Standing> TcpFront::let_in(const Fd& socket, const std::optional<Address>& peer,
-                                         const Access& access) noexcept {
-    if (peer && gate_.blocks(*peer)) {
-        reset(socket);
-        return std::nullopt;
-    }
-    const auto standing = gate_.admit(peer, access);
-    if (!standing) {
-        refuse(socket, Counter::access_refused);
-    }
-    return standing;
 }
 
 /// Makes a client of a connection; where there is no room the one that was idle longest makes way

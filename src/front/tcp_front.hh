@@ -56,11 +56,10 @@ class TcpFront final : public Front {
                                                   std::size_t size) noexcept override;
     void end_answer(const Client& client, std::size_t size) noexcept override;
 
-    /// A new connection; closed at once where there is no room for it, or where `access` does not
-    /// let it ask.
-    void welcome(Fd socket, const std::optional<Address>& peer, const Access& access) noexcept;
+    /// A new connection, of who may ask; closed at once where there is no room for it.
+    void welcome(Fd socket, const Address& peer, Standing standing) noexcept;
     /// One that another worker had, and what that one had read of a query; as above.
-    void adopt(Fd socket, dns::Octets unread) noexcept;
+    void adopt(Fd socket, const Address& peer, Standing standing, dns::Octets unread) noexcept;
     /// Whether the other workers should come to the next connections first (L67).
     [[nodiscard]] bool more_than_its_share() const noexcept;
 
@@ -79,8 +78,6 @@ class TcpFront final : public Front {
     void bury() noexcept;
 
   private:
-    [[nodiscard]] std::optional<Standing>
-    let_in(const Fd& socket, const std::optional<Address>& peer, const Access& access) noexcept;
     [[nodiscard]] TcpClient* admit(Fd socket, const Address& peer, Standing standing) noexcept;
     void refuse(const Fd& socket, Counter why) noexcept;
 

@@ -5,6 +5,7 @@
 
 #include "front/courtesy.hh"
 #include "front/tcp_front.hh"
+#include "relay/gate.hh"
 #include "shared/counters.hh"
 
 #include <cerrno>
@@ -25,6 +26,14 @@ bool out_of_resources(int error) noexcept {
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+/// What getsockname(2) or getpeername(2) says; nullopt when it fails.
+std::optional<Address> name_of(int socket, decltype(::getsockname)* call) noexcept {
+    sockaddr_storage name{};
+    socklen_t size = sizeof name;
+    return call(socket, reinterpret_cast<sockaddr*>(&name), &size) == 0 ? Address::from(name)
+                                                                        : std::nullopt;
+}
+
 } // namespace
 
 void TcpIntake::Source::on_ready(std::uint32_t /*events*/) noexcept {
@@ -33,8 +42,9 @@ void TcpIntake::Source::on_ready(std::uint32_t /*events*/) noexcept {
     }
 }
 
-TcpIntake::TcpIntake(Turn& turn, TcpFront& front, Courtesy& courtesy, const Handover& handover)
-    : turn_{turn}, front_{front}, courtesy_{courtesy}, handover_{handover},
+TcpIntake::TcpIntake(Turn& turn, TcpFront& front, Gate& gate, Courtesy& courtesy,
+                     const Handover& handover)
+    : turn_{turn}, front_{front}, gate_{gate}, courtesy_{courtesy}, handover_{handover},
       out_of_resources_{resource_pause}, yield_{share_pause} {}
 
 TcpIntake::~TcpIntake() = default;
@@ -74,7 +84,14 @@ void TcpIntake::accept_from(int listening, const Access& access) noexcept {
             return;
         }
         turn_.counters.add(Counter::tcp_accepted);
-        front_.welcome(std::move(socket), Address::from(name), access);
+        const auto peer = Address::from(name);
+        if (const auto standing = let_in(socket, peer, access)) {
+            if (gate_.connect(*peer, *standing)) {
+                front_.welcome(std::move(socket), *peer, *standing);
+            } else {
+                reset(socket);
+            }
+        }
         if (front_.more_than_its_share()) {
             pause(yield_);
         }
@@ -86,7 +103,7 @@ void TcpIntake::take_over_all() noexcept {
         std::size_t size = 0;
         Fd socket = take_over(handover_, *turn_.scratch, size);
         if (socket) {
-            front_.adopt(std::move(socket), std::span{*turn_.scratch}.first(size));
+            adopt(std::move(socket), std::span{*turn_.scratch}.first(size));
         } else if (out_of_resources(errno)) {
             turn_.counters.add(Counter::accept_paused); // it waits in the queue meanwhile
             pause(out_of_resources_);
@@ -96,6 +113,32 @@ void TcpIntake::take_over_all() noexcept {
             return;
         }
     }
+}
+
+void TcpIntake::adopt(Fd socket, dns::Octets unread) noexcept {
+    // Neither is known of one that was reset on the way.
+    const auto local = name_of(socket.get(), &::getsockname);
+    const auto peer = name_of(socket.get(), &::getpeername);
+    // Who may ask may be others than when it came (limits 42).
+    const Access& access = turn_.config.access_at(Protocol::tcp, local.value_or(Address{}));
+    if (const auto standing = let_in(socket, peer, access)) {
+        front_.adopt(std::move(socket), *peer, *standing, unread);
+    }
+}
+
+/// nullopt: who comes from there may not ask, or is blocked, and the connection is reset (counted).
+std::optional<Standing> TcpIntake::let_in(const Fd& socket, const std::optional<Address>& peer,
+                                          const Access& access) noexcept {
+    if (peer && gate_.blocks(*peer)) {
+        reset(socket);
+        return std::nullopt;
+    }
+    const auto standing = gate_.admit(peer, access);
+    if (!standing) {
+        turn_.counters.add(Counter::access_refused);
+        reset(socket);
+    }
+    return standing;
 }
 
 void TcpIntake::pause(DeadlineQueue<Pause>& length) noexcept {

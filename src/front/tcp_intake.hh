@@ -3,27 +3,33 @@
 //
 // TcpIntake: where TCP clients come from, the listening sockets and the handover of draining
 // workers, and when none may come: while descriptors or memory have run out (L47), and for a moment
-// when other workers have fewer clients (L67). What comes is given to the TcpFront.
+// when other workers have fewer clients (L67). Of what comes, who may ask is given to the TcpFront;
+// here is where all streams are asked whether they may.
 
 #pragma once
 
 #include "base/deadline.hh"
 #include "base/listener.hh"
+#include "dns/wire.hh"
 #include "front/handover.hh"
+#include "relay/standing.hh"
 #include "upstream/turn.hh"
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace dotproxy {
 
 class Courtesy;
+class Gate;
 class TcpFront;
 
 class TcpIntake {
   public:
     /// All of them outlive it.
-    TcpIntake(Turn& turn, TcpFront& front, Courtesy& courtesy, const Handover& handover);
+    TcpIntake(Turn& turn, TcpFront& front, Gate& gate, Courtesy& courtesy,
+              const Handover& handover);
     ~TcpIntake();
     TcpIntake(const TcpIntake&) = delete;
     TcpIntake& operator=(const TcpIntake&) = delete;
@@ -58,11 +64,15 @@ class TcpIntake {
     void come_in(const Source& source) noexcept;
     void accept_from(int listening, const Access& access) noexcept;
     void take_over_all() noexcept;
+    void adopt(Fd socket, dns::Octets unread) noexcept;
+    [[nodiscard]] std::optional<Standing>
+    let_in(const Fd& socket, const std::optional<Address>& peer, const Access& access) noexcept;
     void pause(DeadlineQueue<Pause>& length) noexcept;
     void resume() noexcept;
 
     Turn& turn_;
     TcpFront& front_;
+    Gate& gate_;
     Courtesy& courtesy_;
     const Handover& handover_;
     // Deadlines, before what stands in them.

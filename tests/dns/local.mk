@@ -1,5 +1,6 @@
 dns_tests = \
 	tests/dns/test_answer \
+	tests/dns/test_answer_cookie \
 	tests/dns/test_chain \
 	tests/dns/test_excerpt \
 	tests/dns/test_frame \
@@ -17,8 +18,11 @@ TESTS += $(dns_tests)
 
 # The room stands alone: a reference to any other is a link error here.
 dns_test_libraries = libdns.a $(CMOCKA_LIBS)
-tests_dns_test_answer_SOURCES = tests/dns/test_answer.cc tests/dns/messages.hh
+tests_dns_test_answer_SOURCES = tests/dns/test_answer.cc tests/dns/answers.hh tests/dns/messages.hh
 tests_dns_test_answer_LDADD = $(dns_test_libraries)
+tests_dns_test_answer_cookie_SOURCES = tests/dns/test_answer_cookie.cc tests/dns/answers.hh \
+	tests/dns/messages.hh
+tests_dns_test_answer_cookie_LDADD = $(dns_test_libraries)
 tests_dns_test_chain_SOURCES = tests/dns/test_chain.cc tests/dns/messages.hh
 tests_dns_test_chain_LDADD = $(dns_test_libraries)
 tests_dns_test_excerpt_SOURCES = tests/dns/test_excerpt.cc tests/dns/messages.hh

@@ -3,9 +3,9 @@
 
 #include "dns/answer.hh"
 
+#include "dns/answers.hh"
 #include "dns/messages.hh"
 
-#include <numeric>
 #include <string_view>
 
 #include "unit.hh"
@@ -14,58 +14,6 @@ using namespace dotproxy::dns;
 using namespace dotproxy::dns::test;
 
 namespace {
-
-constexpr std::uint8_t poison = 0xa5; // L10: shows up where nothing was written
-
-/// An answer, and whether its writer kept to its room.
-class Written {
-  public:
-    Written() noexcept { out_.fill(poison); }
-
-    MutableOctets room(std::size_t limit) noexcept { return MutableOctets{out_}.first(limit); }
-
-    void close(std::size_t size) noexcept { size_ = size; }
-
-    [[nodiscard]] Octets octets() const noexcept { return Octets{out_}.first(size_); }
-
-    [[nodiscard]] bool untouched_behind(std::size_t limit) const noexcept {
-        return std::ranges::all_of(Octets{out_}.subspan(limit),
-                                   [](std::uint8_t octet) { return octet == poison; });
-    }
-
-  private:
-    std::array<std::uint8_t, max_message_size + 1000> out_; // NOLINT: filled by the constructor
-    std::size_t size_{0};
-};
-
-void answer(const Bytes& upstream, const ParsedQuery& query, const Channel& channel,
-            Written& written) {
-    Response response;
-    assert_true(parse_response(upstream.octets(), query.question, response) ==
-                ResponseVerdict::accepted);
-    written.close(write_answer(answer_of(upstream.octets(), response), query.question, query.asker,
-                               channel, written.room(max_message_size)));
-    assert_true(written.octets().size() <= channel.limit);
-    assert_true(written.untouched_behind(channel.limit));
-}
-
-void refuse(Rcode rcode, const std::optional<ExtendedError>& error, const ParsedQuery& query,
-            const Channel& channel, Written& written) {
-    written.close(write_failure(rcode, error, &query.question, query.asker, channel,
-                                written.room(max_message_size)));
-}
-
-Message edns_query(Octets options = {}, std::uint32_t ttl = 0) {
-    Message message = query("wWw.exAmple.com");
-    message.opt(options, 4096, ttl);
-    return message;
-}
-
-Message upstream(unsigned more_flags = 0) {
-    Message message{7, response_flags | more_flags};
-    message.question("www.example.com", type::a);
-    return message.at(12, Section::answer, type::a, address);
-}
 
 Bytes error_option(unsigned code, std::string_view text) {
     Bytes data;
@@ -183,59 +131,6 @@ void test_answer_when_keepalive_is_offered_then_goes_to_who_asked(void** /*state
             assert_true(!keepalive.found || load16(keepalive.data, 0) == 100);
         }
     }
-}
-
-Cookie some_cookie() {
-    Cookie cookie{};
-    std::iota(cookie.begin(), cookie.end(), std::uint8_t{1});
-    return cookie;
-}
-
-// limits 44: whatever is answered.
-void test_answer_when_asker_gets_a_cookie_then_every_kind_carries_it(void** /*state*/) {
-    ParsedQuery asked = parsed(edns_query());
-    asked.asker.cookie = some_cookie();
-    const auto carries = [&](const Written& written) {
-        const FoundOption found = find_option(written.octets(), 10);
-        return found.count == 1 && same(found.data, *asked.asker.cookie);
-    };
-    Written whole;
-    answer(upstream(), asked, {}, whole);
-    assert_true(carries(whole));
-    Written cut;
-    answer(upstream(), asked, {.limit = whole.octets().size() - 1, .keepalive = {}}, cut);
-    assert_true(carries(cut));
-    assert_true((flags(cut.octets()) & flag::truncated) != 0);
-    Written failure;
-    refuse(Rcode::servfail, std::nullopt, asked, {}, failure);
-    assert_true(carries(failure));
-    Written truncated;
-    truncated.close(write_truncated(asked.question, asked.asker, {}, truncated.room(512)));
-    assert_true(carries(truncated));
-    Written sealed;
-    const Message from = upstream();
-    sealed.close(write_sealed(from.octets(), asked.question, asked.asker,
-                              {.limit = from.size() - 1, .keepalive = {}}, sealed.room(512)));
-    assert_int_equal(sealed.octets().size(), header_size); // no room for it, so there is no OPT
-    Written least;
-    refuse(Rcode::servfail, std::nullopt, asked, {.limit = 12 + 21 + 11 + 28, .keepalive = {}},
-           least);
-    assert_true(carries(least));
-}
-
-// RFC 7873, section 5.4; and 23 takes the upper bits of the RCODE.
-void test_failure_when_a_cookie_has_no_question_then_has_none(void** /*state*/) {
-    ParsedQuery asked = parsed(edns_query());
-    asked.asker.cookie = some_cookie();
-    Written written;
-    written.close(
-        write_failure(Rcode::badcookie, std::nullopt, nullptr, asked.asker, {}, written.room(512)));
-    const Octets out = written.octets();
-    assert_int_equal(out.size(), 12 + 11 + 28);
-    assert_int_equal(qdcount(out), 0);
-    assert_int_equal(flags(out) & 0xf, 7);
-    assert_int_equal(load32(out, layout(out).opt + 5), 0x01000000);
-    assert_true(same(find_option(out, 10).data, *asked.asker.cookie));
 }
 
 void test_answer_when_upstream_sent_errors_then_passes_them_on(void** /*state*/) {
@@ -507,8 +402,6 @@ int main() {
         cmocka_unit_test(test_answer_when_upstream_had_no_opt_then_asker_still_gets_one),
         cmocka_unit_test(test_answer_when_asker_opted_out_of_subnets_then_echoes_it),
         cmocka_unit_test(test_answer_when_keepalive_is_offered_then_goes_to_who_asked),
-        cmocka_unit_test(test_answer_when_asker_gets_a_cookie_then_every_kind_carries_it),
-        cmocka_unit_test(test_failure_when_a_cookie_has_no_question_then_has_none),
         cmocka_unit_test(test_answer_when_upstream_sent_errors_then_passes_them_on),
         cmocka_unit_test(test_answer_when_rcode_needs_an_opt_then_plain_asker_gets_servfail),
         cmocka_unit_test(test_answer_when_response_has_no_question_then_puts_it_in),

@@ -380,7 +380,8 @@ void test_blocked_when_the_kernel_lets_through_then_refused(void** /*state*/) {
     // Who may be a victim is shown the way over TCP, and has it.
     assert_false(door.gate.blocks(at("198.51.100.7")));
     for (int i = 0; i < 4; ++i) {
-        assert_true(door.gate.ask(*door.client("198.51.100.7"), type_a) == Admission::truncate);
+        assert_true(door.gate.ask(*door.client("198.51.100.7"), type_a, false) ==
+                    Admission::truncate);
     }
     assert_true(door.connects("198.51.100.7"));
     shared.limits.blocked_unverified().write({});
