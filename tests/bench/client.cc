@@ -61,7 +61,7 @@ bool Names::is_about(dns::Octets message, std::uint32_t number) noexcept {
                       message.begin() + dns::header_size);
 }
 
-Client::Client(Shared& shared) : shared_{shared}, pending_(ring) {}
+Client::Client(Shared& shared, std::uint32_t from) : shared_{shared}, from_{from}, pending_(ring) {}
 
 bool Client::open() noexcept {
     const int type = shared_.transport == Transport::udp ? SOCK_DGRAM : SOCK_STREAM;
@@ -73,6 +73,15 @@ bool Client::open() noexcept {
     const int on = 1;
     if (shared_.transport == Transport::tcp) {
         ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    }
+    if (from_ != 0) {
+        sockaddr_in own{};
+        own.sin_family = AF_INET;
+        own.sin_addr.s_addr = htonl(from_);
+        ::setsockopt(fd.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+        if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&own), sizeof own) != 0) {
+            return false;
+        }
     }
     if (!fd ||
         (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&server), sizeof server) != 0 &&

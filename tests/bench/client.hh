@@ -71,7 +71,8 @@ class Client final : public Watch {
         Milliseconds timeout;
     };
 
-    explicit Client(Shared& shared);
+    /// `from`: the IPv4 address that it asks from, as a number; 0: the kernel's choice.
+    Client(Shared& shared, std::uint32_t from);
 
     /// Opens a socket and connects it to the server; false when that fails at once.
     [[nodiscard]] bool open() noexcept;
@@ -115,6 +116,7 @@ class Client final : public Watch {
     void flush() noexcept;
 
     Shared& shared_;
+    std::uint32_t from_;
     Fd fd_;
     Watching watching_;
     std::vector<Pending> pending_;

@@ -18,6 +18,7 @@
 #include "bench/statistics.hh"
 
 #include <algorithm>
+#include <arpa/inet.h>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -48,6 +49,7 @@ struct Options {
     Milliseconds bin{0};
     std::uint32_t names{0};
     std::string tag{"load"};
+    std::uint32_t from{0}; // the first client's address, the next one's is one more; 0: whichever
 };
 
 class Load final : public Owner {
@@ -61,7 +63,9 @@ class Load final : public Owner {
         }
         clients_.reserve(options.clients);
         for (std::size_t i = 0; i < options.clients; ++i) {
-            clients_.push_back(std::make_unique<Client>(shared_));
+            const std::uint32_t from =
+                options.from == 0 ? 0 : options.from + static_cast<std::uint32_t>(i);
+            clients_.push_back(std::make_unique<Client>(shared_, from));
         }
     }
 
@@ -174,9 +178,15 @@ class Load final : public Owner {
             return;
         }
         const TimePoint now = Clock::now();
+        std::size_t late = 0;
         for (; may_ask() && due(paced_) <= now; ++paced_) {
+            ++late;
+        }
+        // A flood goes out in batches: each client its share.
+        const std::size_t share = std::max<std::size_t>(late / clients_.size(), 1);
+        for (; late > 0; late -= std::min(share, late)) {
             if (Client* client = next_client()) {
-                ask(*client, 1, now);
+                ask(*client, std::min(share, late), now);
             }
         }
         if (may_ask()) {
@@ -223,6 +233,14 @@ Milliseconds seconds(const char* text) {
     return Milliseconds{static_cast<Milliseconds::rep>(std::stod(text) * 1000)};
 }
 
+std::uint32_t address(const char* text) {
+    in_addr found{};
+    if (::inet_pton(AF_INET, text, &found) != 1) {
+        throw std::runtime_error{"--from is no IPv4 address"};
+    }
+    return ntohl(found.s_addr);
+}
+
 /// Takes one option, by its short name. Throws std::runtime_error when there is none with this
 /// name.
 void set(Options& options, int name, const char* value) {
@@ -266,13 +284,16 @@ void set(Options& options, int name, const char* value) {
     case 'g':
         options.tag = value;
         break;
+    case 'f':
+        options.from = address(value);
+        break;
     default:
         throw std::runtime_error{"see tests/bench/README.md for the options"};
     }
 }
 
 Options parse(int argc, char** argv) {
-    const std::array<option, 14> names{{{"tcp", no_argument, nullptr, 't'},
+    const std::array<option, 15> names{{{"tcp", no_argument, nullptr, 't'},
                                         {"port", required_argument, nullptr, 'p'},
                                         {"clients", required_argument, nullptr, 'c'},
                                         {"outstanding", required_argument, nullptr, 'o'},
@@ -285,6 +306,7 @@ Options parse(int argc, char** argv) {
                                         {"bin", required_argument, nullptr, 'b'},
                                         {"names", required_argument, nullptr, 'N'},
                                         {"tag", required_argument, nullptr, 'g'},
+                                        {"from", required_argument, nullptr, 'f'},
                                         {nullptr, 0, nullptr, 0}}};
     Options options;
     for (int name = 0; (name = ::getopt_long(argc, argv, "", names.data(), nullptr)) != -1;) {

@@ -29,6 +29,7 @@ class Setup:
     workers: int = 1
     cache: bool = False  # a big cache, for the rows of cached answers
     patient: bool = False  # thousands of TCP clients that stay, for the row of idle clients
+    rate: int = 0  # questions a second that one client may ask; 0: as it is by default
 
     @property
     def control(self) -> Path:
@@ -77,6 +78,7 @@ class Dotproxy(Peer):
             user = pwd.getpwuid(os.geteuid()).pw_name
             group = grp.getgrgid(os.getegid()).gr_name
         patience = 'timeouts: { client_idle = "120s"; };\n' if setup.patient else ""
+        rate = f"limits: {{ client_rate = {setup.rate}; }};\n" if setup.rate else ""
         # The cache stays as large as it is by default.
         file = setup.directory / "dotproxy.conf"
         file.write_text(
@@ -84,7 +86,7 @@ class Dotproxy(Peer):
             f'user = "{user}"; group = "{group}";\n'
             f'listen = ( {{ address = "127.0.0.1"; port = {setup.port}; }} );\n'
             f"upstreams = (\n{upstreams}\n);\n"
-            f'tls: {{ ca_file = "{setup.ca_file}"; }};\n' + patience +
+            f'tls: {{ ca_file = "{setup.ca_file}"; }};\n' + patience + rate +
             f'control_socket = "{setup.control}";\n'
             'log: { level = "warning"; target = "stderr"; };\n'
         )
@@ -104,6 +106,7 @@ class Dnsdist(Peer):
         )
         cache = 'getPool(""):setCache(newPacketCache(200000))\n' if setup.cache else ""
         patience = "setTCPRecvTimeout(120)\n" if setup.patient else ""
+        rate = f"addAction(MaxQPSIPRule({setup.rate}), DropAction())\n" if setup.rate else ""
         file = setup.directory / "dnsdist.conf"
         file.write_text(
             f"setMaxTCPClientThreads({setup.workers})\n"
@@ -112,7 +115,7 @@ class Dnsdist(Peer):
                 f'addLocal("127.0.0.1:{setup.port}", {{reusePort=true, maxInFlight=1000}})\n'
                 for _ in range(setup.workers)
             )
-            + servers + 'setServerPolicy(firstAvailable)\n' + cache + patience
+            + servers + 'setServerPolicy(firstAvailable)\n' + cache + patience + rate
         )
         return ["--supervised", "--disable-syslog", "-C", str(file)]
 
@@ -128,6 +131,7 @@ class Unbound(Peer):
         cache = "  msg-cache-size: 100m\n  rrset-cache-size: 100m\n" if setup.cache else ""
         clients = 12000 if setup.patient else 100
         patience = "  tcp-idle-timeout: 120000\n" if setup.patient else ""
+        rate = f"  ip-ratelimit: {setup.rate}\n" if setup.rate else ""
         file = setup.directory / "unbound.conf"
         file.write_text(
             "server:\n"
@@ -135,10 +139,10 @@ class Unbound(Peer):
             f"  num-threads: {setup.workers}\n"
             "  do-daemonize: no\n  use-syslog: no\n  verbosity: 0\n"
             f'  username: ""\n  chroot: ""\n  directory: "{setup.directory}"\n  pidfile: ""\n'
-            "  do-not-query-localhost: no\n"
+            "  do-not-query-localhost: no\n  access-control: 10.0.0.0/8 allow\n"
             '  module-config: "iterator"\n'
             f'  tls-cert-bundle: "{setup.ca_file}"\n'
-            f"  incoming-num-tcp: {clients}\n" + patience + cache +
+            f"  incoming-num-tcp: {clients}\n" + patience + cache + rate +
             "remote-control:\n  control-enable: no\n"
             "forward-zone:\n"
             '  name: "."\n  forward-tls-upstream: yes\n' + forwards
