@@ -150,12 +150,12 @@ bool operator==(const Question& a, const Question& b) noexcept {
 }
 
 QueryVerdict parse_query(Octets message, ParsedQuery& out) noexcept {
+    out.cookie = {}; // what was parsed before is gone, whatever this is
+    out.question_end = 0;
     if (message.size() < header_size || (flags(message) & flag::response) != 0) {
         return QueryVerdict::drop;
     }
     const std::uint16_t bits = flags(message);
-    out.question_end = 0;
-    out.cookie = {};
     out.asker = Asker{};
     out.asker.id = id(message);
     out.asker.flags = bits;

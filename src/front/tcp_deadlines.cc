@@ -50,9 +50,17 @@ void TcpDeadlines::watch_reading(TcpClient& client, std::uint64_t read, TimePoin
 /// How many octets of answers have arrived at the client in all. What the kernel took from us says
 /// little: it holds megabytes, and reports room only when a third of that is free.
 std::uint64_t TcpDeadlines::read_by(const TcpClient& client) noexcept {
-    int under_way = 0;
-    static_cast<void>(::ioctl(client.socket.get(), SIOCOUTQ, &under_way));
-    return client.written - static_cast<std::uint64_t>(under_way);
+    return client.written - std::min(client.written, under_way(client));
+}
+
+std::uint64_t TcpDeadlines::under_way(const TcpClient& client) noexcept {
+    int octets = 0;
+    static_cast<void>(::ioctl(client.socket.get(), SIOCOUTQ, &octets));
+    return static_cast<std::uint64_t>(octets);
+}
+
+void TcpDeadlines::adopt(TcpClient& client) noexcept {
+    client.written = under_way(client);
 }
 
 /// By how much the time in a queue ends earlier than was thought when it began.

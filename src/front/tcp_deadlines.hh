@@ -24,6 +24,9 @@ class TcpDeadlines {
     /// Gives the client the time that it has for what it does now, unless it has it already.
     void set(TcpClient& client, TimePoint now) noexcept;
 
+    /// What an earlier worker wrote to the client and is under way counts as written here.
+    static void adopt(TcpClient& client) noexcept;
+
     /// A client that has not asked in time; `why`: what it counts as. nullptr: none.
     [[nodiscard]] TcpClient* pop(TimePoint now, Counter& why) noexcept;
     /// One that does not read what it asked for. nullptr: none.
@@ -40,6 +43,7 @@ class TcpDeadlines {
     [[nodiscard]] Clock::duration
     shortened_by(const DeadlineQueue<TcpClient>& queue) const noexcept;
     void watch_reading(TcpClient& client, std::uint64_t read, TimePoint now) noexcept;
+    [[nodiscard]] static std::uint64_t under_way(const TcpClient& client) noexcept;
     [[nodiscard]] static std::uint64_t read_by(const TcpClient& client) noexcept;
 
     const TcpPlaces& places_;

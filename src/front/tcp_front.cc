@@ -22,6 +22,8 @@ using namespace std::chrono_literals;
 constexpr Clock::duration leave_again = 10ms;
 constexpr std::size_t output_limit = 65536; // a client with more than this unread is not read
 constexpr std::size_t read_size = 16384;
+// Then others come first, so that one who never stops does not have a turn for itself.
+constexpr unsigned questions_a_visit = 32;
 // A client that sent so many frames in a row that were no question is none.
 constexpr std::uint8_t most_nonsense = 10;
 // What one client that does not read, and all clients together, can make a worker hold.
@@ -58,6 +60,7 @@ void TcpFront::adopt(Fd socket, const Address& peer, Standing standing,
                      dns::Octets unread) noexcept {
     if (TcpClient* client = admit(std::move(socket), peer, standing)) {
         client->greeted = true;
+        TcpDeadlines::adopt(*client);
         client->in.append(unread);
         account(*client);
         wait(*client);
@@ -134,8 +137,7 @@ void TcpFront::wait(TcpClient& client) noexcept {
 }
 
 void TcpFront::serve() noexcept {
-    std::size_t count = waiting_.size(); // whoever comes once more waits for the next turn
-    for (; count > 0 && !turn_.streams.spent(); --count) {
+    while (!waiting_.empty() && !turn_.streams.spent()) {
         TcpClient* client = clients_.find(waiting_.front());
         waiting_.pop_front();
         if (client != nullptr) {
@@ -143,7 +145,7 @@ void TcpFront::serve() noexcept {
             visit(*client);
         }
     }
-    behind_ = count > 0;
+    behind_ = !waiting_.empty();
 }
 
 /// Takes what the client has asked already, or else reads once, and writes what it has to get.
@@ -186,7 +188,8 @@ void TcpFront::take(TcpClient& client, dns::Octets octets) noexcept {
     }
     std::size_t used = 0;
     bool partial = false;
-    while (!partial && may_take(client) && !turn_.streams.spent()) {
+    unsigned left = questions_a_visit;
+    while (!partial && left > 0 && may_take(client) && !turn_.streams.spent()) {
         const dns::Frame frame = dns::next_frame(octets.subspan(used));
         switch (frame.state) {
         case dns::Frame::State::invalid:
@@ -200,6 +203,7 @@ void TcpFront::take(TcpClient& client, dns::Octets octets) noexcept {
             break;
         case dns::Frame::State::complete:
             used += frame.consumed;
+            --left;
             take_one(client, frame.message);
             if (client.nonsense == most_nonsense) {
                 turn_.counters.add(Counter::tcp_nonsense);
@@ -238,6 +242,7 @@ void TcpFront::take_one(TcpClient& client, dns::Octets message) noexcept {
                                            .peer = client.peer,
                                            .asked_at = turn_.now,
                                            .standing = client.standing,
+                                           .stream = true,
                                            .verified = true},
                                           message);
     if (heard == Relay::Heard::nothing) {

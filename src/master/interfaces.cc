@@ -59,7 +59,8 @@ void add(std::vector<Prefix>& prefixes, const Prefix& prefix) {
 
 void add_on_link(std::vector<Prefix>& prefixes, const ifaddrs& interface) {
     // The other end, where a link has but one; else the network that the address is in.
-    const bool peer = (interface.ifa_flags & IFF_POINTOPOINT) != 0;
+    const bool peer =
+        (interface.ifa_flags & IFF_POINTOPOINT) != 0 && interface.ifa_dstaddr != nullptr;
     const auto address = address_in(peer ? interface.ifa_dstaddr : interface.ifa_addr);
     if (!address || address->is_wildcard()) {
         return;

@@ -27,10 +27,8 @@ struct InterfaceAddresses {
 /// Tells when there is something new to ask for (limits 41).
 class InterfaceWatch {
   public:
-    /// One that never tells where the kernel does not: see watches().
+    /// One that never tells where the kernel does not.
     InterfaceWatch() noexcept;
-
-    [[nodiscard]] bool watches() const noexcept { return static_cast<bool>(socket_); }
 
     /// Readable when addresses have come or gone; -1: it does not watch.
     [[nodiscard]] int fd() const noexcept { return socket_.get(); }

@@ -111,7 +111,10 @@ void Master::publish_on_link() noexcept {
         // First those that matter: the others may ask wherever "local" ones may.
         std::stable_partition(prefixes.begin(), prefixes.end(),
                               [](const Prefix& prefix) { return !is_always_local(prefix.bits()); });
-        on_link_.write(prefixes);
+        if (prefixes != on_link_known_) { // the kernel tells much that changes nothing
+            on_link_known_ = std::move(prefixes);
+            on_link_.write(on_link_known_);
+        }
     } catch (const std::exception& problem) {
         log::write(log::Level::warning,
                    "the networks of this machine are not known: %s; but for "

@@ -138,6 +138,7 @@ class Master {
     Listeners passed_;
     Handover handover_;
     OnLink on_link_;
+    std::vector<Prefix> on_link_known_;                  // as written there
     LimitsMemory limits_;                                // for the master's life, as the counters
     CookieSecrets drawn_secrets_{CookieSecrets::draw()}; // the same; where no file is configured
     InterfaceWatch interfaces_;

@@ -127,9 +127,11 @@ void Master::reconsider_blocks() {
     }
     const Untouchables never = untouchables();
     const LimitsConfig& limits = current_->config.limits;
-    penalties_.spare(count_moment(), {.block_time = limits.block_time,
-                                      .counts_only = limits.mode == LimitsConfig::Mode::count,
-                                      .untouchables = never});
+    const bool off = limits.mode == LimitsConfig::Mode::off;
+    penalties_.spare(count_moment(),
+                     {.block_time = off ? std::chrono::seconds{0} : limits.block_time,
+                      .counts_only = limits.mode == LimitsConfig::Mode::count,
+                      .untouchables = never});
     apply_blocks();
 }
 

@@ -245,6 +245,8 @@ void Penalties::spare(const Moment& moment, const Terms& terms) {
     for (std::size_t i = blocks_.size(); i-- > 0;) {
         if (terms.untouchables.reason(blocks_[i].prefix) != nullptr) {
             end(i, moment, ", which is none to be blocked any more");
+        } else if (blocks_[i].offence && terms.block_time == Clock::duration{0}) {
+            end(i, moment, ", since nobody is blocked any more for what it does");
         }
     }
 }

@@ -27,7 +27,8 @@ struct Client {
     unsigned interface { 0 }; // four octets, and where it came in
     TimePoint asked_at{};     // the turn in which it was read
     Standing standing{};
-    bool verified{false}; // that the address is its own: a connection shows it
+    bool stream{false};   // each question gets an answer of its own
+    bool verified{false}; // that the address is its own: a connection shows it, or a cookie
 };
 
 /// Takes answers to clients; they are sent at the end of the turn.

@@ -72,6 +72,8 @@ std::array<Gate::Rates, Gate::limited_kinds> Gate::rates_of(const LimitsConfig& 
                      .around_v6 = rate_of(per_second, factor * around_v6_times, burst)};
     };
     return {rates(limits.client_rate, burst_of_questions),
+            rates(limits.client_rate, burst_of_questions),
+            rates(limits.client_misses, burst_of_misses),
             rates(limits.client_misses, burst_of_misses),
             rates(limits.client_connects, burst_of_connections)};
 }
@@ -98,13 +100,13 @@ std::optional<Standing> Gate::find(const AddressBits& bits, const Access& access
     if (!access.allows(bits, on_link)) {
         return std::nullopt;
     }
-    const auto* const named = networks_.find(bits);
-    if (rates_.empty() || (named == nullptr && is_loopback(bits))) {
-        return Standing{};
-    }
     const auto contains = [&bits](const Prefix& prefix) { return prefix.contains(bits); };
-    return Standing{.network = named != nullptr ? named->second : std::uint8_t{0},
-                    .near = is_always_local(bits) || std::ranges::any_of(on_link, contains)};
+    Standing standing{.near = is_always_local(bits) || std::ranges::any_of(on_link, contains)};
+    const auto* const named = networks_.find(bits);
+    if (!rates_.empty() && (named != nullptr || !is_loopback(bits))) {
+        standing.network = named != nullptr ? named->second : std::uint8_t{0};
+    }
+    return standing;
 }
 
 bool Gate::blocks(const Address& peer) noexcept {
@@ -144,20 +146,22 @@ Cookies::Checked Gate::recognize(const Address& peer, dns::Octets cookie) noexce
 
 Gate::Admission Gate::ask(const Client& client, std::uint16_t type, bool gets_cookie) noexcept {
     // The largest answers there are, and nobody but who attacks others needs them over UDP.
-    const bool amplifies =
-        (type == dns::type::any && !client.standing.near) || is_blocked_unverified(client.peer);
+    const bool amplifies = !client.verified && ((type == dns::type::any && !client.standing.near) ||
+                                                is_blocked_unverified(client.peer));
+    const Kind kind = client.verified ? Kind::verified_question : Kind::question;
     if (client.standing.network == Standing::unlimited ||
-        (charge(Kind::question, client.peer, client.standing, false) && !amplifies)) {
+        (charge(kind, client.peer, client.standing, client.verified) && !amplifies)) {
         return Admission::answer;
     }
-    truncates_ = amplifies || !truncates_;
-    turn_.counters.add(!truncates_   ? Counter::limited_dropped
+    // What is always truncated leaves the others their turns.
+    const bool truncates = amplifies || (truncates_ = !truncates_);
+    turn_.counters.add(!truncates    ? Counter::limited_dropped
                        : gets_cookie ? Counter::limited_cookies
                                      : Counter::limited_truncated);
     if (counts_only_) {
         return Admission::answer;
     }
-    return truncates_ ? Admission::truncate : Admission::drop;
+    return truncates ? Admission::truncate : Admission::drop;
 }
 
 void Gate::charge_answer(const Client& client, std::size_t octets) noexcept {
@@ -167,7 +171,8 @@ void Gate::charge_answer(const Client& client, std::size_t octets) noexcept {
 }
 
 bool Gate::forward(const Client& client) noexcept {
-    if (charge(Kind::miss, client.peer, client.standing, client.verified)) {
+    const Kind kind = client.verified ? Kind::verified_miss : Kind::miss;
+    if (charge(kind, client.peer, client.standing, client.verified)) {
         return true;
     }
     turn_.counters.add(Counter::limited_misses);
@@ -175,7 +180,7 @@ bool Gate::forward(const Client& client) noexcept {
 }
 
 void Gate::charge_forwarded(const Client& client, std::uint32_t more) noexcept {
-    debit(Kind::miss, client, more);
+    debit(client.verified ? Kind::verified_miss : Kind::miss, client, more);
 }
 
 bool Gate::connect(const Address& peer, Standing standing) noexcept {
@@ -230,7 +235,8 @@ bool Gate::charge(Kind kind, const Address& peer, Standing standing, bool verifi
 /// Somebody is over a limit: the master looks at who goes on so (limits 20).
 void Gate::note(const Budget& over, Kind kind, bool verified) noexcept {
     // In the order of the kinds.
-    constexpr std::array offences{Offence::question, Offence::miss, Offence::connection};
+    constexpr std::array offences{Offence::question, Offence::question, Offence::miss,
+                                  Offence::miss, Offence::connection};
     const bool first = offenders_.note({.prefix = over.prefix,
                                         .offence = offences[static_cast<std::size_t>(kind)],
                                         .verified = verified,
@@ -242,9 +248,12 @@ void Gate::note(const Budget& over, Kind kind, bool verified) noexcept {
 
 void Gate::debit(Kind kind, const Client& client, std::uint32_t units) noexcept {
     Budgets room; // NOLINT(*-member-init): what is used is written
-    const auto budgets = budgets_of(kind, client.peer, client.standing, room);
-    if (!budgets.empty()) {
-        meter_.debit(budgets, turn_.now, units);
+    for (const Budget& budget : budgets_of(kind, client.peer, client.standing, room)) {
+        // A burst at most: who slows down shall be under its limit at once.
+        const Debt left = budget.rate.burst - meter_.debt(budget, turn_.now);
+        const auto most = std::max<std::int64_t>(left / budget.rate.cost, 0);
+        meter_.debit({&budget, 1}, turn_.now,
+                     static_cast<std::uint32_t>(std::min<std::int64_t>(units, most)));
     }
 }
 

@@ -56,8 +56,8 @@ class Gate {
     /// shows that the address is its own, as a connection does (limits 14 and 44).
     [[nodiscard]] Cookies::Checked recognize(const Address& peer, dns::Octets cookie) noexcept;
 
-    /// What becomes of a question that came over UDP from who has not shown that the address is its
-    /// own (limits 13, 14, 18).
+    /// What becomes of a question that came over UDP (limits 13, 18). Who has shown by a cookie
+    /// that the address is its own has a budget of its own, which nobody else can use up.
     enum class Admission : std::uint8_t {
         answer,
         truncate, // TC: the way over TCP is open to who is really there; to who gets a cookie,
@@ -81,8 +81,17 @@ class Gate {
 
   private:
     /// What is counted apart from each other.
-    enum class Kind : std::uint8_t { question, miss, connection, refusal };
-    static constexpr std::size_t limited_kinds = 3; // the first ones
+    enum class Kind : std::uint8_t {
+        // Apart from each other, since whoever sends from a client's address shall not use up what
+        // that client has when it shows that it is there.
+        question,
+        verified_question,
+        miss,
+        verified_miss,
+        connection,
+        refusal,
+    };
+    static constexpr std::size_t limited_kinds = 5; // the first ones
 
     /// For an address, or its /64, and for the network around it; without a cost: no limit.
     struct Rates {

@@ -56,6 +56,10 @@ Relay::Relay(Turn& turn, Gate& gate, Upstreams& upstreams, const CacheMemory* me
 
 Relay::Heard Relay::ask(const Client& client, dns::Octets message) noexcept {
     const dns::QueryVerdict verdict = dns::parse_query(message, query_);
+    if (verdict == dns::QueryVerdict::drop) {
+        turn_.counters.add(Counter::dropped);
+        return Heard::nothing;
+    }
     if (query_.cookie.empty()) {
         return take(client, message, verdict, false);
     }
@@ -69,8 +73,9 @@ Relay::Heard Relay::ask(const Client& client, dns::Octets message) noexcept {
 /// Takes what has been parsed. `bad_cookie`: it has one of a server, which is worth nothing.
 Relay::Heard Relay::take(const Client& client, dns::Octets message, dns::QueryVerdict verdict,
                          bool bad_cookie) noexcept {
-    if (verdict != dns::QueryVerdict::drop && !client.verified) {
-        switch (gate_.ask(client, query_.question.type, query_.asker.cookie.has_value())) {
+    if (!client.stream) {
+        const bool gets_cookie = query_.asker.cookie.has_value() && !client.verified;
+        switch (gate_.ask(client, query_.question.type, gets_cookie)) {
         case Gate::Admission::answer:
             break;
         case Gate::Admission::truncate:
@@ -82,8 +87,7 @@ Relay::Heard Relay::take(const Client& client, dns::Octets message, dns::QueryVe
     }
     switch (verdict) {
     case dns::QueryVerdict::drop:
-        turn_.counters.add(Counter::dropped);
-        return Heard::nothing;
+        break;
     case dns::QueryVerdict::cookie_only:
         give_cookie(client, bad_cookie ? dns::Rcode::badcookie : dns::Rcode::noerror);
         return Heard::question;
@@ -122,10 +126,12 @@ void Relay::give_cookie(const Client& client, dns::Rcode rcode) noexcept {
 void Relay::truncate(const Client& client, dns::QueryVerdict verdict) noexcept {
     if (verdict != dns::QueryVerdict::forward && verdict != dns::QueryVerdict::sealed &&
         verdict != dns::QueryVerdict::cookie_only) {
-        refuse(client, dns::Rcode::formerr); // of what is wrong with it there is as little to say
+        // Of what is wrong with it there is as little to say. It has been counted.
+        answers_.give_failure(client, question(), query_.asker, dns::Rcode::formerr, std::nullopt,
+                              Outcome::local);
         return;
     }
-    if (query_.asker.cookie) {
+    if (query_.asker.cookie && !client.verified) {
         give_cookie(client, dns::Rcode::badcookie);
         return;
     }
@@ -203,7 +209,8 @@ void Relay::forward(const Client& client, dns::Octets sealed) noexcept {
     }
     waiter->client = client;
     waiter->asker = query_.asker;
-    if (is_repeated(*waiter)) {
+    if (Waiter* const first = repeated(*waiter)) {
+        first->client.asked_at = client.asked_at; // who asks again waits from now on
         turn_.counters.add(Counter::repeated);
         end_waiter(*waiter);
         return;
@@ -226,20 +233,20 @@ void Relay::forward(const Client& client, dns::Octets sealed) noexcept {
     }
 }
 
-/// Whether the client waits for this already, over UDP: one answer is for both. The last ones to
+/// Who waits for this already with the same ID, over UDP: one answer is for both. The last ones to
 /// join are looked at, where a repetition most likely is.
-bool Relay::is_repeated(const Waiter& waiter) noexcept {
-    if (waiter.client.verified) {
-        return false; // each question on a connection gets its answer
+Waiter* Relay::repeated(const Waiter& waiter) noexcept {
+    if (waiter.client.stream) {
+        return nullptr; // each question on a connection gets its answer
     }
-    const Waiter* other = waiter.next;
+    Waiter* other = waiter.next;
     for (unsigned i = 0; other != nullptr && i < looked_at_again; ++i, other = other->next) {
         if (other->asker.id == waiter.asker.id && other->client.peer == waiter.client.peer &&
             other->client.front == waiter.client.front) {
-            return true;
+            return other;
         }
     }
-    return false;
+    return nullptr;
 }
 
 /// There is no room for a question: what has expired is better than nothing.
@@ -328,6 +335,8 @@ void Relay::answered(Inquiry& asked, dns::Octets message, dns::ResponseVerdict v
 void Relay::pass_on(Awaited& inquiry, const dns::Answer& answer) noexcept {
     if (answer.rcode == static_cast<std::uint16_t>(dns::Rcode::nxdomain)) {
         charge(inquiry, price_of_nxdomain);
+    } else if (answer.rcode == static_cast<std::uint16_t>(dns::Rcode::servfail)) {
+        charge(inquiry, price_of_failure);
     }
     const auto instead = cache_.learn(inquiry.question, answer, inquiry.refresh_until);
     while (inquiry.waiters != nullptr) {
@@ -356,7 +365,11 @@ void Relay::pass_on(Awaited& inquiry, const dns::Answer& answer) noexcept {
 
 void Relay::failed(Inquiry& asked, const NoAnswer& why) noexcept {
     auto& inquiry = static_cast<Awaited&>(asked);
-    charge(inquiry, price_of_failure);
+    // Of the name, and no trouble of the upstreams' or of ours.
+    if (!upstreams_.failing() &&
+        (why.reason == FailureReason::timeout || why.reason == FailureReason::unusable_answer)) {
+        charge(inquiry, price_of_failure);
+    }
     const std::optional<dns::Answer> instead = make_up(inquiry, why.error);
     while (inquiry.waiters != nullptr) {
         give_up(*inquiry.waiters, instead, why);

@@ -81,7 +81,7 @@ class Relay final : public Inquirer {
     void forward(const Client& client, dns::Octets sealed) noexcept;
     void turn_away(const Client& client, const NoAnswer& why) noexcept;
     [[nodiscard]] AddressCounts::Place place_for(const Client& client) noexcept;
-    [[nodiscard]] static bool is_repeated(const Waiter& waiter) noexcept;
+    [[nodiscard]] static Waiter* repeated(const Waiter& waiter) noexcept;
     [[nodiscard]] bool crowds(const AddressCounts::Place& place) const noexcept;
     void refresh(const dns::Question& question, std::uint64_t until) noexcept;
     [[nodiscard]] Waiter* enlist(const dns::Question& question, dns::Octets sealed) noexcept;

@@ -244,6 +244,26 @@ void test_parse_when_there_are_several_cookies_then_takes_the_first(void** /*sta
     assert_true(parsed(query("example.com")).cookie.empty());
 }
 
+// What an earlier message held is gone with it, also when there is nothing to answer.
+void test_parse_when_message_is_dropped_then_no_cookie_is_left(void** /*state*/) {
+    Bytes data;
+    data.fill(8, 1);
+    Bytes options;
+    options.option(10, data.octets());
+    Message message = query("example.com");
+    message.opt(options.octets());
+    Message response{7, response_flags};
+    response.question("example.com", type::a);
+    for (const Octets nothing : {Octets{}, message.octets().first(11), response.octets()}) {
+        ParsedQuery found;
+        assert_true(parse_query(message.octets(), found) == QueryVerdict::forward);
+        assert_false(found.cookie.empty());
+        assert_true(parse_query(nothing, found) == QueryVerdict::drop);
+        assert_true(found.cookie.empty());
+        assert_int_equal(found.question_end, 0);
+    }
+}
+
 // RFC 7873, section 5.4; everything else about the message must be right.
 void test_parse_when_a_cookie_has_no_question_then_it_is_a_query(void** /*state*/) {
     Bytes data;
@@ -451,6 +471,7 @@ int main() {
         cmocka_unit_test(test_parse_when_options_are_many_then_looks_at_the_first_64),
         cmocka_unit_test(test_parse_when_cookie_has_a_size_then_only_some_are_right),
         cmocka_unit_test(test_parse_when_there_are_several_cookies_then_takes_the_first),
+        cmocka_unit_test(test_parse_when_message_is_dropped_then_no_cookie_is_left),
         cmocka_unit_test(test_parse_when_a_cookie_has_no_question_then_it_is_a_query),
         cmocka_unit_test(test_parse_when_version_is_above_0_then_says_so),
         cmocka_unit_test(test_parse_when_signed_then_is_sealed),

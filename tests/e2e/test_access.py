@@ -151,6 +151,21 @@ def test_a_network_that_comes_at_run_time_may_ask(prepare, serve):
     in_network(check)
 
 
+@needs_ipv6
+@pytest.mark.skipif(not os.path.exists("/dev/net/tun"), reason="no tunnels here")
+def test_a_tunnel_is_on_link(prepare, serve):
+    """The kernel names no other end of a point-to-point link whose address has a prefix."""
+    def check():
+        ip("tuntap", "add", "dev", "vpn", "mode", "tun")
+        ip("addr", "add", "2001:db8:9::1/64", "dev", "vpn", "nodad")
+        ip("link", "set", "vpn", "up")
+        proxy = prepare(serve(), listen=[("::", free_port())], workers=1).start()
+        address = ("::1", proxy.address[1])
+        assert may_ask(address, "2001:db8:9::7")
+        assert not may_ask(address, STRANGER_6)
+    in_network(check, [*PREFIXES_6, "2001:db8:9::/64"])
+
+
 def test_who_lets_everybody_ask_is_told(prepare, serve):
     """By -t and at the start and a reload, for each address beyond loopback."""
     def check():

@@ -269,13 +269,15 @@ def test_over_its_rate_a_client_is_given_a_cookie(prepare, serve, secret_file):
                 assert not message.answer and message.question and not message.flags & 0x200
                 assert len(answer) <= len(messages[0]) + (16 if sent == OWN else 8)
                 good = cookie_in(message)
-            passed = exchange(proxy.address, queries(good))
-            assert len(passed) == 40
-            assert all(wire.address_in(one) for one in passed.values())
+        # With that it has a budget of its own, and what is beyond comes back over TCP.
+        passed = [wire.parse(one) for one in exchange(proxy.address, queries(good)).values()]
+        assert sum(bool(one.answer) for one in passed) >= 2
+        assert all(one.rcode() == 0 and (one.answer or one.flags & 0x200) for one in passed)
         counters = proxy.counters()
         assert counters["limited_cookies"] == counters["responses_other"]
-        assert "limited_truncated" not in counters
-        assert counters["limited_cookies"] - counters["limited_dropped"] in (0, 1)
+        assert counters["limited_truncated"] == sum(bool(one.flags & 0x200) for one in passed)
+        assert counters["limited_cookies"] + counters["limited_truncated"] - \
+            counters["limited_dropped"] in (0, 1)
         truncated = exchange(proxy.address, queries(None)).values()
         assert truncated and all(wire.parse(one).flags & 0x200 for one in truncated)
         broken = exchange(proxy.address, [one + b"\0" for one in queries(OWN)]).values()
@@ -284,8 +286,9 @@ def test_over_its_rate_a_client_is_given_a_cookie(prepare, serve, secret_file):
 
 
 @needs_root
-def test_who_has_a_good_cookie_is_under_no_rate_over_udp(prepare, serve, secret_file):
-    """limits 14: nor do large answers cost it anything; those for misses hold for it as well."""
+def test_who_has_a_good_cookie_has_budgets_of_its_own(prepare, serve, secret_file):
+    """limits 14, 22: what others send in its name takes nothing from it, large answers cost it no
+    more, and it has no more than anybody."""
     def check():
         large = [wire.record(b"\xc0\x0c", 16, b"\xfa" + b"x" * 250)] * 4
         upstream = serve(on_query=lambda query: wire.answer(
@@ -294,22 +297,24 @@ def test_who_has_a_good_cookie_is_under_no_rate_over_udp(prepare, serve, secret_
                         limits=limited(secret_file, client_misses=1)).start()
         ask(proxy.address, "large.example", "TXT", edns=0)
         ask(proxy.address, "warm.example")
+        exchange(proxy.address, queries(None))  # in its name
+        exchange(proxy.address, [wire.query(f"old{number}.example", id=number)
+                                 for number in range(1, 41)])
         good = cookie(address=GREEDY)
         messages = [wire.query("large.example", "TXT", id=number, options=[(wire.COOKIE, good)])
                     for number in range(1, 61)]
         answers = exchange(proxy.address, messages)
-        assert len(answers) == 60 and all(len(one) > 1000 for one in answers.values())
-        # What it has had does not count for who has shown nothing.
-        plain = exchange(proxy.address, queries(None, 1))
-        assert not wire.parse(plain[b"\0\1"]).flags & 0x200
+        assert sum(len(one) > 1000 for one in answers.values()) >= 2
+        assert len(answers) < 60
+        before = proxy.counters().get("limited_misses", 0)
         misses = [wire.query(f"new{number}.example", id=number, options=[(wire.COOKIE, good)])
                   for number in range(1, 41)]
         with TcpClient(proxy.address, source=GREEDY) as client:
             for message in misses:
                 client.send(message)
             failed = sum(wire.parse(client.receive()).rcode() == 2 for _ in misses)
-        assert failed > 0
-        assert proxy.counters()["limited_misses"] == failed
+        assert 0 < failed <= 36
+        assert proxy.counters()["limited_misses"] == before + failed
         # Another's cookie is nobody's.
         assert len(exchange(proxy.address, queries(good), CALM)) < 40
     with_sources(["10.0.0.0/8"], check)
@@ -347,10 +352,9 @@ def test_a_new_secret_costs_no_client_anything(prepare, serve, directory):
         def asked_all():
             nonlocal given
             for proxy in members:
-                answers = exchange(proxy.address, queries(given, 20))
-                assert len(answers) == 20
+                answers = wait_for(lambda: exchange(proxy.address, queries(given, 2)))
                 for answer in answers.values():
-                    assert wire.parse(answer).rcode() == 0 and not answer[2] & 2
+                    assert wire.parse(answer).rcode() == 0
                 given = cookie_in(wire.parse(answer))
         first = given
         asked_all()

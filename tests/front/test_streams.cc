@@ -197,12 +197,15 @@ std::unique_ptr<TcpClient> pipelining(Rig& rig) {
 void test_client_when_it_asks_now_and_then_and_never_reads_then_closed(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
     const auto client = pipelining(rig);
-    rig.pass(9s);
-    client->send(query("localhost", 1));
-    assert_true(rig.until([&] { return rig.count(Counter::tcp_answers) == 151; }));
-    rig.pass(999ms);
+    // Of what was written first, its kernel may have had room for all: so it has two write times.
+    for (std::uint64_t asked = 150; asked < 152;) {
+        rig.pass(9s);
+        client->send(query("localhost", 1));
+        ++asked;
+        assert_true(rig.until([&] { return rig.count(Counter::tcp_answers) == asked; }));
+    }
     assert_int_equal(rig.count(Counter::tcp_clients), 1);
-    rig.pass(1ms);
+    rig.pass(2s);
     assert_true(rig.until([&] { return rig.count(Counter::tcp_clients) == 0; }));
     assert_int_equal(rig.count(Counter::tcp_timed_out), 1);
     assert_true(client->is_reset()); // so that nothing is kept for it

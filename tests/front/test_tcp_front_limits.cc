@@ -267,6 +267,36 @@ void test_clients_when_blocked_then_closed(void** state) {
     exchange(rig, *last, 3);
 }
 
+/// A connection that an older worker had, which wrote so much that nobody reads.
+TcpClient adopt_deaf(Rig& rig) {
+    const auto older = dotproxy::open_listener(Protocol::tcp, *Address::parse("127.0.0.1", 0));
+    Address address;
+    socklen_t size = Address::capacity;
+    ::getsockname(older.socket.get(), address.data(), &size);
+    TcpClient far{address, 4096};
+    const Fd near{::accept4(older.socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
+    const Message answers(100'000);
+    assert_true(::send(near.get(), answers.data(), answers.size(), MSG_NOSIGNAL) > 10'000);
+    assert_true(hand_over(rig.handover, near.get(), {}));
+    return far;
+}
+
+// limits 37: also when that was said before a reload.
+void test_handover_when_client_never_reads_then_closed(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    serve(rig);
+    const TcpClient far = adopt_deaf(rig);
+    assert_true(rig.until([&] { return rig.count(Counter::tcp_clients) == 1; }));
+    far.send(query("localhost", 1));
+    assert_true(rig.until([&] { return rig.count(Counter::tcp_answers) == 1; }));
+    rig.pass(9s);
+    far.send(query("localhost", 2));
+    assert_true(rig.until([&] { return rig.count(Counter::tcp_answers) == 2; }));
+    rig.pass(11s);
+    assert_true(rig.until([&] { return rig.count(Counter::tcp_clients) == 0; }));
+    assert_int_equal(rig.count(Counter::tcp_timed_out), 1);
+}
+
 } // namespace
 
 int main() {
@@ -293,6 +323,8 @@ int main() {
                                         make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_handover_then_what_was_read_of_a_query_is_completed,
                                         make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(test_handover_when_client_never_reads_then_closed, make_rig,
+                                        free_rig),
         cmocka_unit_test_setup_teardown(test_clients_when_blocked_then_closed, make_rig, free_rig),
     };
     return cmocka_run_group_tests_name("front/tcp_front_limits", tests, make_world, free_world);

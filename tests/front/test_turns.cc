@@ -9,6 +9,8 @@
 #include "unit.hh"
 #include "worker/rig_names.hh"
 
+#include <algorithm>
+#include <string>
 #include <sys/resource.h>
 #include <vector>
 
@@ -102,6 +104,22 @@ void test_streams_when_all_ask_without_end_then_each_has_its_turn(void** state) 
     }
 }
 
+// Nor has one of them a turn for itself while there is time.
+void test_streams_when_one_asks_without_end_then_others_come_in_between(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    const auto clients = crowd(rig, 2);
+    Resolver& resolver = *rig.resolvers[0];
+    resolver.answers = false;
+    rig.streams() = StreamBudget{1h};
+    for (int i = 0; i < 100; ++i) {
+        clients[0]->send(query("greedy" + std::to_string(i) + ".example", 1));
+    }
+    clients[1]->send(query("calm.example", 2));
+    assert_true(rig.until([&] { return resolver.asked.size() == 101; }));
+    const auto calm = std::ranges::find(resolver.asked, std::string{"calm.example"}, &Asked::name);
+    assert_in_range(calm - resolver.asked.begin(), 0, 40);
+}
+
 // A question over UDP is answered in the turn after it came, whatever streams wait.
 void test_datagram_when_streams_ask_without_end_then_answered_at_once(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
@@ -163,6 +181,8 @@ void test_stream_when_it_leaves_while_it_waits_then_it_is_gone(void** state) {
 
 int main() {
     const CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            test_streams_when_one_asks_without_end_then_others_come_in_between, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(
             test_stream_when_it_asks_without_end_then_a_turn_takes_a_part, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_stream_when_time_is_left_then_a_turn_takes_all,

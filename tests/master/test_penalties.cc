@@ -144,7 +144,7 @@ void test_look_when_called_more_often_then_seconds_count(void** /*state*/) {
     Court late = court_of("192.0.2.7");
     for (int i = 0; i < 9; ++i) {
         late.now += 5s;
-        late.offenders[0].over += 5 * 1000;
+        late.offenders[0].over += 5000;
         late.offenders[0].last = late.now;
         late.tend();
     }
@@ -229,6 +229,20 @@ void test_look_when_it_must_not_be_then_not_blocked(void** /*state*/) {
     court.untouchables.networks.set(prefix("10.8.9.0/24"), 0);
     court.penalties.spare({court.now, 0}, court.terms());
     assert_true(court.penalties.blocks().empty());
+}
+
+// What an administrator wants stays, whatever limits there are.
+void test_spare_when_nobody_is_to_be_blocked_any_more_then_blocks_end(void** /*state*/) {
+    Court court;
+    court.offender(prefix("192.0.2.7"));
+    court.tend();
+    court.pass(10, 100'000);
+    assert_null(court.penalties.block(prefix("198.51.100.7"), 60s, {court.now, 0}, court.terms()));
+    assert_int_equal(court.penalties.blocks().size(), 2);
+    court.block_time = 0s;
+    court.penalties.spare({court.now, 0}, court.terms());
+    assert_int_equal(court.penalties.blocks().size(), 1);
+    assert_string_equal(court.penalties.blocks()[0].prefix.text().c_str(), "198.51.100.7");
 }
 
 void test_look_when_numbers_make_no_sense_then_nothing(void** /*state*/) {
@@ -335,6 +349,7 @@ int main() {
         cmocka_unit_test(test_look_when_it_repeats_then_longer),
         cmocka_unit_test(test_expire_when_over_then_told),
         cmocka_unit_test(test_look_when_it_must_not_be_then_not_blocked),
+        cmocka_unit_test(test_spare_when_nobody_is_to_be_blocked_any_more_then_blocks_end),
         cmocka_unit_test(test_look_when_numbers_make_no_sense_then_nothing),
         cmocka_unit_test(test_look_when_block_time_is_0_then_nobody),
         cmocka_unit_test(test_look_when_counting_then_would),

@@ -298,6 +298,67 @@ void test_ask_when_any_from_beyond_then_truncated(void** /*state*/) {
     assert_true(door.asks("192.0.2.7"));
 }
 
+// What is always shown the way over TCP takes no turn from others who are over their rate.
+void test_ask_when_others_ask_for_any_then_half_is_truncated_still(void** /*state*/) {
+    Shared shared;
+    Door door{shared};
+    while (door.asks("192.0.2.7")) {
+    }
+    int truncated = 0;
+    for (int i = 0; i < 100; ++i) {
+        static_cast<void>(door.asks("198.51.100.7", dotproxy::dns::type::any));
+        truncated += door.gate.ask(*door.client("192.0.2.7"), type_a, false) == Admission::truncate;
+    }
+    assert_int_equal(truncated, 50);
+}
+
+// limits 14, 22: who has shown its address has budgets that nobody else can use up, and no more.
+void test_ask_when_verified_then_has_budgets_of_its_own(void** /*state*/) {
+    Shared shared;
+    Door door{shared};
+    while (door.asks("192.0.2.7")) {
+    }
+    while (door.forwards("192.0.2.7")) {
+    }
+    Client shown = *door.client("192.0.2.7");
+    shown.verified = true;
+    int asked = 0;
+    while (door.gate.ask(shown, type_a, false) == Admission::answer) {
+        ++asked;
+    }
+    assert_int_equal(asked, 200);
+    int forwarded = 0;
+    while (door.gate.forward(shown)) {
+        ++forwarded;
+    }
+    assert_int_equal(forwarded, 200);
+}
+
+// limits 10, 16: however dear, who slows down is let in at once.
+void test_charge_when_dearer_than_all_that_is_left_then_no_debt_beyond(void** /*state*/) {
+    Shared shared;
+    Door door{shared};
+    const Client client = *door.client("192.0.2.7");
+    for (int i = 0; i < 150; ++i) {
+        static_cast<void>(door.gate.forward(client));
+        door.gate.charge_forwarded(client, 3);
+    }
+    assert_false(door.gate.forward(client));
+    door.turn->now += 100ms;
+    assert_true(door.gate.forward(client));
+}
+
+// limits 18, 34: what holds for who may be anybody needs no mode.
+void test_admit_when_mode_is_off_then_strangers_are_known_as_such(void** /*state*/) {
+    Shared shared;
+    Config config = limited();
+    config.limits.mode = LimitsConfig::Mode::off;
+    Door door{shared, config};
+    assert_false(door.client("192.0.2.7")->standing.near);
+    assert_true(door.client("192.168.7.1")->standing.near);
+    assert_true(door.client("127.0.0.1")->standing.near);
+}
+
 // limits 26
 void test_mode_when_count_then_all_pass_and_are_counted(void** /*state*/) {
     Shared shared;
@@ -403,6 +464,10 @@ int main() {
         cmocka_unit_test(test_budgets_when_one_is_used_up_then_the_others_are_not),
         cmocka_unit_test(test_charge_when_answers_are_dear_then_less_is_left),
         cmocka_unit_test(test_ask_when_any_from_beyond_then_truncated),
+        cmocka_unit_test(test_ask_when_others_ask_for_any_then_half_is_truncated_still),
+        cmocka_unit_test(test_ask_when_verified_then_has_budgets_of_its_own),
+        cmocka_unit_test(test_charge_when_dearer_than_all_that_is_left_then_no_debt_beyond),
+        cmocka_unit_test(test_admit_when_mode_is_off_then_strangers_are_known_as_such),
         cmocka_unit_test(test_mode_when_count_then_all_pass_and_are_counted),
         cmocka_unit_test(test_mode_when_off_or_no_rate_then_nothing_is_counted),
         cmocka_unit_test(test_ask_when_over_then_noted),

@@ -23,8 +23,8 @@ constexpr unsigned servfail = 2;
 /// A client of the local network, whose limit is one question a second.
 class Limited {
   public:
-    explicit Limited(Rig& rig) : rig_{rig} {
-        rig.config.limits.client_misses = 1;
+    explicit Limited(Rig& rig, std::uint32_t misses = 1) : rig_{rig} {
+        rig.config.limits.client_misses = misses;
         rig.config.cache.size = 1U << 20U;
         rig.config.cache.max_ttl = 24h;
         rig.config.cache.max_stale = 24h;
@@ -37,16 +37,19 @@ class Limited {
     /// The answer to a question.
     Message ask(const std::string& name) {
         mailbox_.answers.clear();
-        rig_.in_turn([&] {
-            Client client;
-            client.front = &mailbox_;
-            client.peer = *Address::parse("10.0.0.1", 4242);
-            client.asked_at = rig_.now();
-            client.standing.network = 0;
-            assert_true(rig_.relay().ask(client, query(name, 1)) ==
-                        dotproxy::Relay::Heard::question);
-        });
+        put(name);
         assert_true(rig_.until([this] { return !mailbox_.answers.empty(); }));
+        return mailbox_.answers.front();
+    }
+
+    /// The same, however long that takes.
+    Message ask_through(const std::string& name) {
+        mailbox_.answers.clear();
+        put(name);
+        for (int i = 0; mailbox_.answers.empty() && i < 100; ++i) {
+            rig_.pass(100ms);
+        }
+        assert_false(mailbox_.answers.empty());
         return mailbox_.answers.front();
     }
 
@@ -58,6 +61,18 @@ class Limited {
     }
 
   private:
+    void put(const std::string& name) {
+        rig_.in_turn([&] {
+            Client client;
+            client.front = &mailbox_;
+            client.peer = *Address::parse("10.0.0.1", 4242);
+            client.asked_at = rig_.now();
+            client.standing.network = 0;
+            assert_true(rig_.relay().ask(client, query(name, 1)) ==
+                        dotproxy::Relay::Heard::question);
+        });
+    }
+
     Rig& rig_;
     Mailbox mailbox_;
 };
@@ -88,6 +103,19 @@ void test_ask_when_used_up_and_expired_then_stale(void** state) {
     assert_int_equal(rig.count(Counter::limited_misses), failed + 1);
 }
 
+// limits 16: that no upstream works is nobody's fault here.
+void test_ask_when_no_upstream_works_then_not_dearer(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Limited client{rig, 10};
+    assert_int_equal(rcode(client.ask("before.example")), 0);
+    rig.resolvers[0]->stop();
+    for (int i = 0; i < 25; ++i) { // of 40
+        const std::string name = "during" + std::to_string(i) + ".example";
+        assert_int_equal(rcode(client.ask_through(name)), servfail);
+    }
+    assert_int_equal(rig.count(FailureReason::limited), 0);
+}
+
 } // namespace
 
 int main() {
@@ -95,6 +123,8 @@ int main() {
         cmocka_unit_test_setup_teardown(test_ask_when_used_up_then_hits_are_given, make_rig,
                                         free_rig),
         cmocka_unit_test_setup_teardown(test_ask_when_used_up_and_expired_then_stale, make_rig,
+                                        free_rig),
+        cmocka_unit_test_setup_teardown(test_ask_when_no_upstream_works_then_not_dearer, make_rig,
                                         free_rig),
     };
     return cmocka_run_group_tests_name("relay/limited", tests, make_world, free_world);
