@@ -40,18 +40,19 @@ PrefixList::~PrefixList() {
 }
 
 void PrefixList::write(std::span<const Prefix> prefixes) noexcept {
-    constexpr auto relaxed = std::memory_order_relaxed;
-    const std::uint32_t version = memory_->version.load(relaxed) | 1U;
+    // Each of what follows is released, and acquired by readers: who sees one of them sees that the
+    // version was odd by then.
+    constexpr auto release = std::memory_order_release;
+    const std::uint32_t version = memory_->version.load(std::memory_order_relaxed) | 1U;
     const std::size_t count = std::min(prefixes.size(), capacity);
-    memory_->version.store(version, relaxed);
-    std::atomic_thread_fence(std::memory_order_release);
+    memory_->version.store(version, std::memory_order_relaxed);
     for (std::size_t i = 0; i < count; ++i) {
-        memory_->entries[i].high.store(prefixes[i].bits().high, relaxed);
-        memory_->entries[i].low.store(prefixes[i].bits().low, relaxed);
-        memory_->entries[i].length.store(prefixes[i].length(), relaxed);
+        memory_->entries[i].high.store(prefixes[i].bits().high, release);
+        memory_->entries[i].low.store(prefixes[i].bits().low, release);
+        memory_->entries[i].length.store(prefixes[i].length(), release);
     }
-    memory_->count.store(static_cast<std::uint32_t>(count), relaxed);
-    memory_->version.store(version + 1, std::memory_order_release);
+    memory_->count.store(static_cast<std::uint32_t>(count), release);
+    memory_->version.store(version + 1, release);
 }
 
 PrefixList::View::View(const PrefixList& list) : list_{list} {
@@ -73,18 +74,17 @@ bool PrefixList::View::contain(const AddressBits& address) noexcept {
 }
 
 void PrefixList::View::read(std::uint32_t version) noexcept {
-    constexpr auto relaxed = std::memory_order_relaxed;
+    constexpr auto acquire = std::memory_order_acquire;
     const Memory& memory = *list_.memory_;
     read_.clear();
-    const std::size_t count = std::min<std::size_t>(memory.count.load(relaxed), capacity);
+    const std::size_t count = std::min<std::size_t>(memory.count.load(acquire), capacity);
     for (std::size_t i = 0; i < count; ++i) {
         const Memory::Entry& entry = memory.entries[i];
         read_.emplace_back(
-            AddressBits{.high = entry.high.load(relaxed), .low = entry.low.load(relaxed)},
-            std::min(entry.length.load(relaxed), std::uint32_t{Prefix::host_length}));
+            AddressBits{.high = entry.high.load(acquire), .low = entry.low.load(acquire)},
+            std::min(entry.length.load(acquire), std::uint32_t{Prefix::host_length}));
     }
-    std::atomic_thread_fence(std::memory_order_acquire);
-    if (memory.version.load(relaxed) == version) {
+    if (memory.version.load(std::memory_order_relaxed) == version) {
         prefixes_.swap(read_);
         seen_ = version;
     }
