@@ -21,7 +21,7 @@ from harness.client import TcpClient, ask, udp_socket
 from harness.configuration import USER
 from harness.ipv6 import needs_ipv6
 from harness.network import ip, with_sources
-from harness.process import binary, kill, passing
+from harness.process import binary, has_ended, kill, passing
 from harness.waiting import PATIENCE, free_port, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a network")
@@ -282,8 +282,11 @@ def test_nothing_is_left_by_a_master_that_is_killed(control, prepare, serve):
         first = control().start()
         ctl(first, "block", GREEDY)
         first.expect_clean_exit = False
+        orphans = first.workers()
         kill(first.pid)
         first.process.wait()
+        # They take what there is in the sockets, and block as they were told, until they leave.
+        wait_for(lambda: all(map(has_ended, orphans)), what="the workers to leave")
         kept = first.take_kept()
         sockets = [number for name, number in kept if name == "listen"]
         assert any(map(instructions, sockets))
