@@ -197,15 +197,18 @@ std::unique_ptr<TcpClient> pipelining(Rig& rig) {
 void test_client_when_it_asks_now_and_then_and_never_reads_then_closed(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
     const auto client = pipelining(rig);
-    // Of what was written first, its kernel may have had room for all: so it has two write times.
-    for (std::uint64_t asked = 150; asked < 152;) {
-        rig.pass(9s);
-        client->send(query("localhost", 1));
-        ++asked;
-        assert_true(rig.until([&] { return rig.count(Counter::tcp_answers) == asked; }));
-    }
+    rig.pass(9s);
+    client->send(query("localhost", 1));
+    assert_true(rig.until([&] { return rig.count(Counter::tcp_answers) == 151; }));
     assert_int_equal(rig.count(Counter::tcp_clients), 1);
-    rig.pass(2s);
+    // Where its kernel had room for all that was written first, it has another write time.
+    for (int i = 0; i < 3 && rig.count(Counter::tcp_clients) > 0; ++i) {
+        rig.pass(5s);
+        if (rig.count(Counter::tcp_clients) > 0) {
+            client->send(query("localhost", 1));
+            rig.step();
+        }
+    }
     assert_true(rig.until([&] { return rig.count(Counter::tcp_clients) == 0; }));
     assert_int_equal(rig.count(Counter::tcp_timed_out), 1);
     assert_true(client->is_reset()); // so that nothing is kept for it
