@@ -3,10 +3,10 @@
 
 #include "shared/counter_region.hh"
 
+#include "shared/anonymous.hh"
+
 #include <algorithm>
-#include <cerrno>
 #include <sys/mman.h>
-#include <system_error>
 
 namespace dotproxy {
 
@@ -48,16 +48,11 @@ unsigned CounterLease::row_of(std::string_view address) const noexcept {
     return found == rows_.end() ? other_upstreams : found->second;
 }
 
-CounterRegion::Chunk::Chunk(unsigned size) : taken(size) {
-    void* memory = ::mmap(nullptr, sizeof(Counters) * size, PROT_READ | PROT_WRITE,
-                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
-        throw std::system_error{errno, std::generic_category(), "memory for the counters"};
-    }
-    // All zero is what new ones are, and most of their rows are never touched: to construct them
-    // would have each page made.
-    slots = static_cast<Counters*>(memory);
-}
+// All zero is what new counters are, and most of their rows are never touched: to construct them
+// would have each page made.
+CounterRegion::Chunk::Chunk(unsigned size)
+    : slots{static_cast<Counters*>(map_shared(sizeof(Counters) * size, "memory for the counters"))},
+      taken(size) {}
 
 CounterRegion::Chunk::Chunk(Chunk&& other) noexcept
     : slots{std::exchange(other.slots, nullptr)}, taken{std::move(other.taken)}, used{other.used} {}

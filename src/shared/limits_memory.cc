@@ -4,10 +4,9 @@
 #include "shared/limits_memory.hh"
 
 #include "base/undumped.hh"
+#include "shared/anonymous.hh"
 
-#include <cerrno>
 #include <sys/mman.h>
-#include <system_error>
 
 namespace dotproxy {
 
@@ -16,10 +15,7 @@ namespace {
 constexpr std::size_t size = sizeof(LimitsMemory::Line) * LimitsMemory::line_count;
 
 LimitsMemory::Line* map_lines() {
-    void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
-        throw std::system_error{errno, std::generic_category(), "memory for the limits"};
-    }
+    void* memory = map_shared(size, "memory for the limits");
     keep_undumped(memory, size);
     // All zero is what new lines are: to construct them would have each page made.
     return static_cast<LimitsMemory::Line*>(memory);

@@ -1,5 +1,6 @@
 noinst_LIBRARIES += libshared.a
 libshared_a_SOURCES = \
+	src/shared/anonymous.cc src/shared/anonymous.hh \
 	src/shared/on_link.hh \
 	src/shared/offenders.cc src/shared/offenders.hh \
 	src/shared/prefix_list.cc src/shared/prefix_list.hh \

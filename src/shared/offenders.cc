@@ -4,15 +4,14 @@
 #include "shared/offenders.hh"
 
 #include "base/undumped.hh"
+#include "shared/anonymous.hh"
 
 #include <array>
 #include <atomic>
 #include <bit>
-#include <cerrno>
 #include <cstring>
 #include <span>
 #include <sys/mman.h>
-#include <system_error>
 
 namespace dotproxy {
 
@@ -59,11 +58,7 @@ struct Offenders::Memory {
 
 Offenders::Offenders(const SipHash& hash) : hash_{hash} {
     static_assert(sizeof(Entry) == 64);
-    void* memory =
-        ::mmap(nullptr, sizeof(Memory), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
-        throw std::system_error{errno, std::generic_category(), "memory for offenders"};
-    }
+    void* memory = map_shared(sizeof(Memory), "memory for offenders");
     keep_undumped(memory, sizeof(Memory));
     memory_ = static_cast<Memory*>(memory); // all zero is what an empty one is
 }

@@ -3,12 +3,12 @@
 
 #include "shared/prefix_list.hh"
 
+#include "shared/anonymous.hh"
+
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cerrno>
 #include <sys/mman.h>
-#include <system_error>
 
 namespace dotproxy {
 
@@ -26,14 +26,8 @@ struct PrefixList::Memory {
     std::array<Entry, capacity> entries;
 };
 
-PrefixList::PrefixList() {
-    void* memory =
-        ::mmap(nullptr, sizeof(Memory), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
-        throw std::system_error{errno, std::generic_category(), "memory for a list of networks"};
-    }
-    memory_ = static_cast<Memory*>(memory); // all zero is what an empty one is
-}
+PrefixList::PrefixList() // all zero is what an empty one is
+    : memory_{static_cast<Memory*>(map_shared(sizeof(Memory), "memory for a list of networks"))} {}
 
 PrefixList::~PrefixList() {
     ::munmap(memory_, sizeof(Memory));
