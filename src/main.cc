@@ -8,7 +8,6 @@
 #include "master/connect_test.hh"
 #include "master/daemon.hh"
 #include "master/generation.hh"
-#include "master/interfaces.hh"
 #include "master/master.hh"
 #include "master/notify.hh"
 #include "master/preflight.hh"
@@ -112,7 +111,7 @@ std::optional<Options> read_options(int argc, char** argv, int& status) {
 std::optional<Account> look_ahead(const Config& config) {
     static_cast<void>(load_trust(config));
     static_cast<void>(load_cookie_secrets(config));
-    check_doors(config, own_addresses());
+    check_doors(config);
     return account_in_place_of_root(config);
 }
 

@@ -284,7 +284,7 @@ void Master::reload() {
     publish_on_link(); // should the kernel have lost an event
     try {
         Config config = within_memory(load_config(config_path_), available_memory());
-        check_doors(config, own_addresses());
+        check_doors(config);
         if (account_) {
             // Nothing changes who this process is, but the next start would fail.
             static_cast<void>(find_account(config));

@@ -18,7 +18,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Clock::duration between_looks = 1s;
 constexpr std::size_t most_offenders_listed = 20;
 constexpr std::chrono::seconds usual_block = 60s; // where nobody is blocked by itself
 
@@ -31,9 +30,7 @@ std::string seconds(Clock::duration duration) {
 }
 
 std::string rate_text(double rate, double limit) {
-    constexpr double most = 1e15; // what a worker wrote may be any number
-    return " rate=" + std::to_string(static_cast<std::uint64_t>(std::clamp(rate, 0.0, most))) +
-           " limit=" + std::to_string(static_cast<std::uint64_t>(std::clamp(limit, 0.0, most)));
+    return " rate=" + number_text(rate) + " limit=" + number_text(limit);
 }
 
 std::string line_of(const Block& block, bool counts_only, TimePoint now) {
@@ -54,6 +51,14 @@ bool filter_at(int socket, std::span<const FilterRule> rules) {
         rules = errno == ENOMEM ? rules.first(rules.size() / 2) : rules.first(0);
     }
     return false;
+}
+
+/// How blocks are decided by a configuration; for as long as `never` is there.
+Penalties::Terms terms_of(const LimitsConfig& limits, const Untouchables& never) noexcept {
+    const bool off = limits.mode == LimitsConfig::Mode::off;
+    return {.block_time = off ? 0s : limits.block_time,
+            .counts_only = limits.mode == LimitsConfig::Mode::count,
+            .untouchables = never};
 }
 
 } // namespace
@@ -101,17 +106,13 @@ void Master::tend_penalties() {
 
 /// Once a second, as long as there is somebody to look at.
 void Master::look_at_offenders() {
-    next_look_ = now_ + between_looks;
+    next_look_ = now_ + Penalties::between_looks;
     if (!current_) {
         return;
     }
-    const LimitsConfig& limits = current_->config.limits;
     const Untouchables never = untouchables();
-    const auto all = limits_.offenders().all();
-    const bool more = penalties_.look(all, count_moment(),
-                                      {.block_time = limits.block_time,
-                                       .counts_only = limits.mode == LimitsConfig::Mode::count,
-                                       .untouchables = never});
+    const bool more = penalties_.look(limits_.offenders().all(), count_moment(),
+                                      terms_of(current_->config.limits, never));
     counters_.master().set(Counter::offenders, penalties_.suspect_count());
     counters_.master().set(Counter::blocks, penalties_.begun());
     if (!more) {
@@ -126,12 +127,7 @@ void Master::reconsider_blocks() {
         return;
     }
     const Untouchables never = untouchables();
-    const LimitsConfig& limits = current_->config.limits;
-    const bool off = limits.mode == LimitsConfig::Mode::off;
-    penalties_.spare(count_moment(),
-                     {.block_time = off ? std::chrono::seconds{0} : limits.block_time,
-                      .counts_only = limits.mode == LimitsConfig::Mode::count,
-                      .untouchables = never});
+    penalties_.spare(count_moment(), terms_of(current_->config.limits, never));
     apply_blocks();
 }
 
@@ -208,9 +204,7 @@ std::string Master::block(const Request& request) {
     const Untouchables never = untouchables();
     const char* const problem =
         penalties_.block(request.prefix, request.time > 0s ? request.time : usual, count_moment(),
-                         {.block_time = limits.block_time,
-                          .counts_only = limits.mode == LimitsConfig::Mode::count,
-                          .untouchables = never});
+                         terms_of(limits, never));
     if (problem != nullptr) {
         return error_line(problem);
     }

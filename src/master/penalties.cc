@@ -15,7 +15,6 @@ using namespace std::chrono_literals;
 
 constexpr double times_its_limit = 10;
 constexpr unsigned seconds_in_a_row = 10;
-constexpr Clock::duration between_looks = 1s;
 constexpr Clock::duration memory_of_blocks = 10min;
 constexpr std::size_t most_remembered = 1024;
 constexpr unsigned lines_per_minute = 10;
@@ -36,11 +35,6 @@ std::string seconds_text(Clock::duration duration) {
     return std::to_string(std::chrono::round<std::chrono::seconds>(duration).count()) + " s";
 }
 
-std::string number_text(double number) {
-    // What a worker wrote may be any number.
-    return std::to_string(static_cast<std::uint64_t>(std::clamp(number, 0.0, 1e15)));
-}
-
 /// What a line says when it begins.
 std::string text_of(const Block& block, bool counts_only) {
     std::string text = (counts_only ? "would block " : "blocks ") + block.prefix.text() + " for " +
@@ -54,6 +48,10 @@ std::string text_of(const Block& block, bool counts_only) {
 }
 
 } // namespace
+
+std::string number_text(double number) {
+    return std::to_string(static_cast<std::uint64_t>(std::clamp(number, 0.0, 1e15)));
+}
 
 const char* name_of(Offence offence) noexcept {
     switch (offence) {

@@ -62,6 +62,7 @@ class Penalties {
   public:
     static constexpr std::size_t capacity = 256;                      // blocks at a time
     static constexpr Clock::duration longest = std::chrono::hours{1}; // one that is not asked for
+    static constexpr Clock::duration between_looks = std::chrono::seconds{1};
 
     /// When something happens, and how many datagrams the kernel has dropped for blocks by then.
     struct Moment {
@@ -141,6 +142,9 @@ class Penalties {
     std::uint64_t left_unsaid_{0};
     bool counts_only_{false};
 };
+
+/// A rate or a limit as a whole number, whatever number a worker has written.
+[[nodiscard]] std::string number_text(double number);
 
 /// What somebody has too much of, in a word: "questions", "misses", "connections".
 [[nodiscard]] const char* name_of(Offence offence) noexcept;

@@ -5,6 +5,7 @@
 
 #include "base/fd.hh"
 #include "master/generation.hh"
+#include "master/interfaces.hh"
 
 #include <algorithm>
 #include <array>
@@ -176,10 +177,11 @@ std::vector<std::string> open_doors(const Config& config) {
     return lines;
 }
 
-void check_doors(const Config& config, std::span<const AddressBits> own) {
+void check_doors(const Config& config) {
     if (config.limits.mode != LimitsConfig::Mode::off) {
         return;
     }
+    const std::vector<AddressBits> own = own_addresses();
     for (const ListenConfig& listen : config.listen) {
         const AddressBits bits = AddressBits::of(listen.address);
         const bool may_be_known =

@@ -13,7 +13,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -45,8 +44,7 @@ void read_as(const Account& account, const std::string& user, const std::string&
 [[nodiscard]] std::vector<std::string> open_doors(const Config& config);
 
 /// Refuses that everybody may ask, without limits, at an address that the Internet may know, or at
-/// the wildcard where this machine has one (limits 43). `own` are this machine's addresses. Throws
-/// ConfigError.
-void check_doors(const Config& config, std::span<const AddressBits> own);
+/// the wildcard where this machine has one (limits 43). Throws ConfigError.
+void check_doors(const Config& config);
 
 } // namespace dotproxy

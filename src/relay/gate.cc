@@ -34,11 +34,6 @@ std::size_t place_of(const AddressBits& bits) noexcept {
     return ((bits.high ^ bits.low) * odd) >> 48U;
 }
 
-bool is_loopback(const AddressBits& bits) noexcept {
-    constexpr std::uint64_t loopback_net = 0xffff'7f;
-    return bits.high == 0 && (bits.low == 1 || bits.low >> 24U == loopback_net);
-}
-
 Rate rate_of(std::uint32_t per_second, double factor, Debt burst) noexcept {
     return per_second == 0 ? Rate{} : Rate::of(per_second * factor, burst);
 }
@@ -90,20 +85,21 @@ std::optional<Standing> Gate::admit(const std::optional<Address>& peer,
         known = {.bits = bits,
                  .access = &access,
                  .on_link = on_link_.version(),
-                 .standing = find(bits, access, on_link)};
+                 .standing = find(*peer, access, on_link)};
     }
     return known.standing;
 }
 
-std::optional<Standing> Gate::find(const AddressBits& bits, const Access& access,
+std::optional<Standing> Gate::find(const Address& peer, const Access& access,
                                    std::span<const Prefix> on_link) const noexcept {
+    const AddressBits bits = AddressBits::of(peer);
     if (!access.allows(bits, on_link)) {
         return std::nullopt;
     }
     const auto contains = [&bits](const Prefix& prefix) { return prefix.contains(bits); };
     Standing standing{.near = is_always_local(bits) || std::ranges::any_of(on_link, contains)};
     const auto* const named = networks_.find(bits);
-    if (!rates_.empty() && (named != nullptr || !is_loopback(bits))) {
+    if (!rates_.empty() && (named != nullptr || !peer.is_loopback())) {
         standing.network = named != nullptr ? named->second : std::uint8_t{0};
     }
     return standing;

@@ -110,7 +110,7 @@ class Gate {
         std::optional<Standing> standing{};
     };
 
-    [[nodiscard]] std::optional<Standing> find(const AddressBits& bits, const Access& access,
+    [[nodiscard]] std::optional<Standing> find(const Address& peer, const Access& access,
                                                std::span<const Prefix> on_link) const noexcept;
 
     [[nodiscard]] std::span<const Budget>

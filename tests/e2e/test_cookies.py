@@ -17,7 +17,7 @@ import dns.rcode
 import pytest
 
 from harness import wire
-from harness.client import TRANSPORTS, TcpClient, ask, udp_socket
+from harness.client import TRANSPORTS, TcpClient, answers_to, ask
 from harness.configuration import GROUP
 from harness.network import with_sources
 from harness.process import binary
@@ -228,22 +228,6 @@ def limited(secret_file, **limits):
             "cookie_secret_file": secret_file} | limits
 
 
-def exchange(address, messages, source=GREEDY):
-    """What comes back by the time when a question of this host, asked last, is answered."""
-    answers = {}
-    with udp_socket(address, source) as sock:
-        for message in messages:
-            sock.send(message)
-        ask(address, "last.example")  # read after those: there is one worker
-        sock.setblocking(False)
-        try:
-            while True:
-                answer = sock.recv(65536)
-                answers[answer[:2]] = answer
-        except BlockingIOError:
-            return answers
-
-
 def queries(data, count=40, name="warm.example"):
     options = [(wire.COOKIE, data)] if data else []
     return [wire.query(name, id=number, edns=0, options=options)
@@ -261,7 +245,7 @@ def test_over_its_rate_a_client_is_given_a_cookie(prepare, serve, secret_file):
         for sent in (OWN, cookie(2 * HOUR, address=GREEDY), cookie(address=CALM),
                      OWN + bytes(32), OWN + bytes(8)):
             messages = queries(sent)
-            answers = exchange(proxy.address, messages)
+            answers = answers_to(proxy.address, GREEDY, messages)
             fended_off = [one for one in answers.values() if wire.parse(one).rcode() == BADCOOKIE]
             assert fended_off
             for answer in fended_off:
@@ -270,7 +254,8 @@ def test_over_its_rate_a_client_is_given_a_cookie(prepare, serve, secret_file):
                 assert len(answer) <= len(messages[0]) + (16 if sent == OWN else 8)
                 good = cookie_in(message)
         # With that it has a budget of its own, and what is beyond comes back over TCP.
-        passed = [wire.parse(one) for one in exchange(proxy.address, queries(good)).values()]
+        passed = [wire.parse(one)
+                  for one in answers_to(proxy.address, GREEDY, queries(good)).values()]
         assert sum(bool(one.answer) for one in passed) >= 2
         assert all(one.rcode() == 0 and (one.answer or one.flags & 0x200) for one in passed)
         counters = proxy.counters()
@@ -278,9 +263,9 @@ def test_over_its_rate_a_client_is_given_a_cookie(prepare, serve, secret_file):
         assert counters["limited_truncated"] == sum(bool(one.flags & 0x200) for one in passed)
         assert counters["limited_cookies"] + counters["limited_truncated"] - \
             counters["limited_dropped"] in (0, 1)
-        truncated = exchange(proxy.address, queries(None)).values()
+        truncated = answers_to(proxy.address, GREEDY, queries(None)).values()
         assert truncated and all(wire.parse(one).flags & 0x200 for one in truncated)
-        broken = exchange(proxy.address, [one + b"\0" for one in queries(OWN)]).values()
+        broken = answers_to(proxy.address, GREEDY, [one + b"\0" for one in queries(OWN)]).values()
         assert broken and all(wire.parse(one).rcode() == dns.rcode.FORMERR for one in broken)
     with_sources(["10.0.0.0/8"], check)
 
@@ -297,13 +282,13 @@ def test_who_has_a_good_cookie_has_budgets_of_its_own(prepare, serve, secret_fil
                         limits=limited(secret_file, client_misses=1)).start()
         ask(proxy.address, "large.example", "TXT", edns=0)
         ask(proxy.address, "warm.example")
-        exchange(proxy.address, queries(None))  # in its name
-        exchange(proxy.address, [wire.query(f"old{number}.example", id=number)
-                                 for number in range(1, 41)])
+        answers_to(proxy.address, GREEDY, queries(None))  # in its name
+        answers_to(proxy.address, GREEDY, [wire.query(f"old{number}.example", id=number)
+                                           for number in range(1, 41)])
         good = cookie(address=GREEDY)
         messages = [wire.query("large.example", "TXT", id=number, options=[(wire.COOKIE, good)])
                     for number in range(1, 61)]
-        answers = exchange(proxy.address, messages)
+        answers = answers_to(proxy.address, GREEDY, messages)
         assert sum(len(one) > 1000 for one in answers.values()) >= 2
         assert len(answers) < 60
         before = proxy.counters().get("limited_misses", 0)
@@ -316,7 +301,7 @@ def test_who_has_a_good_cookie_has_budgets_of_its_own(prepare, serve, secret_fil
         assert 0 < failed <= 36
         assert proxy.counters()["limited_misses"] == before + failed
         # Another's cookie is nobody's.
-        assert len(exchange(proxy.address, queries(good), CALM)) < 40
+        assert len(answers_to(proxy.address, CALM, queries(good))) < 40
     with_sources(["10.0.0.0/8"], check)
 
 
@@ -347,12 +332,12 @@ def test_a_new_secret_costs_no_client_anything(prepare, serve, directory):
         members = [prepare(serve(), workers=1, cache={"size": "1M"}, limits=limited(
             write_secrets(place, SECRET))).start() for place in places]
         given = cookie(address=GREEDY)
-        exchange(members[0].address, queries(None))
+        answers_to(members[0].address, GREEDY, queries(None))
 
         def asked_all():
             nonlocal given
             for proxy in members:
-                answers = wait_for(lambda: exchange(proxy.address, queries(given, 2)))
+                answers = wait_for(lambda: answers_to(proxy.address, GREEDY, queries(given, 2)))
                 for answer in answers.values():
                     assert wire.parse(answer).rcode() == 0
                 given = cookie_in(wire.parse(answer))
@@ -365,7 +350,7 @@ def test_a_new_secret_costs_no_client_anything(prepare, serve, directory):
                 asked_all()
         assert given != first
         assert all("cookies_bad" not in proxy.counters() for proxy in members)
-        assert len(exchange(members[0].address, queries(first))) < 40  # of the old one
+        assert len(answers_to(members[0].address, GREEDY, queries(first))) < 40  # of the old one
     with_sources(["10.0.0.0/8"], check)
 
 

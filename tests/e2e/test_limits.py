@@ -12,7 +12,7 @@ import time
 import pytest
 
 from harness import wire
-from harness.client import TcpClient, ask, udp_socket
+from harness.client import TcpClient, answers_to, ask, udp_socket
 from harness.network import ip, with_sources
 from harness.process import binary, kill
 from harness.waiting import free_port, wait_for
@@ -31,21 +31,6 @@ def in_network(action):
 def limited(**limits):
     """The settings of a proxy with low limits; what is not given here is not limited."""
     return {"client_rate": 0, "client_misses": 0, "client_connects": 0} | limits
-
-
-def answers_to(address, source, messages):
-    """What comes back, by ID, by the time when a question of this host, asked last, is answered."""
-    answers = {}
-    with udp_socket(address, source) as sock:
-        for message in messages:
-            sock.send(message)
-        ask(address, "last.example")  # read after those: there is one worker
-        sock.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                answer = sock.recv(65536)
-                answers[answer[:2]] = answer
-    return answers
 
 
 def test_over_its_rate_a_client_is_shown_the_way_over_tcp(prepare, serve):

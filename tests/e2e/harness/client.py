@@ -72,6 +72,21 @@ def gets_no_answer(address, message):
         return sock.recv(65536)[:2] == last[:2]
 
 
+def answers_to(address, source, messages):
+    """What comes back, by ID, by the time when a question of this host, asked last, is answered."""
+    answers = {}
+    with udp_socket(address, source) as sock:
+        for message in messages:
+            sock.send(message)
+        ask(address, "last.example")  # read after those: there is one worker
+        sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                answer = sock.recv(65536)
+                answers[answer[:2]] = answer
+    return answers
+
+
 class TcpClient:
     """A TCP connection, message by message or octet by octet."""
 
