@@ -8,6 +8,7 @@ libbase_a_SOURCES = \
 	src/base/deadline.hh \
 	src/base/fd.hh \
 	src/base/listener.cc src/base/listener.hh \
+	src/base/receive_queue.cc src/base/receive_queue.hh \
 	src/base/log.cc src/base/log.hh \
 	src/base/loop.cc src/base/loop.hh \
 	src/base/siphash.cc src/base/siphash.hh \

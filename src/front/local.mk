@@ -2,6 +2,7 @@ noinst_LIBRARIES += libfront.a
 libfront_a_SOURCES = \
 	src/front/courtesy.cc src/front/courtesy.hh \
 	src/front/handover.cc src/front/handover.hh \
+	src/front/queue_price.cc src/front/queue_price.hh \
 	src/front/tcp_client.hh \
 	src/front/tcp_deadlines.cc src/front/tcp_deadlines.hh \
 	src/front/tcp_front.cc src/front/tcp_front.hh \

@@ -17,6 +17,9 @@ namespace {
 
 constexpr int batches_at_leave = 64;
 
+// So long after the last sign of it there is no time for what can wait.
+constexpr std::chrono::milliseconds overload_lasts{100};
+
 } // namespace
 
 UdpFront::UdpFront(Turn& turn, Gate& gate, Relay& relay, Courtesy& courtesy,
@@ -69,7 +72,31 @@ bool UdpFront::read() noexcept {
     for (int i = 0; i < count; ++i) {
         take(static_cast<std::size_t>(i));
     }
-    return count == static_cast<int>(batch_size);
+    const bool full = count == static_cast<int>(batch_size);
+    look_at_queue(full);
+    return full;
+}
+
+void UdpFront::look_at_queue(bool full) noexcept {
+    if (price_.note_batch(full, turn_.now)) {
+        price_.look(ReceiveQueue::of(listener_.socket.get()).value_or(ReceiveQueue{}), turn_.now);
+    }
+    if (price_.price().count() > 0) {
+        turn_.overloaded_until = turn_.now + overload_lasts;
+    }
+}
+
+/// Whether a question of `peer` is taken, while there are too many of them (limits 28). Another
+/// forwarder on this host asks for everybody, and is not held up, unless limits.networks says so.
+bool UdpFront::affords(const Address& peer, Standing standing) noexcept {
+    const bool pays = standing.network != Standing::unlimited || !peer.is_loopback();
+    if (pays && price_.price().count() > 0 && !gate_.pay(peer, standing, price_.price())) {
+        price_.note_dropped();
+        turn_.counters.add(Counter::overload_dropped);
+        return false;
+    }
+    price_.note_taken(pays);
+    return true;
 }
 
 void UdpFront::take(std::size_t index) noexcept {
@@ -93,8 +120,10 @@ void UdpFront::take(std::size_t index) noexcept {
     const dns::Octets message = std::span{in_->octets[index]}.first(header.msg_len);
     // What gets no answer has been counted.
     if (const auto standing = gate_.admit(peer, access_)) {
-        client.standing = *standing;
-        static_cast<void>(relay_.ask(client, message));
+        if (affords(peer, *standing)) {
+            client.standing = *standing;
+            static_cast<void>(relay_.ask(client, message));
+        }
     } else if (gate_.tells(peer)) {
         relay_.decline(client, message);
     } else {

@@ -8,6 +8,7 @@
 
 #include "base/listener.hh"
 #include "base/undumped.hh"
+#include "front/queue_price.hh"
 #include "relay/client.hh"
 #include "upstream/turn.hh"
 
@@ -65,6 +66,8 @@ class UdpFront final : public Front, public Watch {
     };
 
     [[nodiscard]] bool read() noexcept;
+    void look_at_queue(bool full) noexcept;
+    [[nodiscard]] bool affords(const Address& peer, Standing standing) noexcept;
     void take(std::size_t index) noexcept;
     void read_local(const msghdr& header, Client& client) const noexcept;
     void write_local(const Client& client, std::size_t index) noexcept;
@@ -76,6 +79,7 @@ class UdpFront final : public Front, public Watch {
     const Listener& listener_;
     const Access& access_; // who may ask here
     bool wildcard_;
+    QueuePrice price_;
     Undumped<Incoming> in_;
     Undumped<Outgoing> out_;
     std::size_t queued_{0};

@@ -3,11 +3,12 @@
 //
 // ReceiveDrops: the datagrams that the kernel dropped since the queue of a socket of ours was full.
 // The kernel counts them for each socket; this makes one number of those, which does not fall when
-// a socket is closed.
+// a socket is closed. And what waits in those queues.
 
 #pragma once
 
 #include "base/listener.hh"
+#include "base/receive_queue.hh"
 
 #include <cstdint>
 #include <memory>
@@ -23,10 +24,14 @@ class ReceiveDrops {
     [[nodiscard]] std::uint64_t
     since_last(std::span<const std::shared_ptr<const Listener>> listeners);
 
+    /// How many octets waited to be read at all sockets that are known, when they were last looked
+    /// at.
+    [[nodiscard]] std::uint64_t waiting() const noexcept;
+
   private:
     struct Known {
         std::weak_ptr<const Listener> listener; // does not keep it open
-        std::uint32_t drops;                    // as the kernel counts, which goes round
+        ReceiveQueue queue;
     };
 
     std::vector<Known> known_;

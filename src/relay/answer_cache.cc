@@ -65,7 +65,7 @@ AnswerCache::Known AnswerCache::look_up(const dns::Question& question, bool fail
     if (known.answer) {
         turn_.counters.add(Counter::cache_hits);
         const std::uint64_t left = entry->expires_at() - now();
-        if (turn_.config.cache.prefetch &&
+        if (turn_.config.cache.prefetch && !turn_.overloaded() &&
             left * prefetch_part <= std::uint64_t{entry->ttl} * 1000) {
             known.refresh_until = claim(question, turn_.config.timeouts.query);
         }
@@ -84,7 +84,7 @@ AnswerCache::Known AnswerCache::look_up(const dns::Question& question, bool fail
             known.outcome = Outcome::stale;
             turn_.counters.add(Counter::cache_stale);
         }
-        if (known.answer && !failure.counts) {
+        if (known.answer && !failure.counts && !turn_.overloaded()) {
             known.refresh_until = claim(question, turn_.config.timeouts.query);
         }
     } else if (failure.answer) {

@@ -26,6 +26,10 @@ constexpr unsigned around_v6 = 48;
 constexpr double around_v4_times = 32;
 constexpr double around_v6_times = 4;
 
+// What a source can ask at once while there is too much to do: at the price that a single flooder
+// makes, what a page of a browser does.
+constexpr Debt burst_of_work = 20ms;
+
 constexpr std::size_t octets_paid = 512;
 
 /// Where an address is remembered: spread, not hidden; who has another's place pays a search.
@@ -123,6 +127,16 @@ bool Gate::tells(const Address& peer) noexcept {
         Budget{.prefix = Prefix::of(AddressBits::of(peer), around_v4, around_v6),
                .kind = static_cast<std::uint8_t>(Kind::refusal),
                .rate = Rate::of(1, 1s)}};
+    return meter_.charge(budget, turn_.now).passed();
+}
+
+bool Gate::pay(const Address& peer, Standing standing, std::chrono::nanoseconds price) noexcept {
+    const AddressBits bits = AddressBits::of(peer);
+    const std::array budget{
+        Budget{.prefix = standing.near ? Prefix{bits, Prefix::host_length}
+                                       : Prefix::of(bits, alone_v4, alone_v6),
+               .kind = static_cast<std::uint8_t>(Kind::work),
+               .rate = {.cost = std::chrono::duration_cast<Debt>(price), .burst = burst_of_work}}};
     return meter_.charge(budget, turn_.now).passed();
 }
 

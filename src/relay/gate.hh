@@ -56,6 +56,11 @@ class Gate {
     /// shows that the address is its own, as a connection does (limits 14 and 44).
     [[nodiscard]] Cookies::Checked recognize(const Address& peer, dns::Octets cookie) noexcept;
 
+    /// While more is asked than can be answered: has `peer` pay `price` for a question, in time of
+    /// which every source has the same. false: it has had its part (limits 28).
+    [[nodiscard]] bool pay(const Address& peer, Standing standing,
+                           std::chrono::nanoseconds price) noexcept;
+
     /// What becomes of a question that came over UDP (limits 13, 18). Who has shown by a cookie
     /// that the address is its own has a budget of its own, which nobody else can use up.
     enum class Admission : std::uint8_t {
@@ -90,6 +95,7 @@ class Gate {
         verified_miss,
         connection,
         refusal,
+        work,
     };
     static constexpr std::size_t limited_kinds = 5; // the first ones
 

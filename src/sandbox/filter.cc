@@ -96,7 +96,9 @@ void allow_sockets(const Filter& filter, bool syslog) {
     for (const int option : {TCP_NODELAY, TCP_FASTOPEN_CONNECT, TCP_USER_TIMEOUT, TCP_QUICKACK}) {
         allow(filter, SCMP_SYS(setsockopt), {is(1, IPPROTO_TCP), is(2, option)});
     }
-    allow(filter, SCMP_SYS(getsockopt), {is(1, SOL_SOCKET), is(2, SO_ERROR)});
+    for (const int option : {SO_ERROR, SO_MEMINFO}) {
+        allow(filter, SCMP_SYS(getsockopt), {is(1, SOL_SOCKET), is(2, option)});
+    }
     allow(filter, SCMP_SYS(ioctl), {is(1, SIOCOUTQ)});
 }
 

@@ -58,12 +58,14 @@ enum class Counter : std::uint8_t {
     blocked_dropped,     // datagrams that the kernel dropped while there were some; as the next
     blocked_refused,     // questions and connections of who is blocked that came through
     udp_receive_drops,   // datagrams that the kernel had no room for; counted by the master
+    overload_dropped,    // ... that were dropped unread since their source asks most of all
     // Gauges: what there is now.
     tcp_clients,
     queries_waiting,
     upstream_connections,
     blocked,   // prefixes; counted by the master, as the next
     offenders, // who was over a limit just now
+    udp_queue, // octets that wait to be read, as the kernel counts; counted by the master
     count_
 };
 
@@ -202,29 +204,55 @@ template <class Key>
 constexpr Names<Key> names_of = {};
 
 template <>
-constexpr Names<Counter> names_of<Counter>{"", {"udp_queries",       "tcp_queries",
-                                                "udp_answers",       "tcp_answers",
-                                                "truncated",         "local_answers",
-                                                "format_errors",     "cache_hits",
-                                                "cache_misses",      "cache_stale",
-                                                "cache_failures",    "cache_refreshes",
-                                                "cache_not_stored",  "joined",
-                                                "dropped",           "repeated",
-                                                "late_dropped",      "send_failed",
-                                                "clients_gone",      "tcp_accepted",
-                                                "tcp_refused",       "tcp_idle_closed",
-                                                "tcp_timed_out",     "tcp_handed_over",
-                                                "accept_paused",     "tcp_refused_address",
-                                                "tcp_nonsense",      "access_refused",
-                                                "access_dropped",    "cookies_valid",
-                                                "cookies_bad",       "cookies_renewed",
-                                                "limited_truncated", "limited_cookies",
-                                                "limited_dropped",   "limited_misses",
-                                                "limited_connects",  "blocks",
-                                                "blocked_dropped",   "blocked_refused",
-                                                "udp_receive_drops", "tcp_clients",
-                                                "queries_waiting",   "upstream_connections",
-                                                "blocked",           "offenders"}};
+constexpr Names<Counter> names_of<Counter>{"",
+                                           {"udp_queries",
+                                            "tcp_queries",
+                                            "udp_answers",
+                                            "tcp_answers",
+                                            "truncated",
+                                            "local_answers",
+                                            "format_errors",
+                                            "cache_hits",
+                                            "cache_misses",
+                                            "cache_stale",
+                                            "cache_failures",
+                                            "cache_refreshes",
+                                            "cache_not_stored",
+                                            "joined",
+                                            "dropped",
+                                            "repeated",
+                                            "late_dropped",
+                                            "send_failed",
+                                            "clients_gone",
+                                            "tcp_accepted",
+                                            "tcp_refused",
+                                            "tcp_idle_closed",
+                                            "tcp_timed_out",
+                                            "tcp_handed_over",
+                                            "accept_paused",
+                                            "tcp_refused_address",
+                                            "tcp_nonsense",
+                                            "access_refused",
+                                            "access_dropped",
+                                            "cookies_valid",
+                                            "cookies_bad",
+                                            "cookies_renewed",
+                                            "limited_truncated",
+                                            "limited_cookies",
+                                            "limited_dropped",
+                                            "limited_misses",
+                                            "limited_connects",
+                                            "blocks",
+                                            "blocked_dropped",
+                                            "blocked_refused",
+                                            "udp_receive_drops",
+                                            "overload_dropped",
+                                            "tcp_clients",
+                                            "queries_waiting",
+                                            "upstream_connections",
+                                            "blocked",
+                                            "offenders",
+                                            "udp_queue"}};
 
 template <>
 constexpr Names<QueryType> names_of<QueryType>{"query_types",

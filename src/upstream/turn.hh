@@ -67,6 +67,9 @@ struct Turn {
     Loop loop;
     TimePoint now{Clock::now()}; // read once a turn, after the wait
     StreamBudget streams{std::chrono::milliseconds{1}};
+    TimePoint overloaded_until{TimePoint::min()}; // more is asked over UDP than can be answered
+
+    [[nodiscard]] bool overloaded() const noexcept { return now < overloaded_until; }
 
     /// An answer went out to who asked at `asked_at`, in this turn or an earlier one.
     void note(Outcome outcome, TimePoint asked_at) noexcept {

@@ -24,7 +24,7 @@ from harness.process import kill
 from harness.upstream import FIN, RESET
 from harness.waiting import PATIENCE, free_port, wait_for
 
-GAUGES = {"tcp_clients", "queries_waiting", "upstream_connections"}
+GAUGES = {"tcp_clients", "queries_waiting", "upstream_connections", "blocked", "offenders", "udp_queue"}
 COUNTED = re.compile(r"^(?!uptime|generation|workers$|pid$|worker\.|upstream\.).* \d+$")
 
 

@@ -1,6 +1,8 @@
 front_tests = \
 	tests/front/test_courtesy \
 	tests/front/test_handover \
+	tests/front/test_overload \
+	tests/front/test_queue_price \
 	tests/front/test_streams \
 	tests/front/test_tcp_front \
 	tests/front/test_tcp_front_limits \
@@ -17,6 +19,11 @@ tests_front_test_courtesy_SOURCES = tests/front/test_courtesy.cc tests/worker/cl
 tests_front_test_courtesy_LDADD = libfront.a libshared.a libconfig.a libbase.a $(CMOCKA_LIBS)
 tests_front_test_handover_SOURCES = tests/front/test_handover.cc tests/unit.hh
 tests_front_test_handover_LDADD = libfront.a $(CMOCKA_LIBS)
+tests_front_test_overload_SOURCES = tests/front/test_overload.cc tests/unit.hh
+tests_front_test_overload_LDADD = libfront.a librelay.a libupstream.a libshared.a libconfig.a \
+	libbase.a $(CMOCKA_LIBS)
+tests_front_test_queue_price_SOURCES = tests/front/test_queue_price.cc tests/unit.hh
+tests_front_test_queue_price_LDADD = libfront.a $(CMOCKA_LIBS)
 tests_front_test_streams_SOURCES = tests/front/test_streams.cc tests/front/tcp_clients.hh \
 	tests/unit.hh
 tests_front_test_streams_LDADD = $(rig)

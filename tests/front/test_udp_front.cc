@@ -7,6 +7,7 @@
 #include "unit.hh"
 
 #include <algorithm>
+#include <array>
 #include <set>
 #include <string>
 #include <sys/socket.h>
@@ -171,6 +172,89 @@ void test_drain_then_what_waits_is_taken_and_nothing_after(void** state) {
     assert_int_equal(rig.count(Counter::udp_queries), 1); // it waits for the next generation
 }
 
+/// A socket whose queue is short, in front of a gate for which this host's addresses are as any
+/// others'; two who ask there, and a clock.
+struct Crowded {
+    Crowded(Rig& its_rig, double factor) : rig{open(its_rig, factor)} {
+        const int size = 1 << 18;
+        assert_int_equal(
+            ::setsockopt(wildcard.listener.socket.get(), SOL_SOCKET, SO_RCVBUF, &size, sizeof size),
+            0);
+    }
+
+    static Rig& open(Rig& rig, double factor) {
+        rig.config.limits.mode = dotproxy::LimitsConfig::Mode::on;
+        rig.config.limits.client_rate = 0; // this is no rate
+        rig.config.limits.networks.set(*dotproxy::Prefix::parse("127.0.0.0/8"), factor);
+        serve(rig);
+        return rig;
+    }
+
+    /// So many turns, before each of which one asks once, and the other as much as is read in a
+    /// turn; the queue is long from the beginning. Then what is left in it is read.
+    void run(unsigned turns) {
+        send(400);
+        for (unsigned i = 0; i < turns; ++i) {
+            one.send(query("localhost", 1));
+            send(64);
+            turn();
+        }
+        overloaded = wildcard.turn.overloaded();
+        for (unsigned i = 0; i < 300; ++i) {
+            turn();
+        }
+    }
+
+    void send(unsigned count) const {
+        for (unsigned i = 0; i < count; ++i) {
+            other.send(query("localhost", 2));
+        }
+    }
+
+    void turn() {
+        rig.pass(dotproxy::QueuePrice::between_looks);
+        wildcard.turn.now = rig.now();
+        wildcard.front.on_ready(EPOLLIN);
+        wildcard.front.flush();
+        std::array<std::uint8_t, 512> room{};
+        while (one.receive_into(room) > 0) {
+            ++answered;
+        }
+        while (other.receive_into(room) > 0) {
+        }
+    }
+
+    [[nodiscard]] std::uint64_t dropped() const {
+        return wildcard.counters.slot(0).get(Counter::overload_dropped);
+    }
+
+    Rig& rig;
+    Wildcard wildcard{rig, "0.0.0.0"};
+    UdpClient one{*Address::parse("127.0.0.1", wildcard.port), Address::parse("127.0.0.2", 0)};
+    UdpClient other{*Address::parse("127.0.0.1", wildcard.port), Address::parse("127.0.0.3", 0)};
+    unsigned answered{0}; // of the one
+    bool overloaded{false};
+};
+
+// limits 28: the queue stays long until who fills it is dropped; who asks little is always heard.
+void test_overload_when_one_asks_too_much_then_dropped_and_the_other_is_not(void** state) {
+    Crowded crowded{*static_cast<Rig*>(*state), 1};
+    crowded.run(100);
+    assert_true(crowded.dropped() > 0);
+    assert_int_equal(crowded.answered, 100);
+    assert_true(crowded.overloaded);
+    assert_false(crowded.wildcard.turn.overloaded()); // it is over
+}
+
+// What comes from this host is not held up, as long as limits.networks does not say so.
+void test_overload_when_this_host_asks_too_much_then_nothing_dropped(void** state) {
+    Crowded crowded{*static_cast<Rig*>(*state), 0};
+    crowded.run(100);
+    assert_int_equal(crowded.dropped(), 0);
+    assert_int_equal(crowded.answered, 100);
+    assert_false(crowded.overloaded);
+}
+
 } // namespace
 
 int main() {
@@ -190,6 +274,11 @@ int main() {
             test_answer_when_the_client_has_gone_then_the_others_get_theirs, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_drain_then_what_waits_is_taken_and_nothing_after,
                                         make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_overload_when_one_asks_too_much_then_dropped_and_the_other_is_not, make_rig,
+            free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_overload_when_this_host_asks_too_much_then_nothing_dropped, make_rig, free_rig),
     };
     return cmocka_run_group_tests_name("front/udp_front", tests, make_world, free_world);
 }

@@ -62,6 +62,7 @@ void test_since_last_then_exactly_what_did_not_fit(void** /*state*/) {
     const unsigned queued = drain(*listeners[0]);
     assert_in_range(queued, 1, 499);
     assert_int_equal(drops.since_last(listeners), 500 - queued);
+    assert_int_equal(drops.waiting(), 0);
     assert_int_equal(drops.since_last(listeners), 0);
     overflow(*listeners[0], 100);
     assert_int_equal(drops.since_last(listeners), 100 - drain(*listeners[0]));
@@ -83,7 +84,10 @@ void test_since_last_when_a_socket_is_in_two_lists_then_counted_once(void** /*st
     assert_int_equal(drops.since_last(first), 0);
     overflow(*first[0], 300);
     assert_int_not_equal(drops.since_last(first), 0);
+    const std::uint64_t waiting = drops.waiting();
+    assert_true(waiting > 512);
     assert_int_equal(drops.since_last(second), 0);
+    assert_int_equal(drops.waiting(), waiting);
 }
 
 // It does not keep sockets open, and the place of one that has gone says nothing about the next.
@@ -91,9 +95,12 @@ void test_since_last_when_a_socket_has_gone_then_it_is_forgotten(void** /*state*
     ReceiveDrops drops;
     Listeners listeners{make_listener(Protocol::udp)};
     const std::weak_ptr<const Listener> gone = listeners[0];
+    overflow(*listeners[0], 3);
     assert_int_equal(drops.since_last(listeners), 0);
+    assert_true(drops.waiting() > 0);
     listeners.clear();
     assert_true(gone.expired());
+    assert_int_equal(drops.waiting(), 0);
     listeners.push_back(make_listener(Protocol::udp));
     overflow(*listeners[0], 300);
     assert_int_equal(drops.since_last(listeners), 0);

@@ -220,6 +220,18 @@ void test_look_up_when_prefetch_is_off_then_not_asked_again(void** state) {
     assert_int_equal(asked_upstream(rig), 1);
 }
 
+// limits 35: it is claimed by nobody meanwhile, and asked for by whoever comes next.
+void test_look_up_when_there_is_too_much_to_do_then_asked_again_later(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    serve_ending(rig);
+    rig.overload(1s);
+    assert_int_equal(ttl_of(ask(rig, www())), 10);
+    assert_int_equal(rig.count(Counter::cache_refreshes), 0);
+    rig.pass(1s);
+    assert_int_equal(ttl_of(ask(rig, www())), 9);
+    assert_int_equal(rig.count(Counter::cache_refreshes), 1);
+}
+
 // C95: it has expired before the refresh was answered. Who asks then shares what comes.
 void test_refresh_when_somebody_asks_meanwhile_then_he_shares_it(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
@@ -278,6 +290,8 @@ int main() {
                                         make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_look_up_when_prefetch_is_off_then_not_asked_again,
                                         make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_look_up_when_there_is_too_much_to_do_then_asked_again_later, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_refresh_when_somebody_asks_meanwhile_then_he_shares_it,
                                         make_rig, free_rig),
         cmocka_unit_test_setup_teardown(

@@ -7,6 +7,8 @@
 
 #include "sandbox/filter.hh"
 
+#include "base/receive_queue.hh"
+
 #include "sandbox/shut_in.hh"
 #include "unit.hh"
 
@@ -295,6 +297,7 @@ void test_socket_when_ours_then_well(void** /*state*/) {
                         return ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0 &&
                                ::setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one) == 0 &&
                                ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 &&
+                               dotproxy::ReceiveQueue::of(fd).has_value() &&
                                (::ioctl(fd, SIOCOUTQ, &queued) == 0 || errno == EINVAL) &&
                                ::close(fd) == 0;
                     }).well());

@@ -38,8 +38,11 @@ using Message = std::vector<std::uint8_t>;
 
 class UdpClient {
   public:
-    explicit UdpClient(const Address& server)
+    explicit UdpClient(const Address& server, const std::optional<Address>& from = std::nullopt)
         : socket_{::socket(server.family(), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)} {
+        if (from) {
+            static_cast<void>(::bind(socket_.get(), from->data(), from->size()));
+        }
         static_cast<void>(::connect(socket_.get(), server.data(), server.size()));
     }
 

@@ -125,6 +125,12 @@ class Rig {
     /// What a turn does for streams; as it is by default, the test's clock makes it endless.
     [[nodiscard]] StreamBudget& streams() noexcept { return worker_->turn.streams; }
 
+    /// For so long, more is asked than can be answered.
+    void overload(Clock::duration time) {
+        step();
+        worker_->turn.overloaded_until = worker_->turn.now + time;
+    }
+
     [[nodiscard]] TimePoint now() const noexcept { return worker_->turn.now; }
 
     [[nodiscard]] TimePoint nearest() noexcept;

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "front/queue_price.hh"
+
+#include "unit.hh"
+
+#include <chrono>
+
+using dotproxy::QueuePrice;
+using dotproxy::ReceiveQueue;
+using dotproxy::TimePoint;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr ReceiveQueue short_queue{.held = 499'999, .room = 1'000'000};
+constexpr ReceiveQueue long_queue{.held = 500'000, .room = 1'000'000};
+
+/// A price, and batches of questions that are read while a clock goes on.
+struct Socket {
+    QueuePrice price;
+    TimePoint now{1h};
+
+    /// Takes a window of full batches, and looks at the queue if asked to; whether it was.
+    bool window(const ReceiveQueue& queue, unsigned taken = 64, unsigned dropped = 0,
+                bool pays = true) {
+        for (unsigned i = 0; i < taken; ++i) {
+            price.note_taken(pays);
+        }
+        for (unsigned i = 0; i < dropped; ++i) {
+            price.note_dropped();
+        }
+        now += QueuePrice::between_looks;
+        const bool looked = price.note_batch(true, now);
+        if (looked) {
+            price.look(queue, now);
+        }
+        return looked;
+    }
+
+    /// Begins to read full batches, of a queue that is long, until there is a price.
+    void become_dear() {
+        assert_false(price.note_batch(true, now));
+        assert_true(window(long_queue));
+        assert_true(price.price() == 1us);
+    }
+};
+
+void test_price_when_batches_are_not_full_then_nothing_and_no_look(void** /*state*/) {
+    Socket socket;
+    for (int i = 0; i < 100; ++i) {
+        socket.now += 4ms;
+        assert_false(socket.price.note_batch(true, socket.now));
+        assert_false(socket.price.note_batch(false, socket.now));
+    }
+    assert_true(socket.price.price() == 0ns);
+}
+
+// limits 28: a look costs a system call.
+void test_price_when_batches_are_full_then_a_look_each_5_ms_only(void** /*state*/) {
+    Socket socket;
+    unsigned looks = 0;
+    for (int i = 0; i <= 1000; ++i) {
+        if (socket.price.note_batch(true, socket.now)) {
+            socket.price.look(long_queue, socket.now);
+            ++looks;
+        }
+        socket.now += 100us;
+    }
+    assert_int_equal(looks, 20);
+}
+
+// A client in a closed loop, however many questions it has under way.
+void test_price_when_the_queue_is_short_then_nothing(void** /*state*/) {
+    Socket socket;
+    for (int i = 0; i < 100; ++i) {
+        socket.window(short_queue);
+        assert_true(socket.price.price() == 0ns);
+    }
+}
+
+// Where the kernel does not tell, there is none.
+void test_price_when_the_queue_is_not_known_then_nothing(void** /*state*/) {
+    Socket socket;
+    for (int i = 0; i < 100; ++i) {
+        socket.window(ReceiveQueue{});
+        assert_true(socket.price.price() == 0ns);
+    }
+}
+
+void test_price_when_the_queue_is_long_then_rises_to_the_highest(void** /*state*/) {
+    Socket socket;
+    socket.become_dear();
+    auto before = socket.price.price();
+    for (int i = 0; i < 50; ++i) {
+        assert_true(socket.window(long_queue));
+        assert_true(socket.price.price() > before);
+        assert_true(socket.price.price() <= before * 5 / 4);
+        before = socket.price.price();
+    }
+    assert_true(before > 5ms);
+    for (int i = 0; i < 50; ++i) {
+        socket.window(long_queue);
+    }
+    assert_true(socket.price.price() == QueuePrice::highest);
+}
+
+void test_price_when_the_queue_is_short_again_then_falls_to_nothing(void** /*state*/) {
+    Socket socket;
+    socket.become_dear();
+    for (int i = 0; i < 30; ++i) {
+        socket.window(long_queue);
+    }
+    auto before = socket.price.price();
+    while (before > 0ns) {
+        assert_true(socket.window(short_queue));
+        assert_true(socket.price.price() < before);
+        before = socket.price.price();
+    }
+    // From there on as at the beginning.
+    assert_false(socket.price.note_batch(true, socket.now));
+}
+
+// limits 59: after a flood all is as before within a second, though nobody asks meanwhile.
+void test_price_when_nobody_asks_then_it_is_over_within_a_second(void** /*state*/) {
+    Socket socket;
+    socket.become_dear();
+    for (int i = 0; i < 100; ++i) {
+        socket.window(long_queue);
+    }
+    assert_true(socket.price.price() == QueuePrice::highest);
+    socket.now += 1s;
+    assert_false(socket.price.note_batch(false, socket.now));
+    assert_true(socket.price.price() == 0ns);
+}
+
+// limits 28: without that it collapsed to 5,000 answers a second.
+void test_price_when_dropping_takes_more_time_than_answering_then_falls(void** /*state*/) {
+    Socket socket;
+    socket.become_dear();
+    for (int i = 0; i < 30; ++i) {
+        socket.window(long_queue);
+    }
+    const auto before = socket.price.price();
+    socket.window(long_queue, 10, 60);
+    assert_true(socket.price.price() > before);
+    const auto risen = socket.price.price();
+    socket.window(long_queue, 10, 70);
+    assert_true(socket.price.price() < risen);
+}
+
+// What comes from this host pays nothing: a price would hold up all others for it.
+void test_price_when_most_do_not_pay_then_does_not_rise(void** /*state*/) {
+    Socket socket;
+    assert_false(socket.price.note_batch(true, socket.now));
+    for (int i = 0; i < 10; ++i) {
+        socket.window(long_queue, 64, 0, false);
+        assert_true(socket.price.price() == 0ns);
+    }
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test(test_price_when_batches_are_not_full_then_nothing_and_no_look),
+        cmocka_unit_test(test_price_when_batches_are_full_then_a_look_each_5_ms_only),
+        cmocka_unit_test(test_price_when_the_queue_is_short_then_nothing),
+        cmocka_unit_test(test_price_when_the_queue_is_not_known_then_nothing),
+        cmocka_unit_test(test_price_when_the_queue_is_long_then_rises_to_the_highest),
+        cmocka_unit_test(test_price_when_the_queue_is_short_again_then_falls_to_nothing),
+        cmocka_unit_test(test_price_when_nobody_asks_then_it_is_over_within_a_second),
+        cmocka_unit_test(test_price_when_dropping_takes_more_time_than_answering_then_falls),
+        cmocka_unit_test(test_price_when_most_do_not_pay_then_does_not_rise),
+    };
+    return cmocka_run_group_tests_name("front/queue_price", tests, nullptr, nullptr);
+}
