@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
 #
-# Sourced by build.sh, whose functions it uses: `./build.sh check`, and with CI=true all of
-# continuous integration.
+# Sourced by build.sh, whose functions it uses: `./build.sh check` runs each test once, and with
+# CI=true it is all of continuous integration.
 #
 # What has clocks in it and what only computes are kept apart. Suites of tests run one after another;
 # they wait more than they work, so that each runs twice as many tests at a time as there are
@@ -190,7 +190,6 @@ try_build_script() {
 read_and_fuzz() {
     attempt thread_sanitizer
     attempt lint
-    [ "${CI:-}" = true ] || return 0
     attempt try_build_script
     attempt fuzz
 }
@@ -205,6 +204,34 @@ install_what_checks_need() {
     install_packages "${packages[@]}"
 }
 
+# Each test once, and the style: for who has changed something.
+check_once() {
+    if build build/check "${faster[@]}" CXXFLAGS=-O2; then
+        begin_aside lint
+        attempt run_tests "Running the tests" build/check -j "$test_jobs" check
+        attempt end_aside
+    else
+        verdict FAIL
+    fi
+}
+
+# As a release would be, with sanitizers, on whole systems.
+check_all() {
+    # distcheck builds what it tests; build/check makes tarballs, and holds results.
+    attempt configure_in build/check --enable-werror
+    begin_aside build_sanitized
+    attempt distcheck
+    if end_aside; then
+        begin_aside read_and_fuzz
+        attempt run_tests "Running the tests under AddressSanitizer" build/asan -j "$test_jobs" check
+    else
+        verdict FAIL
+        begin_aside read_and_fuzz
+    fi
+    attempt system_tests
+    attempt end_aside
+}
+
 run_checks() {
     local passed failed skipped
     install_what_checks_need
@@ -214,26 +241,10 @@ run_checks() {
     trap 'stop_aside; clean_up' EXIT
 
     if [ "${CI:-}" = true ]; then
-        # distcheck builds what it tests; build/check makes tarballs, and holds results.
-        attempt configure_in build/check --enable-werror
-        begin_aside build_sanitized
-        attempt distcheck
-    elif build build/check "${faster[@]}" CXXFLAGS=-O2; then
-        begin_aside build_sanitized
-        attempt run_tests "Running the tests" build/check -j "$test_jobs" check
+        check_all
     else
-        verdict FAIL
-        begin_aside build_sanitized
+        check_once
     fi
-    if end_aside; then
-        begin_aside read_and_fuzz
-        attempt run_tests "Running the tests under AddressSanitizer" build/asan -j "$test_jobs" check
-    else
-        verdict FAIL
-        begin_aside read_and_fuzz
-    fi
-    [ "${CI:-}" != true ] || attempt system_tests
-    attempt end_aside
 
     passed=$(count 'PASS|XFAIL')
     failed=$(count 'FAIL|XPASS|ERROR')
