@@ -192,14 +192,6 @@ bool Relay::under_way(const dns::Question& question) noexcept {
 }
 
 void Relay::forward(const Client& client, dns::Octets sealed) noexcept {
-    AddressCounts::Place place = place_for(client);
-    const bool may_be_anybody = !client.verified && !client.standing.near;
-    if (crowds(place) || (may_be_anybody && place && place.count() > max_far_waiters)) {
-        turn_away(client, {.reason = FailureReason::crowding,
-                           .error = dns::ExtendedError::of(
-                               dns::ExtendedError::other, "too many questions from your address")});
-        return;
-    }
     Waiter* waiter = enlist(query_.question, sealed);
     if (waiter == nullptr) {
         turn_away(client, {.reason = FailureReason::overload,
@@ -215,22 +207,41 @@ void Relay::forward(const Client& client, dns::Octets sealed) noexcept {
         end_waiter(*waiter);
         return;
     }
-    if (waiter->inquiry->waiter_count == 1 && !gate_.forward(client)) {
-        Awaited& inquiry = *waiter->inquiry;
+    Awaited& inquiry = *waiter->inquiry;
+    const bool alone = inquiry.waiter_count == 1;
+    if (const auto why = objection(*waiter)) {
         end_waiter(*waiter);
-        inquiries_.destroy(inquiry);
-        turn_away(client, {.reason = FailureReason::limited,
-                           .error = dns::ExtendedError::of(
-                               dns::ExtendedError::other, "too many questions from your network")});
+        if (alone) {
+            inquiries_.destroy(inquiry);
+        }
+        turn_away(client, *why);
         return;
     }
-    waiter->place = std::move(place);
     (expired_ ? stale_after_ : patience_).arm(*waiter, turn_.now);
-    if (waiter->inquiry->waiter_count > 1) {
-        turn_.counters.add(Counter::joined);
+    if (alone) {
+        upstreams_.submit(inquiry);
     } else {
-        upstreams_.submit(*waiter->inquiry);
+        turn_.counters.add(Counter::joined);
     }
+}
+
+/// Why one that is new shall not wait; it has its place when it shall.
+std::optional<NoAnswer> Relay::objection(Waiter& waiter) noexcept {
+    const Client& client = waiter.client;
+    waiter.place = place_for(client);
+    const bool may_be_anybody = !client.verified && !client.standing.near;
+    if (crowds(waiter.place) ||
+        (may_be_anybody && waiter.place && waiter.place.count() > max_far_waiters)) {
+        return NoAnswer{.reason = FailureReason::crowding,
+                        .error = dns::ExtendedError::of(dns::ExtendedError::other,
+                                                        "too many questions from your address")};
+    }
+    if (waiter.inquiry->waiter_count == 1 && !gate_.forward(client)) {
+        return NoAnswer{.reason = FailureReason::limited,
+                        .error = dns::ExtendedError::of(dns::ExtendedError::other,
+                                                        "too many questions from your network")};
+    }
+    return std::nullopt;
 }
 
 /// Who waits for this already with the same ID, over UDP: one answer is for both. The last ones to
@@ -258,18 +269,20 @@ void Relay::turn_away(const Client& client, const NoAnswer& why) noexcept {
     }
 }
 
-/// As long as few wait, who has how many of them does not matter. What asks from this host, such as
-/// another forwarder, asks for many.
+/// Of one that waits. As long as few others do, who has how many of them does not matter. What asks
+/// from this host, such as another forwarder, asks for many.
 AddressCounts::Place Relay::place_for(const Client& client) noexcept {
-    return waiters_.size() < fair_from || client.peer.is_loopback() ? AddressCounts::Place{}
-                                                                    : addresses_.enter(client.peer);
+    return waiters_.size() <= fair_from || client.peer.is_loopback()
+               ? AddressCounts::Place{}
+               : addresses_.enter(client.peer);
 }
 
 /// Whether an address would have more questions waiting than there is room for those of others. So
 /// one that never stops has half of all, n have a part of n + 1 each, and whoever comes next finds
 /// as much room (after Choudhury and Hahne's dynamic thresholds).
 bool Relay::crowds(const AddressCounts::Place& place) const noexcept {
-    return place && place.count() > std::max(waiters_.capacity() - waiters_.size(), fair_from);
+    const std::uint32_t left = waiters_.capacity() - waiters_.size() + 1; // its own is one of them
+    return place && place.count() > std::max(left, fair_from);
 }
 
 /// Asks again for the cache alone. Where there is no room, nothing is lost but a prefetch.

@@ -80,6 +80,7 @@ class Relay final : public Inquirer {
     [[nodiscard]] bool under_way(const dns::Question& question) noexcept;
     void forward(const Client& client, dns::Octets sealed) noexcept;
     void turn_away(const Client& client, const NoAnswer& why) noexcept;
+    [[nodiscard]] std::optional<NoAnswer> objection(Waiter& waiter) noexcept;
     [[nodiscard]] AddressCounts::Place place_for(const Client& client) noexcept;
     [[nodiscard]] static Waiter* repeated(const Waiter& waiter) noexcept;
     [[nodiscard]] bool crowds(const AddressCounts::Place& place) const noexcept;

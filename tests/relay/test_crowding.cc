@@ -36,14 +36,21 @@ class Crowd {
 
     /// How many of `number` questions of an address find room.
     std::uint32_t ask(const char* address, std::uint32_t number) {
+        const std::uint32_t first = names_ + 1;
+        names_ += number;
+        return ask_for(address, first, number);
+    }
+
+    /// The same of questions that have been asked.
+    std::uint32_t ask_for(const char* address, std::uint32_t first, std::uint32_t number) {
         Client client;
         client.front = &mailbox;
         client.peer = *Address::parse(address, 4242);
         const auto before = rig_.count(Counter::queries_waiting);
         rig_.in_turn([&] {
             client.asked_at = rig_.now();
-            for (std::uint32_t i = 0; i < number; ++i) {
-                const std::string name = "n" + std::to_string(++names_) + ".example";
+            for (std::uint32_t i = first; i < first + number; ++i) {
+                const std::string name = "n" + std::to_string(i) + ".example";
                 assert_true(rig_.relay().ask(client, query(name, 1)) ==
                             dotproxy::Relay::Heard::question);
             }
@@ -185,6 +192,31 @@ void test_ask_when_repeated_over_udp_then_one_answer(void** state) {
     assert_int_equal(crowd.mailbox.answers.size(), 12);
 }
 
+// limits 34: its patience begins anew, and what is late for the first time is not for the second.
+void test_ask_when_repeated_before_it_has_gone_then_waits_anew(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Crowd crowd{rig};
+    bomb(rig, crowd.mailbox, 10);
+    assert_true(rig.until([&] { return !rig.resolvers[0]->asked.empty(); }));
+    rig.pass(1500ms);
+    bomb(rig, crowd.mailbox, 9);
+    rig.pass(1s);
+    answer_all(rig);
+    assert_int_equal(crowd.mailbox.answers.size(), 9);
+    assert_int_equal(rig.count(Counter::late_dropped), 1);
+}
+
+void test_ask_when_repeated_by_who_has_all_it_may_have_then_no_failure(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Crowd crowd{rig};
+    static_cast<void>(crowd.ask("192.0.2.1", places));
+    const std::uint64_t refused = rig.count(FailureReason::crowding);
+    assert_true(refused > 0);
+    assert_int_equal(crowd.ask_for("192.0.2.1", 1, 10), 0);
+    assert_int_equal(rig.count(Counter::repeated), 10);
+    assert_int_equal(rig.count(FailureReason::crowding), refused);
+}
+
 } // namespace
 
 int main() {
@@ -203,6 +235,10 @@ int main() {
                                         make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_ask_when_far_and_slower_then_it_has_gone, make_rig,
                                         free_rig),
+        cmocka_unit_test_setup_teardown(test_ask_when_repeated_before_it_has_gone_then_waits_anew,
+                                        make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_ask_when_repeated_by_who_has_all_it_may_have_then_no_failure, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_ask_when_repeated_over_udp_then_one_answer, make_rig,
                                         free_rig),
     };
