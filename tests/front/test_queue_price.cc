@@ -143,10 +143,10 @@ void test_price_when_dropping_takes_more_time_than_answering_then_falls(void** /
         socket.window(long_queue);
     }
     const auto before = socket.price.price();
-    socket.window(long_queue, 10, 60);
+    socket.window(long_queue, 10, 50);
     assert_true(socket.price.price() > before);
     const auto risen = socket.price.price();
-    socket.window(long_queue, 10, 70);
+    socket.window(long_queue, 10, 60);
     assert_true(socket.price.price() < risen);
 }
 
