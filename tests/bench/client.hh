@@ -2,7 +2,7 @@
 // Copyright the dotproxy authors
 //
 // Client: one socket of the load generator, UDP or TCP, and the queries that wait on it. Sends
-// when told to; says when answers have come; never decides when to ask. Names says what is asked.
+// when told to; says when answers have come; never decides when to ask.
 
 #pragma once
 
@@ -10,41 +10,16 @@
 #include "base/clock.hh"
 #include "base/fd.hh"
 #include "base/loop.hh"
+#include "bench/names.hh"
 #include "bench/statistics.hh"
 #include "dns/wire.hh"
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 namespace dotproxy::bench {
 
 enum class Transport : std::uint8_t { udp, tcp };
-
-/// Makes queries for A records of "qNNNNNNNN.TAG.bench.example.com", without EDNS.
-class Names {
-  public:
-    /// `tag`: one label of at most 63 octets. `distinct`: how many names there are, asked in turn;
-    /// 0: no name ever comes twice.
-    Names(const std::string& tag, std::uint32_t distinct);
-
-    /// The next query, under the ID given. Valid until the next call.
-    [[nodiscard]] dns::Octets next(std::uint16_t id) noexcept;
-
-    /// The number of what next() gave last.
-    [[nodiscard]] std::uint32_t last() const noexcept { return last_; }
-
-    /// Whether a message asks, or answers, the query of that number.
-    [[nodiscard]] bool is_about(dns::Octets message, std::uint32_t number) noexcept;
-
-  private:
-    void write(std::uint32_t number) noexcept;
-
-    std::vector<std::uint8_t> query_;
-    std::uint32_t distinct_;
-    std::uint32_t next_{0};
-    std::uint32_t last_{0};
-};
 
 class Client;
 
@@ -69,6 +44,7 @@ class Client final : public Watch {
         Transport transport;
         std::uint16_t port;
         Milliseconds timeout;
+        std::uint32_t ring; // queries between the oldest and the newest of a client; a power of two
     };
 
     /// `from`: the IPv4 address that it asks from, as a number; 0: the kernel's choice.
@@ -92,8 +68,6 @@ class Client final : public Watch {
     void on_ready(std::uint32_t events) noexcept override;
 
   private:
-    static constexpr std::uint32_t ring = 16384; // queries between the oldest and the newest
-
     struct Pending {
         TimePoint sent;
         std::uint32_t name{0};
@@ -101,10 +75,10 @@ class Client final : public Watch {
     };
 
     [[nodiscard]] Pending& pending(std::uint32_t sequence) noexcept {
-        return pending_[sequence % ring];
+        return pending_[sequence % pending_.size()];
     }
 
-    [[nodiscard]] bool has_room() const noexcept { return newest_ - oldest_ < ring; }
+    [[nodiscard]] bool has_room() const noexcept { return newest_ - oldest_ < pending_.size(); }
 
     [[nodiscard]] dns::Octets make_query(TimePoint now) noexcept;
     void ask_udp(std::size_t count, TimePoint now) noexcept;

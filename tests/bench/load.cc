@@ -20,6 +20,7 @@
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -103,6 +104,16 @@ class Load final : public Owner {
 
   private:
     static constexpr Milliseconds sweep{10};
+
+    /// Has room for a good deal more than one client asks in the time after which it gives up.
+    static std::uint32_t ring(const Options& options) noexcept {
+        constexpr std::uint64_t most = 16384;
+        const auto patience = static_cast<std::uint64_t>(options.timeout.count());
+        const std::uint64_t waiting = options.rate * patience / 1000 / options.clients;
+        return options.rate == 0 ? most
+                                 : static_cast<std::uint32_t>(std::bit_ceil(
+                                       std::clamp<std::uint64_t>(4 * waiting, 64, most)));
+    }
 
     static void say(const char* what) noexcept {
         std::puts(what);
@@ -216,7 +227,8 @@ class Load final : public Owner {
                            .owner = *this,
                            .transport = options_.transport,
                            .port = options_.port,
-                           .timeout = options_.timeout};
+                           .timeout = options_.timeout,
+                           .ring = ring(options_)};
     std::vector<std::unique_ptr<Client>> clients_;
     Fd timer_;
     Handler<Load, &Load::ask_what_is_due> on_timer_{*this};

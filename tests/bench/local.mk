@@ -9,6 +9,7 @@ tests_bench_load_SOURCES = \
 	tests/bench/client.cc tests/bench/client.hh \
 	tests/bench/handler.hh \
 	tests/bench/load.cc \
+	tests/bench/names.cc tests/bench/names.hh \
 	tests/bench/statistics.cc tests/bench/statistics.hh
 tests_bench_load_LDADD = libbase.a
 
