@@ -3,7 +3,13 @@
 # compiles the tools, so that they keep up with src/, and runs none of them.
 
 check_PROGRAMS += \
-	tests/bench/load tests/bench/meter tests/bench/responder tests/bench/zipf
+	tests/bench/flood tests/bench/load tests/bench/meter tests/bench/responder \
+	tests/bench/zipf
+
+tests_bench_flood_SOURCES = \
+	tests/bench/flood.cc \
+	tests/bench/names.cc tests/bench/names.hh
+tests_bench_flood_LDADD = libbase.a
 
 tests_bench_load_SOURCES = \
 	tests/bench/client.cc tests/bench/client.hh \
@@ -39,7 +45,8 @@ EXTRA_DIST += \
 
 # The flush row asks dotproxyctl, which run.py looks for beside dotproxy.
 bench: dotproxy$(EXEEXT) dotproxyctl$(EXEEXT) \
-		tests/bench/load$(EXEEXT) tests/bench/responder$(EXEEXT)
+		tests/bench/flood$(EXEEXT) tests/bench/load$(EXEEXT) \
+		tests/bench/responder$(EXEEXT)
 	PYTHONDONTWRITEBYTECODE=1 python3 $(top_srcdir)/tests/bench/run.py \
 	    --dotproxy=./dotproxy$(EXEEXT) --tools=tests/bench --out=bench-results $(BENCHFLAGS)
 

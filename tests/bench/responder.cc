@@ -15,6 +15,7 @@
 #include "bench/handler.hh"
 #include "bench/session.hh"
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstdio>
@@ -45,6 +46,7 @@ struct Options {
     Milliseconds delay{0};      // how late a handshake is taken up and a query answered
     Milliseconds idle_close{0}; // 0: never
     std::uint32_t ttl{300};
+    std::string mute; // a label; questions for names that have it are not answered
 };
 
 [[noreturn]] void fail(const char* what) {
@@ -129,7 +131,7 @@ class Responder final : public Host {
     }
 
     void on_query(Session& session, dns::Octets query) noexcept override {
-        if (silent_) {
+        if (silent_ || is_mute(query)) {
             return;
         }
         std::array<std::uint8_t, answer_size> out;
@@ -176,6 +178,12 @@ class Responder final : public Host {
         Session::Id session;
         std::vector<std::uint8_t> message;
     };
+
+    [[nodiscard]] bool is_mute(dns::Octets query) const noexcept {
+        return !options_.mute.empty() &&
+               std::search(query.begin(), query.end(), options_.mute.begin(),
+                           options_.mute.end()) != query.end();
+    }
 
     static unsigned long long as_printed(std::uint64_t count) noexcept { return count; }
 
@@ -322,12 +330,13 @@ class Responder final : public Host {
 };
 
 Options parse(int argc, char** argv) {
-    const std::array<option, 7> names{{{"port", required_argument, nullptr, 'p'},
+    const std::array<option, 8> names{{{"port", required_argument, nullptr, 'p'},
                                        {"cert", required_argument, nullptr, 'c'},
                                        {"key", required_argument, nullptr, 'k'},
                                        {"delay", required_argument, nullptr, 'd'},
                                        {"idle-close", required_argument, nullptr, 'i'},
                                        {"ttl", required_argument, nullptr, 't'},
+                                       {"mute", required_argument, nullptr, 'm'},
                                        {nullptr, 0, nullptr, 0}}};
     Options options;
     for (int name = 0; (name = ::getopt_long(argc, argv, "", names.data(), nullptr)) != -1;) {
@@ -350,9 +359,12 @@ Options parse(int argc, char** argv) {
         case 't':
             options.ttl = static_cast<std::uint32_t>(std::stoul(optarg));
             break;
+        case 'm':
+            options.mute = optarg;
+            break;
         default:
             throw std::runtime_error{"--cert FILE --key FILE [--port N] [--delay MS] "
-                                     "[--idle-close MS] [--ttl SECONDS]"};
+                                     "[--idle-close MS] [--ttl SECONDS] [--mute LABEL]"};
         }
     }
     return options;
