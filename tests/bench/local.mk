@@ -36,6 +36,7 @@ tests_bench_meter_LDADD = libshared.a libbase.a
 
 EXTRA_DIST += \
 	tests/bench/README.md \
+	tests/bench/floods.py \
 	tests/bench/measure.py \
 	tests/bench/packages \
 	tests/bench/peers.py \

@@ -179,10 +179,11 @@ def numbers(line: str) -> dict[str, float]:
 class Upstream:
     """A bench/responder."""
 
-    def __init__(self, place: Place, *, delay_ms: int = 0, idle_close_ms: int = 0):
+    def __init__(self, place: Place, *, delay_ms: int = 0, idle_close_ms: int = 0,
+                 mute: str = ""):
         self.place = place
         self.port = 0
-        self.options = [f"--delay={delay_ms}", f"--idle-close={idle_close_ms}"]
+        self.options = [f"--delay={delay_ms}", f"--idle-close={idle_close_ms}", f"--mute={mute}"]
         self.start()
 
     def __enter__(self) -> "Upstream":
@@ -218,6 +219,7 @@ class Proxy:
     def __init__(self, place: Place, peer: Peer, *upstreams: Upstream, everywhere: bool = False,
                  **options):
         self.place = place
+        self.name = peer.name
         self.port = free_port()
         directory = Path(tempfile.mkdtemp(prefix=peer.name + "-", dir=place.directory))
         directory.chmod(0o777)  # some make their sockets when they are root no more
@@ -285,6 +287,75 @@ class Proxy:
                 if is_good(client.recv(4096)):
                     return time.monotonic() - begin
         raise Trouble("no answer to a single question")
+
+
+class Quota:
+    """A control group of processes that have a fifth of a core together: 1 ms in 5. Its end, by
+    when they have to be gone, is `__exit__`."""
+
+    PERIOD_US, QUOTA_US = 5000, 1000
+
+    def __init__(self) -> None:
+        name = f"dotproxy-bench-{os.getpid()}"
+        for line in Path("/proc/self/mounts").read_text().splitlines():
+            _, where, kind, options, *_ = line.split()
+            self.group = Path(where) / name
+            try:
+                if kind == "cgroup2":
+                    self._make_v2(Path(where))
+                    return
+                if kind == "cgroup" and "cpu" in options.split(","):
+                    self._make_v1()
+                    return
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self.group.rmdir()
+        raise Trouble("no control group can be made that has a quota of the processor")
+
+    def _make_v2(self, root: Path) -> None:
+        (root / "cgroup.subtree_control").write_text("+cpu")
+        self.group.mkdir()
+        (self.group / "cpu.max").write_text(f"{self.QUOTA_US} {self.PERIOD_US}")
+
+    def _make_v1(self) -> None:
+        self.group.mkdir()
+        (self.group / "cpu.cfs_period_us").write_text(str(self.PERIOD_US))
+        (self.group / "cpu.cfs_quota_us").write_text(str(self.QUOTA_US))
+
+    def hold(self, pid: int) -> None:
+        """Takes in a process and all that descend from it."""
+        for each in tree(pid):
+            (self.group / "cgroup.procs").write_text(str(each))
+
+    def __enter__(self) -> "Quota":
+        return self
+
+    def __exit__(self, *_) -> None:
+        end = time.monotonic() + END_PATIENCE
+        while self.group.exists() and time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                self.group.rmdir()
+            time.sleep(0.01)
+
+
+class Flood:
+    """A running bench/flood."""
+
+    def __init__(self, place: Place, port: int, *options: str):
+        self.place = place
+        self.child = place.spawn([str(place.tools / "flood"), f"--port={port}", *options],
+                                 {place.load_core}, stdout=subprocess.PIPE, bufsize=0)
+        read_line(self.child, START_PATIENCE)  # it is there
+
+    def __enter__(self) -> "Flood":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.place.end(self.child, signal.SIGKILL)
+
+    def counters(self) -> dict[str, float]:
+        self.child.send_signal(signal.SIGUSR1)
+        return numbers(read_line(self.child, START_PATIENCE))
 
 
 class Load:

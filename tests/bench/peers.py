@@ -30,6 +30,7 @@ class Setup:
     cache: bool = False  # a big cache, for the rows of cached answers
     patient: bool = False  # thousands of TCP clients that stay, for the row of idle clients
     rate: int = 0  # questions a second that one client may ask; 0: as it is by default
+    unlimited: bool = False  # dotproxy without any limit of clients
 
     @property
     def control(self) -> Path:
@@ -43,6 +44,7 @@ class Peer:
     name = ""
     command = ""
     has_cache = True  # the rows of cached answers are measured
+    has_limiter = False  # it knows what `rate` is
     is_confined = False  # by an AppArmor profile that a copy under another path is not under
 
     def find(self) -> str | None:
@@ -55,6 +57,8 @@ class Peer:
 
 class Dotproxy(Peer):
     name = "dotproxy"
+    has_limiter = True
+
     def __init__(self, command: str | None):
         self.command = command
 
@@ -78,7 +82,8 @@ class Dotproxy(Peer):
             user = pwd.getpwuid(os.geteuid()).pw_name
             group = grp.getgrgid(os.getegid()).gr_name
         patience = 'timeouts: { client_idle = "120s"; };\n' if setup.patient else ""
-        rate = f"limits: {{ client_rate = {setup.rate}; }};\n" if setup.rate else ""
+        mode = ' mode = "off";' if setup.unlimited else ""
+        rate = f" client_rate = {setup.rate};" if setup.rate else ""
         # The cache stays as large as it is by default.
         file = setup.directory / "dotproxy.conf"
         file.write_text(
@@ -86,7 +91,8 @@ class Dotproxy(Peer):
             f'user = "{user}"; group = "{group}";\n'
             f'listen = ( {{ address = "127.0.0.1"; port = {setup.port}; }} );\n'
             f"upstreams = (\n{upstreams}\n);\n"
-            f'tls: {{ ca_file = "{setup.ca_file}"; }};\n' + patience + rate +
+            f'tls: {{ ca_file = "{setup.ca_file}"; }};\n' + patience +
+            f"limits: {{{mode}{rate} }};\n"
             f'control_socket = "{setup.control}";\n'
             'log: { level = "warning"; target = "stderr"; };\n'
         )
@@ -95,6 +101,7 @@ class Dotproxy(Peer):
 
 class Dnsdist(Peer):
     name = command = "dnsdist"
+    has_limiter = True
 
     def prepare(self, setup: Setup) -> list[str]:
         servers = "".join(
@@ -123,6 +130,7 @@ class Dnsdist(Peer):
 class Unbound(Peer):
     name = command = "unbound"
     is_confined = True
+    has_limiter = True
 
     def prepare(self, setup: Setup) -> list[str]:
         forwards = "".join(

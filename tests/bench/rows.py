@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
-"""What is measured: the rows of the table, and the stages that fill them."""
+"""What is measured: the rows of the table, and the stages that fill them. Floods: floods.py."""
 
 import contextlib
 import math
@@ -22,8 +22,6 @@ CPU = "CPU microseconds per query, the proxy's core saturated (16 clients, 96 qu
 PACED = "CPU microseconds per query at 4,000 queries/s (new connections: 400/s)"
 HOT = "CPU microseconds per cached answer, UDP, all cores for the proxy, a worker for each"
 BESIDE = "UDP beside 64 TCP clients that pipeline without pause, all cached, 1,000 queries/s over UDP"
-FLOOD = ("One address floods over UDP, 20 others ask 400 cached and 200 new questions/s; with limiters: "
-         "100 questions/s of one client, 12 s later")
 LATENCY = "Latency beyond an upstream that is 10 ms away, at 500 queries/s over UDP"
 MEMORY = "Memory (proportional set size of all processes)"
 NAMES = "Memory per cached name (names of 40 octets, one A record)"
@@ -48,6 +46,7 @@ class Row:
     more_is_better: bool = False
     cached: bool = False  # about cached answers
     digits: int = 1
+    slow: bool = False  # measured only when it is named
 
 
 ROWS = (
@@ -70,15 +69,6 @@ ROWS = (
     Row("beside-p99", BESIDE, "UDP, 99th percentile, microseconds", 15000, cached=True, digits=0),
     Row("beside-cpu", BESIDE, "CPU microseconds per answer", None, cached=True, digits=2),
     Row("beside-qps", BESIDE, "queries/s over TCP meanwhile", None, True, cached=True, digits=0),
-    Row("flood-hits", FLOOD, "300,000 hits/s: others' hits answered, %", 98, True, cached=True,
-        digits=2),
-    Row("flood-hits-limited", FLOOD, "  with a limiter, %", 99.5, True, cached=True, digits=2),
-    Row("flood-hits-p99", FLOOD, "  with a limiter, 99th percentile, microseconds", 5000,
-        cached=True, digits=0),
-    Row("flood-misses", FLOOD, "40,000 misses/s: others' misses answered, %", 100, True,
-        cached=True, digits=2),
-    Row("flood-misses-p99", FLOOD, "  99th percentile beyond 10 ms, microseconds", 5000,
-        cached=True, digits=0),
     Row("latency-p50", LATENCY, "median, microseconds", 300, digits=0),
     Row("latency-p99", LATENCY, "99th percentile, microseconds", 900, digits=0),
     Row("idle-pss", MEMORY, "idle, 2 workers, MiB", 6),
@@ -315,44 +305,6 @@ def beside(place: Place, peer: Peer, _: set[str], scale: float) -> Values:
             "beside-qps": result["received"] / result["seconds"]}
 
 
-def answered(result: dict[str, float]) -> float:
-    """Per cent of what was sent."""
-    return 100 * result["answered"] / result["sent"]
-
-
-def flood(place: Place, peer: Peer, wanted: set[str], scale: float) -> Values:
-    """What is left for others. The flood has their core, so that what they wait for is theirs too."""
-    values: Values = {}
-    seconds, tag = 4 * scale, place.tag()
-    for limited in False, True:
-        with Upstream(place, delay_ms=DISTANCE_MS) as upstream, \
-                Proxy(place, peer, upstream, cache=True, rate=100 if limited else 0) as proxy:
-            measure(place, proxy, "--outstanding=64", "--names=1000", "--count=2000", warm_up=0,
-                    seconds=20, tag=tag)
-            hits = Load(place, proxy.port, "--from=10.9.0.1", "--clients=1", "--rate=300000",
-                        "--names=1000", seconds=seconds + 1, warm_up=12 if limited else 0.5,
-                        timeout=0.1, tag=tag)
-            hits.wait_for("begin")
-            calm = measure(place, proxy, "--from=10.1.0.1", "--clients=20", "--rate=400",
-                           "--names=1000", seconds=seconds, tag=tag)
-            hits.wait_for("end")
-            hits.result()
-            if limited:
-                values |= {"flood-hits-limited": answered(calm), "flood-hits-p99": calm["p99"]}
-                continue
-            values["flood-hits"] = answered(calm)
-            misses = Load(place, proxy.port, "--from=10.9.0.1", "--clients=1", "--rate=40000",
-                          seconds=seconds + 1, warm_up=0.5, timeout=0.1)
-            misses.wait_for("begin")
-            calm = measure(place, proxy, "--from=10.1.0.1", "--clients=20", "--rate=200",
-                           seconds=seconds)
-            misses.wait_for("end")
-            misses.result()
-            values |= {"flood-misses": answered(calm),
-                       "flood-misses-p99": calm["p99"] - DISTANCE_MS * 1000}
-    return values
-
-
 def has_control(peer: Peer) -> bool:
     return isinstance(peer, Dotproxy) and peer.find_control() is not None
 
@@ -380,8 +332,6 @@ STAGES = (
     Stage(("udp-hit", "tcp-hit", "udp-hit-paced", "tcp-new-hit-paced"), hits, needs_cache=True),
     Stage(("hot-name", "hot-names"), contention, needs_cache=True),
     Stage(("beside-p50", "beside-p99", "beside-cpu", "beside-qps"), beside, needs_cache=True),
-    Stage(("flood-hits", "flood-hits-limited", "flood-hits-p99", "flood-misses",
-           "flood-misses-p99"), flood, needs_cache=True),
     Stage(("latency-p50", "latency-p99"), latency),
     Stage(("start", "reopen", "resumed"), start_and_reopen),
     Stage(("idle-pss", "client-pss"), memory, every_round=False),

@@ -10,6 +10,7 @@ of them; the table shows medians. Figures of one run compare with each other and
 
 import argparse
 import ctypes
+import fnmatch
 import os
 import signal
 import subprocess
@@ -18,12 +19,13 @@ import time
 from pathlib import Path
 
 import report
+from floods import FLOOD_ROWS, FLOOD_STAGES
 from measure import Place, Trouble
 from peers import PEERS, Dotproxy, Peer
-from rows import FAULTS_TO_RUN, ROWS, STAGES, note, raise_descriptor_limit, run_fault
-
+from rows import FAULTS_TO_RUN, ROWS, STAGES, Row, note, raise_descriptor_limit, run_fault
 
 CLONE_NEWNET = 0x40000000
+ALL_ROWS = (*ROWS, *FLOOD_ROWS)
 
 
 def parse() -> argparse.Namespace:
@@ -32,8 +34,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tools", type=Path, required=True, help="where responder and load are")
     parser.add_argument("--out", type=Path, default=Path("bench-results"),
                         help="directory of the CSV file, the table and the plot")
-    parser.add_argument("--rows", help='these rows only, separated by commas; "cached" stands for '
-                        "all that are about cached answers; see --list")
+    parser.add_argument("--rows", help='these rows only, separated by commas; "flood-*": all that '
+                        'begin so, "cached": all that are about cached answers; see --list')
     parser.add_argument("--peers", help="these proxies only, separated by commas")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one short round: does it work?")
@@ -43,14 +45,17 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def choose_rows(arguments: argparse.Namespace) -> list:
+def choose_rows(arguments: argparse.Namespace) -> list[Row]:
     if not arguments.rows:
-        return list(ROWS)
-    keys = set(arguments.rows.split(","))
-    unknown = keys - {row.key for row in ROWS} - {"cached"}
-    if unknown:
-        sys.exit(f"no such row: {', '.join(sorted(unknown))} (--list shows them)")
-    return [row for row in ROWS if row.key in keys or (row.cached and "cached" in keys)]
+        return [row for row in ALL_ROWS if not row.slow]
+    chosen: set[str] = set()
+    for pattern in arguments.rows.split(","):
+        found = {row.key for row in ALL_ROWS if fnmatch.fnmatchcase(row.key, pattern)
+                 or (pattern == "cached" and row.cached and not row.slow)}
+        if not found:
+            sys.exit(f"no such row: {pattern} (--list shows them)")
+        chosen |= found
+    return [row for row in ALL_ROWS if row.key in chosen]
 
 
 def choose_peers(arguments: argparse.Namespace) -> tuple[list[Peer], list[str]]:
@@ -70,7 +75,7 @@ def run(place: Place, peers: list[Peer], rows: list, rounds: int, scale: float) 
     results = report.Results([peer.name for peer in peers])
     begin = time.monotonic()
     for number in range(1, rounds + 1):
-        for stage in STAGES:
+        for stage in (*STAGES, *FLOOD_STAGES):
             if not wanted & set(stage.keys) or (number > 1 and not stage.every_round):
                 continue
             for peer in peers:
@@ -109,8 +114,9 @@ def enter_network() -> None:
 def main() -> int:
     arguments = parse()
     if arguments.list:
-        for row in ROWS:
-            print(f"{row.key:20} {row.title.strip()}" + (" (cached)" if row.cached else ""))
+        for row in ALL_ROWS:
+            print(f"{row.key:30} {row.title.strip()}" + (" (cached)" if row.cached else "") +
+                  (" (slow)" if row.slow else ""))
         return 0
     # Ends by way of Place.__exit__, which ends the children.
     for number in (signal.SIGTERM, signal.SIGHUP):
