@@ -23,6 +23,9 @@ STATES = {"off": "no limiter", "on": "limiter", "blocked": "limiter, 14 s later"
 KINDS = ("hits", "misses")
 SOURCES = {1: "One address", 200: "200 addresses"}
 HELD_TIMES = (5, 10)
+# What 20 ask a held proxy. With 200 a second they would come at the same point of each of the
+# quota's periods, of which there are 200 a second.
+HELD_RATE = 230
 DISTANCES = {"": DISTANCE_MS, "-slow": 500}
 CROWD, CROWD_RATE, FLOODERS, CROWD_TIMES = 2000, 10_000, 5, (2, 5, 10)
 NAMES = 1000  # that are in the cache
@@ -264,8 +267,8 @@ def besieged(place: Place, peer: Peer, sources: int, kind: str, rate: float, lim
             flood_of(place, proxy, kind, rate, tag=tag if kind == "hits" else "",
                      sources=sources):
         for state in states(limited):
-            calm = results(others(place, proxy, "hits", 200, seconds, tag=tag),
-                           others(place, proxy, "misses", 200, seconds))
+            calm = results(others(place, proxy, "hits", HELD_RATE, seconds, tag=tag),
+                           others(place, proxy, "misses", HELD_RATE, seconds))
             found |= {(state, what): answered(result) for what, result in zip(KINDS, calm)}
     return found
 
@@ -295,7 +298,7 @@ def after(place: Place, peer: Peer, _: set[str], scale: float) -> Values:
         with prepared(place, peer, place.tag(), held=True, delay_ms=distance) as proxy:
             with flood_of(place, proxy, "misses", rate, sources=sources):
                 time.sleep(4 * scale)
-            calm, = results(others(place, proxy, "misses", 400, 2))
+            calm, = results(others(place, proxy, "misses", 2 * HELD_RATE, 2))
         values[f"after-{sources}{slow}"] = answered(calm)
     return values
 
