@@ -100,7 +100,7 @@ FLOOD_ROWS = (
     Row("limits-off", COST, "  limits off", digits=3, cached=True),
     Row("limits-cost", COST, "  nanoseconds more with limits", 110, digits=0, cached=True),
     Row("limits-share", COST, "  as a share, %", 3, digits=1, cached=True),
-    Row("limits-pss", COST, "idle, 2 workers, MiB more with limits", 0.3, digits=2, cached=True),
+    Row("limits-pss", COST, "idle, 1 worker, MiB more with limits", 0.3, digits=2, cached=True),
     Row("held-hits-qps", CAPACITY, "cached questions/s", None, True, cached=True, digits=0,
         slow=True),
     Row("held-misses-qps", CAPACITY, "new questions/s", None, True, cached=True, digits=0,
@@ -236,26 +236,19 @@ def cost(place: Place, peer: Peer, _: set[str], scale: float) -> Values:
     """Both proxies are there at once and measured in turn, since a machine is not the same for
     long. The limit is one that nobody reaches: what is measured is to count."""
     clients = ("--from=10.1.0.1", "--clients=16")
-    with contextlib.ExitStack() as stack:
-        upstream = stack.enter_context(Upstream(place))
-
-        def pair(workers: int) -> list[Proxy]:
-            return [stack.enter_context(Proxy(place, peer, upstream, cache=True, workers=workers,
-                                              **more))
-                    for more in ({"rate": 1_000_000}, {"unlimited": True})]
-
-        idle = pair(2)
-        for proxy in idle:
+    with Upstream(place) as upstream, \
+            Proxy(place, peer, upstream, cache=True, rate=1_000_000) as on, \
+            Proxy(place, peer, upstream, cache=True, unlimited=True) as off:
+        for proxy in on, off:
             measure(place, proxy, *clients, "--rate=100", warm_up=0, seconds=0.5)
-        memory = [pss_kib(proxy.pid) / 1024 for proxy in idle]
-        busy = pair(1)
+        memory = (pss_kib(on.pid) - pss_kib(off.pid)) / 1024
         times = [[measure(place, proxy, *clients, "--outstanding=96", f"--names={NAMES}",
-                          seconds=scale)["cpu_us"] for proxy in busy] for _ in range(8)]
-    return {"limits-on": median(on for on, _ in times),
-            "limits-off": median(off for _, off in times),
-            "limits-cost": 1000 * median(on - off for on, off in times),
-            "limits-share": 100 * median(on / off - 1 for on, off in times),
-            "limits-pss": memory[0] - memory[1]}
+                          seconds=scale)["cpu_us"] for proxy in (on, off)] for _ in range(8)]
+    return {"limits-on": median(more for more, _ in times),
+            "limits-off": median(less for _, less in times),
+            "limits-cost": 1000 * median(more - less for more, less in times),
+            "limits-share": 100 * median(more / less - 1 for more, less in times),
+            "limits-pss": memory}
 
 
 def besieged(place: Place, peer: Peer, sources: int, kind: str, rate: float, limited: bool,
