@@ -85,7 +85,10 @@ Untouchables Master::untouchables() const {
 
 Penalties::Moment Master::count_moment() {
     count_receive_drops();
-    return {.now = now_, .dropped = counters_.sum(Counter::blocked_dropped)};
+    return {.now = now_,
+            .dropped = counters_.sum(Counter::blocked_dropped),
+            .read = counters_.sum(Counter::udp_queries),
+            .lost = counters_.sum(Counter::udp_receive_drops)};
 }
 
 /// Does what is due: looks at offenders, ends blocks, has the changes carried out, and tells.

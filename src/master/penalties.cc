@@ -18,6 +18,9 @@ constexpr unsigned seconds_in_a_row = 10;
 constexpr Clock::duration memory_of_blocks = 10min;
 constexpr std::size_t most_remembered = 1024;
 constexpr unsigned lines_per_minute = 10;
+
+// More than this is not to be believed of what a worker counts.
+constexpr double most_sent_for_one_read = 100;
 constexpr Clock::duration minute = 1min;
 
 bool overlaps_any(std::span<const Prefix> prefixes, const Prefix& prefix) noexcept {
@@ -90,7 +93,7 @@ const char* Untouchables::reason(const Prefix& prefix) const noexcept {
 
 bool Penalties::look(std::span<const Offender> offenders, const Moment& moment,
                      const Terms& terms) {
-    update(offenders, moment.now);
+    update(offenders, moment);
     for (Suspect& suspect : suspects_) {
         if (terms.block_time != Clock::duration{0} && suspect.seconds >= seconds_in_a_row) {
             punish(suspect, moment, terms);
@@ -101,7 +104,10 @@ bool Penalties::look(std::span<const Offender> offenders, const Moment& moment,
 
 /// Takes what workers have written since the last look. Of what was written before the first one
 /// nobody knows in what time: it counts from there on.
-void Penalties::update(std::span<const Offender> offenders, TimePoint now) {
+void Penalties::update(std::span<const Offender> offenders, const Moment& moment) {
+    const TimePoint now = moment.now;
+    const double sent = sent_for_one_read(moment);
+    last_look_ = moment;
     for (Suspect& suspect : suspects_) {
         suspect.seen = false;
     }
@@ -125,7 +131,8 @@ void Penalties::update(std::span<const Offender> offenders, TimePoint now) {
         // What stands there anew begins at 0.
         const std::uint64_t more =
             offender.over >= known->over ? offender.over - known->over : offender.over;
-        known->rate = static_cast<double>(more) / std::chrono::duration<double>{elapsed}.count();
+        known->rate = static_cast<double>(more) * (known->culprit.verified ? 1 : sent) /
+                      std::chrono::duration<double>{elapsed}.count();
         known->seconds =
             known->rate >= times_its_limit * known->culprit.limit ? known->seconds + 1 : 0;
         known->over = offender.over;
@@ -133,6 +140,17 @@ void Penalties::update(std::span<const Offender> offenders, TimePoint now) {
         known->seen = more > 0;
     }
     std::erase_if(suspects_, [](const Suspect& suspect) { return !suspect.seen; });
+}
+
+/// A flood that is more than can be read is seen in part. The kernel drops without looking at whose
+/// it is, so that of everybody's datagrams the same part is left.
+double Penalties::sent_for_one_read(const Moment& moment) const noexcept {
+    if (!last_look_ || moment.read <= last_look_->read || moment.lost <= last_look_->lost) {
+        return 1;
+    }
+    const auto read = static_cast<double>(moment.read - last_look_->read);
+    const auto lost = static_cast<double>(moment.lost - last_look_->lost);
+    return std::min(1 + lost / read, most_sent_for_one_read);
 }
 
 void Penalties::punish(Suspect& suspect, const Moment& moment, const Terms& terms) {

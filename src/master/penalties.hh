@@ -64,10 +64,12 @@ class Penalties {
     static constexpr Clock::duration longest = std::chrono::hours{1}; // one that is not asked for
     static constexpr Clock::duration between_looks = std::chrono::seconds{1};
 
-    /// When something happens, and how many datagrams the kernel has dropped for blocks by then.
+    /// When something happens, and what has become of all datagrams by then.
     struct Moment {
         TimePoint now;
-        std::uint64_t dropped{0};
+        std::uint64_t dropped{0}; // by the kernel, for blocks
+        std::uint64_t read{0};
+        std::uint64_t lost{0}; // since the kernel had no room for them
     };
 
     /// How to decide.
@@ -122,7 +124,8 @@ class Penalties {
         TimePoint until;
     };
 
-    void update(std::span<const Offender> offenders, TimePoint now);
+    void update(std::span<const Offender> offenders, const Moment& moment);
+    [[nodiscard]] double sent_for_one_read(const Moment& moment) const noexcept;
     void punish(Suspect& suspect, const Moment& moment, const Terms& terms);
     void begin(Block block, const Moment& moment, bool counts_only);
     void end(std::size_t index, const Moment& moment, const char* why);
@@ -135,6 +138,7 @@ class Penalties {
     std::vector<Suspect> suspects_;
     std::map<std::string, Past, std::less<>> past_; // by the prefix as text
     std::vector<std::string> lines_;
+    std::optional<Moment> last_look_;
     std::uint64_t version_{0};
     std::uint64_t begun_{0};
     TimePoint minute_began_{TimePoint::min()};

@@ -137,7 +137,12 @@ bool Gate::pay(const Address& peer, Standing standing, std::chrono::nanoseconds 
                                        : Prefix::of(bits, alone_v4, alone_v6),
                .kind = static_cast<std::uint8_t>(Kind::work),
                .rate = {.cost = std::chrono::duration_cast<Debt>(price), .burst = burst_of_work}}};
-    return meter_.charge(budget, turn_.now).passed();
+    if (meter_.charge(budget, turn_.now).passed()) {
+        return true;
+    }
+    // It has asked all the same: who goes on so has to be known.
+    static_cast<void>(charge(Kind::question, peer, standing, false));
+    return false;
 }
 
 Cookies::Checked Gate::recognize(const Address& peer, dns::Octets cookie) noexcept {

@@ -204,10 +204,35 @@ void test_pay_when_more_than_a_part_then_not_and_others_do(void** /*state*/) {
     assert_false(pays("192.168.0.9", true, QueuePrice::highest));
 }
 
+// limits 20, 28: who is dropped unread has asked all the same, and is known if that is too much.
+void test_pay_when_refused_then_an_offence_if_over_its_rate_too(void** /*state*/) {
+    const auto simulation = std::make_unique<Simulation>(1);
+    simulation->config.limits.mode = dotproxy::LimitsConfig::Mode::on;
+    simulation->config.limits.client_rate = 100;
+    dotproxy::Gate gate{simulation->turn, simulation->on_link, simulation->limits,
+                        simulation->secrets};
+    const Address flooder = Address::parse("192.168.0.1", 4711).value();
+    const Address busy = Address::parse("192.168.0.2", 4711).value();
+    unsigned refused = 0;
+    for (int i = 0; i < 1000; ++i) {
+        refused += gate.pay(flooder, {.network = 0}, QueuePrice::highest) ? 0U : 1U;
+    }
+    for (int i = 0; i < 100; ++i) { // which is less than may be asked at once
+        static_cast<void>(gate.pay(busy, {.network = 0}, QueuePrice::highest));
+    }
+    const auto offenders = simulation->limits.offenders().all();
+    assert_int_equal(offenders.size(), 1);
+    assert_true(offenders[0].culprit.prefix == *dotproxy::Prefix::parse("192.168.0.1"));
+    assert_true(offenders[0].culprit.offence == dotproxy::Offence::question);
+    assert_in_range(offenders[0].over, refused - 201, refused - 199);
+    assert_true(gate.take_alarm());
+}
+
 } // namespace
 
 int main() {
     const CMUnitTest tests[] = {
+        cmocka_unit_test(test_pay_when_refused_then_an_offence_if_over_its_rate_too),
         cmocka_unit_test(test_pay_when_more_than_a_part_then_not_and_others_do),
         cmocka_unit_test(test_innocents_when_all_can_be_answered_then_are),
         cmocka_unit_test(test_innocents_when_twice_as_much_is_asked_then_nearly_all_answered),

@@ -38,6 +38,8 @@ struct Court {
     std::vector<std::string> lines;
     TimePoint now{1h};
     std::uint64_t dropped{0};
+    std::uint64_t read{0};
+    std::uint64_t lost{0};
     Clock::duration block_time{60s};
     bool counts_only{false};
 
@@ -68,7 +70,7 @@ struct Court {
     }
 
     void tend() {
-        static_cast<void>(penalties.look(offenders, {now, dropped}, terms()));
+        static_cast<void>(penalties.look(offenders, {now, dropped, read, lost}, terms()));
         penalties.expire({now, dropped});
         for (std::string& line : penalties.take_lines(now)) {
             lines.push_back(std::move(line));
@@ -129,6 +131,39 @@ void test_look_when_a_second_is_below_ten_times_then_it_begins_anew(void** /*sta
     assert_true(court.penalties.blocks().empty());
     court.pass(1, 1000);
     assert_int_equal(court.penalties.blocks().size(), 1);
+}
+
+// limits 59: a flood that is more than is read is known by the part that is.
+void test_look_when_most_is_lost_before_it_is_read_then_counted_as_sent(void** /*state*/) {
+    for (const bool verified : {false, true}) {
+        Court court = court_of("192.0.2.7", verified);
+        for (int i = 0; i < 10; ++i) {
+            court.read += 50'000;
+            court.lost += 200'000;
+            court.pass(1, 200); // of a thousand
+        }
+        // What comes over a connection is never lost.
+        assert_int_equal(court.penalties.blocks().size(), verified ? 0 : 1);
+        assert_true(verified || court.penalties.blocks().front().rate == 1000);
+        // Nothing is lost any more: what is read is all there is.
+        Court after = court_of("192.0.2.8", verified);
+        after.read = court.read;
+        after.lost = court.lost;
+        after.pass(1, 200);
+        after.pass(30, 999);
+        assert_true(after.penalties.blocks().empty());
+    }
+}
+
+// limits 49: what a worker has counted is not believed.
+void test_look_when_nearly_all_is_lost_then_counted_for_a_hundred(void** /*state*/) {
+    Court court = court_of("192.0.2.7");
+    for (int i = 0; i < 20; ++i) {
+        court.read += 1;
+        court.lost += 1'000'000;
+        court.pass(1, 9);
+    }
+    assert_true(court.penalties.blocks().empty());
 }
 
 void test_look_when_called_more_often_then_seconds_count(void** /*state*/) {
@@ -344,6 +379,8 @@ int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(test_look_when_ten_seconds_at_ten_times_then_blocked),
         cmocka_unit_test(test_look_when_a_second_is_below_ten_times_then_it_begins_anew),
+        cmocka_unit_test(test_look_when_most_is_lost_before_it_is_read_then_counted_as_sent),
+        cmocka_unit_test(test_look_when_nearly_all_is_lost_then_counted_for_a_hundred),
         cmocka_unit_test(test_look_when_called_more_often_then_seconds_count),
         cmocka_unit_test(test_look_when_verified_then_all_is_blocked),
         cmocka_unit_test(test_look_when_it_repeats_then_longer),
