@@ -21,13 +21,11 @@ constexpr double decline_guarded = 0.8;
 // dropped for one taken, nearly half of the time goes into dropping.
 constexpr std::uint32_t dropped_for_one = 5;
 
-// So much of a queue is long: with the room that is asked for, some 10 ms of a worker's time. The
-// kernel counts up to a quarter of the room as held for a while after it has been read.
+// Half of the room is some 20 ms of a worker's time, where it has as much as is asked for: less
+// than that may be what clients have under way that wait for their answers. Where there is a price
+// it rises as long as there is a queue at all; else it would swing with it.
 constexpr std::uint32_t long_part = 2;
-
-bool is_long(const ReceiveQueue& queue) noexcept {
-    return queue.room > 0 && queue.held >= queue.room / long_part;
-}
+constexpr std::uint32_t long_part_when_dear = 16;
 
 } // namespace
 
@@ -37,10 +35,12 @@ bool QueuePrice::note_batch(bool full, TimePoint now) noexcept {
         begin_window(now);
         return false;
     }
+    // A process that is held up now and then finds a queue each time, however soon it is through.
+    emptied_ = emptied_ || !full;
     if (now - window_ < between_looks) {
         return false;
     }
-    if (!full) {
+    if (emptied_) {
         fall(now);
         return false;
     }
@@ -60,6 +60,11 @@ void QueuePrice::look(const ReceiveQueue& queue, TimePoint now) noexcept {
     begin_window(now);
 }
 
+bool QueuePrice::is_long(const ReceiveQueue& queue) const noexcept {
+    const std::uint32_t part = price_.count() == 0 ? long_part : long_part_when_dear;
+    return queue.room > 0 && queue.held >= queue.room / part;
+}
+
 /// As often as it could have been looked at since.
 void QueuePrice::fall(TimePoint now) noexcept {
     const double windows = std::floor(std::chrono::duration<double>{now - window_} /
@@ -76,6 +81,7 @@ void QueuePrice::fall(TimePoint now) noexcept {
 void QueuePrice::begin_window(TimePoint now) noexcept {
     window_ = now;
     taken_ = paid_ = dropped_ = 0;
+    emptied_ = false;
 }
 
 } // namespace dotproxy

@@ -39,7 +39,7 @@ class QueuePrice {
         paid_ += pays ? 1 : 0;
     }
 
-    /// One was read and dropped, since its source could not pay.
+    /// One was read and dropped.
     void note_dropped() noexcept { ++dropped_; }
 
     /// A batch was read. `full`: there may be more in the queue. true: the queue is to be looked
@@ -49,12 +49,14 @@ class QueuePrice {
     void look(const ReceiveQueue& queue, TimePoint now) noexcept;
 
   private:
+    [[nodiscard]] bool is_long(const ReceiveQueue& queue) const noexcept;
     void begin_window(TimePoint now) noexcept;
     void fall(TimePoint now) noexcept;
 
     std::chrono::nanoseconds price_{0};
-    TimePoint window_{}; // when the price last changed, or, without one, batches began to be full
-    bool busy_{false};   // every batch since then has been full
+    TimePoint window_{};  // when the price last changed, or, without one, batches began to be full
+    bool busy_{false};    // every batch since then has been full
+    bool emptied_{false}; // one in this window was not
     std::uint32_t taken_{0}; // in this window
     std::uint32_t paid_{0};  // of those
     std::uint32_t dropped_{0};

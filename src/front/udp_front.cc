@@ -86,17 +86,19 @@ void UdpFront::look_at_queue(bool full) noexcept {
     }
 }
 
-/// Whether a question of `peer` is taken, while there are too many of them (limits 28). Another
+/// Takes a question if its source can pay for it, while there are too many (limits 28). Another
 /// forwarder on this host asks for everybody, and is not held up, unless limits.networks says so.
-bool UdpFront::affords(const Address& peer, Standing standing) noexcept {
-    const bool pays = standing.network != Standing::unlimited || !peer.is_loopback();
-    if (pays && price_.price().count() > 0 && !gate_.pay(peer, standing, price_.price())) {
+void UdpFront::ask(const Client& client, dns::Octets message) noexcept {
+    const bool pays = client.standing.network != Standing::unlimited || !client.peer.is_loopback();
+    if (pays && price_.price().count() > 0 &&
+        !gate_.pay(client.peer, client.standing, price_.price())) {
         price_.note_dropped();
         turn_.counters.add(Counter::overload_dropped);
-        return false;
+    } else if (relay_.ask(client, message) == Relay::Heard::nothing) {
+        price_.note_dropped();
+    } else {
+        price_.note_taken(pays);
     }
-    price_.note_taken(pays);
-    return true;
 }
 
 void UdpFront::take(std::size_t index) noexcept {
@@ -120,10 +122,8 @@ void UdpFront::take(std::size_t index) noexcept {
     const dns::Octets message = std::span{in_->octets[index]}.first(header.msg_len);
     // What gets no answer has been counted.
     if (const auto standing = gate_.admit(peer, access_)) {
-        if (affords(peer, *standing)) {
-            client.standing = *standing;
-            static_cast<void>(relay_.ask(client, message));
-        }
+        client.standing = *standing;
+        ask(client, message);
     } else if (gate_.tells(peer)) {
         relay_.decline(client, message);
     } else {

@@ -22,6 +22,7 @@ libmaster_a_SOURCES = \
 	src/master/preflight.cc src/master/preflight.hh \
 	src/master/privileges.cc src/master/privileges.hh \
 	src/master/receive_drops.cc src/master/receive_drops.hh \
+	src/master/receive_errors.cc src/master/receive_errors.hh \
 	src/master/request.cc src/master/request.hh \
 	src/master/version.cc src/master/version.hh \
 	src/master/worker_slot.cc src/master/worker_slot.hh

@@ -486,14 +486,4 @@ void Master::report_counters() {
     }
 }
 
-/// Before they are told, and before a socket is closed.
-void Master::count_receive_drops() {
-    for_each_generation([this](const Generation& generation) {
-        // The kernel makes no difference; where it drops whom it shall, few queues are full.
-        counters_.master().add(filters_ ? Counter::blocked_dropped : Counter::udp_receive_drops,
-                               receive_drops_.since_last(generation.listeners));
-    });
-    counters_.master().set(Counter::udp_queue, receive_drops_.waiting());
-}
-
 } // namespace dotproxy

@@ -131,8 +131,11 @@ void Penalties::update(std::span<const Offender> offenders, const Moment& moment
         // What stands there anew begins at 0.
         const std::uint64_t more =
             offender.over >= known->over ? offender.over - known->over : offender.over;
-        known->rate = static_cast<double>(more) * (known->culprit.verified ? 1 : sent) /
-                      std::chrono::duration<double>{elapsed}.count();
+        const double scale = known->culprit.verified ? 1 : sent;
+        const double rate =
+            static_cast<double>(more) * scale / std::chrono::duration<double>{elapsed}.count();
+        // What is an estimate differs from one second to the next.
+        known->rate = scale > 1 && known->rate > 0 ? (known->rate + rate) / 2 : rate;
         known->seconds =
             known->rate >= times_its_limit * known->culprit.limit ? known->seconds + 1 : 0;
         known->over = offender.over;

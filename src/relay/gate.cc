@@ -30,6 +30,11 @@ constexpr double around_v6_times = 4;
 // makes, what a page of a browser does.
 constexpr Debt burst_of_work = 20ms;
 
+// One of so many that are over their limit is told the way over TCP. To tell takes three times as
+// long as to drop.
+constexpr unsigned truncated_of = 2;
+constexpr unsigned truncated_of_many = 16; // while there is too much to do
+
 constexpr std::size_t octets_paid = 512;
 
 /// Where an address is remembered: spread, not hidden; who has another's place pays a search.
@@ -169,7 +174,8 @@ Gate::Admission Gate::ask(const Client& client, std::uint16_t type, bool gets_co
         return Admission::answer;
     }
     // What is always truncated leaves the others their turns.
-    const bool truncates = amplifies || (truncates_ = !truncates_);
+    const bool truncates =
+        amplifies || ++refused_ % (turn_.overloaded() ? truncated_of_many : truncated_of) == 0;
     turn_.counters.add(!truncates    ? Counter::limited_dropped
                        : gets_cookie ? Counter::limited_cookies
                                      : Counter::limited_truncated);

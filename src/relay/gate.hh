@@ -139,8 +139,8 @@ class Gate {
     std::vector<std::array<Rates, limited_kinds>> rates_; // first, of all others; none: no limits
     std::array<Known, 64> known_{};
     bool counts_only_;
-    bool truncates_{false}; // the next one over its limit
-    bool alarm_{false};     // the master sleeps, and has something to look at
+    unsigned refused_{0}; // of questions over their limit
+    bool alarm_{false};   // the master sleeps, and has something to look at
     Cookies cookies_;
 };
 

@@ -55,7 +55,7 @@ enum class Counter : std::uint8_t {
     limited_misses,      // questions beyond limits.client_misses: not asked upstream
     limited_connects,    // TCP connections beyond limits.client_connects, closed
     blocks,              // of addresses, because of what came from there; counted by the master
-    blocked_dropped,     // datagrams that the kernel dropped while there were some; as the next
+    blocked_dropped,     // datagrams that the kernel dropped for that; as the next
     blocked_refused,     // questions and connections of who is blocked that came through
     udp_receive_drops,   // datagrams that the kernel had no room for; counted by the master
     overload_dropped,    // ... that were dropped unread since their source asks most of all

@@ -113,13 +113,16 @@ FLOOD_ROWS = (
 
 @contextlib.contextmanager
 def prepared(place: Place, peer: Peer, tag: str, *, held: bool = False, limited: bool = False,
-             delay_ms: int = DISTANCE_MS, mute: str = "") -> Iterator[Proxy]:
-    """A proxy that has NAMES names in its cache. They were asked for by many: no limit is near."""
+             unlimited: bool = False, delay_ms: int = DISTANCE_MS,
+             mute: str = "") -> Iterator[Proxy]:
+    """A proxy that has NAMES names in its cache. They were asked for by many: no limit is near.
+    `unlimited`: dotproxy has not even the limits that it has by default."""
     with contextlib.ExitStack() as stack:
         quota = stack.enter_context(Quota()) if held else None
         upstream = stack.enter_context(Upstream(place, delay_ms=delay_ms, mute=mute))
         proxy = stack.enter_context(
-            Proxy(place, peer, upstream, cache=True, rate=LIMIT if limited else 0))
+            Proxy(place, peer, upstream, cache=True, rate=LIMIT if limited else 0,
+                  unlimited=unlimited))
         measure(place, proxy, "--from=10.2.0.1", "--clients=100", "--rate=2500", f"--names={NAMES}",
                 warm_up=0, seconds=1, tag=tag)
         if quota:
@@ -304,7 +307,8 @@ def crowd(place: Place, peer: Peer, wanted: set[str], scale: float) -> Values:
         if not wanted & {f"crowd-{times}x-{state}"
                          for state in (("on", "blocked") if limited else ("off", "goodput"))}:
             continue
-        with prepared(place, peer, tag, held=True, limited=limited) as proxy, \
+        with prepared(place, peer, tag, held=True, limited=limited,
+                      unlimited=not limited) as proxy, \
                 flood_of(place, proxy, "hits", times * peak, tag=tag, sources=FLOODERS) as running:
             for state in states(limited):
                 load = others(place, proxy, "hits", CROWD_RATE, 4 * scale, tag=tag, clients=CROWD)

@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -226,6 +227,28 @@ def test_workers_refuse_whom_the_kernel_has_no_room_for(control):
         assert is_dropped(proxy.address, "10.9.3.7", CALM)
         assert proxy.counters()["blocked_refused"] == 1
         assert not is_answered_over_tcp(proxy.address, GREEDY, CALM)
+    in_network(check)
+
+
+def test_what_finds_no_room_is_not_counted_as_blocked(control):
+    """limits 32, 51: each datagram that is dropped is in one counter, whoever dropped it."""
+    def check():
+        proxy = control().start()
+        ctl(proxy, "block", GREEDY)
+        worker, = proxy.workers()
+        os.kill(worker, signal.SIGSTOP)
+        with udp_socket(proxy.address, CALM) as calm, udp_socket(proxy.address, GREEDY) as greedy:
+            for _ in range(7):
+                greedy.send(wire.query("same.example"))
+            while not (counters := proxy.counters()).get("udp_receive_drops"):
+                for _ in range(1000):
+                    calm.send(wire.query("same.example"))
+            for _ in range(5):
+                greedy.send(wire.query("same.example"))
+        assert counters["blocked_dropped"] == 7
+        assert counters["udp_queue"] > 100_000
+        os.kill(worker, signal.SIGCONT)
+        assert proxy.counters()["blocked_dropped"] == 12
     in_network(check)
 
 

@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
+constexpr ReceiveQueue no_queue{.held = 62'499, .room = 1'000'000};
 constexpr ReceiveQueue short_queue{.held = 499'999, .room = 1'000'000};
 constexpr ReceiveQueue long_queue{.held = 500'000, .room = 1'000'000};
 
@@ -106,20 +107,39 @@ void test_price_when_the_queue_is_long_then_rises_to_the_highest(void** /*state*
     assert_true(socket.price.price() == QueuePrice::highest);
 }
 
-void test_price_when_the_queue_is_short_again_then_falls_to_nothing(void** /*state*/) {
+void test_price_when_there_is_no_queue_any_more_then_falls_to_nothing(void** /*state*/) {
     Socket socket;
     socket.become_dear();
     for (int i = 0; i < 30; ++i) {
-        socket.window(long_queue);
+        socket.window(short_queue); // there is one all the same, and it rises
     }
     auto before = socket.price.price();
+    assert_true(before > 100us);
     while (before > 0ns) {
-        assert_true(socket.window(short_queue));
+        assert_true(socket.window(no_queue));
         assert_true(socket.price.price() < before);
         before = socket.price.price();
     }
     // From there on as at the beginning.
     assert_false(socket.price.note_batch(true, socket.now));
+    socket.window(short_queue);
+    assert_true(socket.price.price() == 0ns);
+}
+
+// As it is where a control group holds the process up for most of the time.
+void test_price_when_the_queue_is_emptied_now_and_then_then_falls(void** /*state*/) {
+    Socket socket;
+    socket.become_dear();
+    for (int i = 0; i < 30; ++i) {
+        socket.window(long_queue);
+    }
+    const auto before = socket.price.price();
+    socket.now += 1ms;
+    assert_false(socket.price.note_batch(false, socket.now));
+    assert_false(socket.window(long_queue)); // it is not even looked at
+    assert_true(socket.price.price() < before);
+    assert_true(socket.window(long_queue));
+    assert_true(socket.price.price() > before * 9 / 10);
 }
 
 // limits 59: after a flood all is as before within a second, though nobody asks meanwhile.
@@ -169,7 +189,8 @@ int main() {
         cmocka_unit_test(test_price_when_the_queue_is_short_then_nothing),
         cmocka_unit_test(test_price_when_the_queue_is_not_known_then_nothing),
         cmocka_unit_test(test_price_when_the_queue_is_long_then_rises_to_the_highest),
-        cmocka_unit_test(test_price_when_the_queue_is_short_again_then_falls_to_nothing),
+        cmocka_unit_test(test_price_when_there_is_no_queue_any_more_then_falls_to_nothing),
+        cmocka_unit_test(test_price_when_the_queue_is_emptied_now_and_then_then_falls),
         cmocka_unit_test(test_price_when_nobody_asks_then_it_is_over_within_a_second),
         cmocka_unit_test(test_price_when_dropping_takes_more_time_than_answering_then_falls),
         cmocka_unit_test(test_price_when_most_do_not_pay_then_does_not_rise),

@@ -14,6 +14,7 @@ master_tests = \
 	tests/master/test_privileges \
 	tests/master/test_privileges_as_root \
 	tests/master/test_receive_drops \
+	tests/master/test_receive_errors \
 	tests/master/test_request \
 	tests/master/test_worker_slot
 check_PROGRAMS += $(master_tests)
@@ -61,6 +62,8 @@ tests_master_test_privileges_as_root_SOURCES = tests/master/test_privileges_as_r
 tests_master_test_privileges_as_root_LDADD = $(master_test_libraries)
 tests_master_test_receive_drops_SOURCES = tests/master/test_receive_drops.cc tests/unit.hh
 tests_master_test_receive_drops_LDADD = $(master_test_libraries)
+tests_master_test_receive_errors_SOURCES = tests/master/test_receive_errors.cc tests/unit.hh
+tests_master_test_receive_errors_LDADD = $(master_test_libraries)
 tests_master_test_request_SOURCES = tests/master/test_request.cc tests/unit.hh
 tests_master_test_request_LDADD = $(master_test_libraries)
 tests_master_test_worker_slot_SOURCES = tests/master/test_worker_slot.cc tests/unit.hh

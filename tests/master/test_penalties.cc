@@ -155,6 +155,17 @@ void test_look_when_most_is_lost_before_it_is_read_then_counted_as_sent(void** /
     }
 }
 
+// The part that is read differs from one second to the next.
+void test_look_when_it_is_an_estimate_then_a_low_one_does_not_begin_anew(void** /*state*/) {
+    Court court = court_of("192.0.2.7");
+    for (int i = 0; i < 10; ++i) {
+        court.read += 50'000;
+        court.lost += 200'000;
+        court.pass(1, i % 2 == 0 ? 280 : 160);
+    }
+    assert_int_equal(court.penalties.blocks().size(), 1);
+}
+
 // limits 49: what a worker has counted is not believed.
 void test_look_when_nearly_all_is_lost_then_counted_for_a_hundred(void** /*state*/) {
     Court court = court_of("192.0.2.7");
@@ -380,6 +391,7 @@ int main() {
         cmocka_unit_test(test_look_when_ten_seconds_at_ten_times_then_blocked),
         cmocka_unit_test(test_look_when_a_second_is_below_ten_times_then_it_begins_anew),
         cmocka_unit_test(test_look_when_most_is_lost_before_it_is_read_then_counted_as_sent),
+        cmocka_unit_test(test_look_when_it_is_an_estimate_then_a_low_one_does_not_begin_anew),
         cmocka_unit_test(test_look_when_nearly_all_is_lost_then_counted_for_a_hundred),
         cmocka_unit_test(test_look_when_called_more_often_then_seconds_count),
         cmocka_unit_test(test_look_when_verified_then_all_is_blocked),
