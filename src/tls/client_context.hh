@@ -3,7 +3,7 @@
 //
 // ClientContext: what all TLS sessions to upstreams with the same trust anchors share: these and
 // the protocol policy. Made in the master before it forks (G24), so that the workers share its
-// memory. Outlives every Stream.
+// memory. Outlives every ClientStream.
 
 #pragma once
 

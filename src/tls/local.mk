@@ -1,7 +1,8 @@
 noinst_LIBRARIES += libtls.a
 libtls_a_SOURCES = \
 	src/tls/client_context.cc src/tls/client_context.hh \
+	src/tls/client_stream.cc src/tls/client_stream.hh \
 	src/tls/identity.cc src/tls/identity.hh \
-	src/tls/stream.cc src/tls/stream.hh \
+	src/tls/session.cc src/tls/session.hh \
 	src/tls/tickets.cc src/tls/tickets.hh \
 	src/tls/verify.cc src/tls/verify.hh

@@ -15,7 +15,7 @@
 
 #include "base/fd.hh"
 #include "base/loop.hh"
-#include "tls/stream.hh"
+#include "tls/client_stream.hh"
 #include "upstream/endpoint.hh"
 #include "upstream/frame_wire.hh"
 #include "upstream/inquiry.hh"
@@ -198,7 +198,7 @@ class Connection final : public Watch {
     Turn& turn_;
     Owner& owner_;
     Endpoint& endpoint_;
-    tls::Stream stream_;
+    tls::ClientStream stream_;
     Fd socket_;
     Watching watching_; // after the socket: it ends first
     FrameWire wire_;

@@ -6,8 +6,8 @@ tests_tls_libpeer_a_SOURCES = \
 tls_tests = \
 	tests/tls/test_client_context \
 	tests/tls/test_identity \
-	tests/tls/test_stream \
-	tests/tls/test_stream_end \
+	tests/tls/test_client_stream \
+	tests/tls/test_client_stream_end \
 	tests/tls/test_tickets \
 	tests/tls/test_verify
 check_PROGRAMS += $(tls_tests)
@@ -17,10 +17,10 @@ tests_tls_test_client_context_SOURCES = tests/tls/test_client_context.cc tests/u
 tests_tls_test_client_context_LDADD = $(tls_test_peer_libs)
 tests_tls_test_identity_SOURCES = tests/tls/test_identity.cc tests/unit.hh
 tests_tls_test_identity_LDADD = $(tls_test_libs)
-tests_tls_test_stream_SOURCES = tests/tls/test_stream.cc tests/tls/pair.hh tests/unit.hh
-tests_tls_test_stream_LDADD = $(tls_test_peer_libs)
-tests_tls_test_stream_end_SOURCES = tests/tls/test_stream_end.cc tests/tls/pair.hh tests/unit.hh
-tests_tls_test_stream_end_LDADD = $(tls_test_peer_libs)
+tests_tls_test_client_stream_SOURCES = tests/tls/test_client_stream.cc tests/tls/pair.hh tests/unit.hh
+tests_tls_test_client_stream_LDADD = $(tls_test_peer_libs)
+tests_tls_test_client_stream_end_SOURCES = tests/tls/test_client_stream_end.cc tests/tls/pair.hh tests/unit.hh
+tests_tls_test_client_stream_end_LDADD = $(tls_test_peer_libs)
 tests_tls_test_tickets_SOURCES = tests/tls/test_tickets.cc tests/unit.hh
 tests_tls_test_tickets_LDADD = $(tls_test_libs)
 tests_tls_test_verify_SOURCES = tests/tls/test_verify.cc tests/unit.hh

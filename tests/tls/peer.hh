@@ -2,12 +2,12 @@
 // Copyright the dotproxy authors
 //
 // Both ends of a TLS connection without a socket: a GnuTLS server that does what a test tells it,
-// a driver for the Stream under test, and what carries octets between them.
+// a driver for the ClientStream under test, and what carries octets between them.
 
 #pragma once
 
+#include "tls/client_stream.hh"
 #include "tls/pki.hh"
-#include "tls/stream.hh"
 
 #include <cstddef>
 #include <cstdint>
@@ -86,7 +86,7 @@ class Server : public Endpoint {
     explicit Server(const Service& service, const char* priority = "NORMAL", unsigned flags = 0);
 };
 
-/// A Stream and what it gave.
+/// A ClientStream and what it gave.
 class Client {
   public:
     Client(const ClientContext& context, const Identity& identity, Tickets& tickets);
@@ -96,7 +96,7 @@ class Client {
     /// Says that the peer's end of the connection is closed, and drains.
     void take_end();
 
-    Stream stream;
+    ClientStream stream;
     std::string plain;  // application data
     Io last{Io::again}; // what the stream answered last
 
@@ -111,7 +111,7 @@ using Chop = std::function<std::size_t(std::size_t size)>;
 void carry(Client& client, Server& server, const Chop& chop = {});
 
 /// Whether a client that verifies nothing and allows what GnuTLS itself can still do shakes hands
-/// with a server of this priority: shows that a refusal by the Stream is the Stream's.
+/// with a server of this priority: shows that a refusal by the ClientStream is its own.
 [[nodiscard]] bool shakes_without_policy(const Service& service, const char* priority);
 
 /// A ticket for a service, got by a client that verifies nothing (G8). Ends the program when the

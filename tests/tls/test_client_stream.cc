@@ -4,7 +4,7 @@
 // The stream against a GnuTLS server in the same process, over memory: what comes out whatever the
 // pieces the ciphertext comes in.
 
-#include "tls/stream.hh"
+#include "tls/client_stream.hh"
 
 #include "tls/pair.hh"
 #include "tls/peer.hh"
@@ -320,5 +320,5 @@ int main() {
         cmocka_unit_test(test_any_chopping_of_ciphertext_gives_the_same),
         cmocka_unit_test(test_any_flipped_bit_of_the_handshake_never_verifies_wrongly),
     };
-    return cmocka_run_group_tests_name("tls/stream", tests, nullptr, nullptr);
+    return cmocka_run_group_tests_name("tls/client_stream", tests, nullptr, nullptr);
 }

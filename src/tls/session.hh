@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// Stream: one TLS session as a transformer of octets. It owns no socket: ciphertext that arrived is
-// fed in, plaintext is taken out; plaintext to send goes in, ciphertext collects in output().
-// Nothing can be sent or received before the peer has been verified.
+// Session: one TLS session as a transformer of octets, whatever its role: ClientStream and
+// ServerStream say what makes it ready. It owns no socket: ciphertext that arrived is fed in,
+// plaintext is taken out; plaintext to send goes in, ciphertext is appended to a buffer.
+// Nothing can be sent or received before it is ready.
 
 #pragma once
 
 #include "base/buffer.hh"
-#include "tls/client_context.hh"
-#include "tls/identity.hh"
-#include "tls/tickets.hh"
-#include "tls/verify.hh"
 
 #include <cstdint>
 #include <gnutls/gnutls.h>
@@ -36,13 +33,10 @@ enum class Failure : std::uint8_t {
     untrusted, // the peer is not whom it has to be
 };
 
-class Stream {
+class Session {
   public:
-    /// The context, identity and tickets outlive the stream. A ticket is taken where there is one.
-    Stream(const ClientContext& context, const Identity& identity, Tickets& tickets) noexcept;
-    Stream(const Stream&) = delete;
-    Stream& operator=(const Stream&) = delete;
-    ~Stream();
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
 
     /// Hands in ciphertext. It is borrowed: call handshake() or receive() until `again` before the
     /// memory goes away; by then all of it has been taken in (G1).
@@ -50,10 +44,6 @@ class Stream {
 
     /// Says that no more ciphertext will come. What is still unread can be received first.
     void feed_end() noexcept { ended_ = true; }
-
-    /// Goes on with the handshake. done: the peer has proved its identity, whether the session is
-    /// new or resumed (G8).
-    [[nodiscard]] Io handshake() noexcept;
 
     /// Takes out plaintext, at most `plain.size()` octets; `size` says how many when done.
     [[nodiscard]] Io receive(std::span<std::uint8_t> plain, std::size_t& size) noexcept;
@@ -80,14 +70,34 @@ class Stream {
 
     [[nodiscard]] Failure failure() const noexcept { return failure_; }
 
-    /// Where the peer is untrusted: why.
-    [[nodiscard]] Refusal refusal() const noexcept { return refusal_; }
-
     /// Whether the peer ended it without a word.
     [[nodiscard]] bool cut() const noexcept { return cut_; }
 
     /// Why it failed, for the log and the Extended DNS Error; empty unless failed.
     [[nodiscard]] const std::string& reason() const noexcept { return reason_; }
+
+  protected:
+    /// `flags`: of gnutls_init(), the role among them. `output` outlives it. A session that cannot
+    /// be made has failed.
+    Session(unsigned flags, Buffer& output) noexcept;
+    ~Session();
+
+    /// nullptr where it could not be made.
+    [[nodiscard]] gnutls_session_t handle() const noexcept { return session_.get(); }
+
+    /// Goes on with GnuTLS's handshake. done: it is over, and whether the session is ready is the
+    /// role's to say.
+    [[nodiscard]] Io shake() noexcept;
+
+    void set_ready() noexcept { ready_ = true; }
+
+    /// The session is over. Only the first time counts.
+    Io fail(Failure failure, std::string_view reason) noexcept;
+    /// The same for an error of GnuTLS's; the peer is told where there is somebody to tell.
+    Io fail_with(int error) noexcept;
+
+    /// GnuTLS's error that ended it; 0: none.
+    [[nodiscard]] int error() const noexcept { return error_; }
 
   private:
     struct Free {
@@ -95,38 +105,23 @@ class Stream {
     };
 
     // The transport that GnuTLS sees (G1, G3, G14).
-    static ssize_t pull(gnutls_transport_ptr_t stream, void* data, std::size_t size) noexcept;
-    static ssize_t push(gnutls_transport_ptr_t stream, const giovec_t* parts, int count) noexcept;
-    static int pull_timeout(gnutls_transport_ptr_t stream, unsigned milliseconds) noexcept;
-    static int keep_ticket(gnutls_session_t session, unsigned type, unsigned when,
-                           unsigned incoming, const gnutls_datum_t* message) noexcept;
-    static int verify(gnutls_session_t session) noexcept;
-
-    [[nodiscard]] bool set_up() noexcept;
-    void offer_ticket() noexcept;
-    [[nodiscard]] bool check_peer() noexcept;
+    static ssize_t pull(gnutls_transport_ptr_t session, void* data, std::size_t size) noexcept;
+    static ssize_t push(gnutls_transport_ptr_t session, const giovec_t* parts, int count) noexcept;
+    static int pull_timeout(gnutls_transport_ptr_t session, unsigned milliseconds) noexcept;
 
     [[nodiscard]] bool more_to_read() const noexcept { return !input_.empty() || ended_; }
 
-    Io fail(Failure failure, std::string_view reason) noexcept;
-    Io fail_with(int error) noexcept;
-
-    const ClientContext& context_;
-    const Identity& identity_;
-    Tickets& tickets_;
     std::unique_ptr<gnutls_session_int, Free> session_;
     std::span<const std::uint8_t> input_;
-    Buffer output_;
+    Buffer& output_;
     std::string reason_;
+    int error_{0};
     Failure failure_{Failure::none};
-    Refusal refusal_{Refusal::other};
     bool ended_{false};
-    bool cut_{false};      // GnuTLS has been told of the end
-    bool verified_{false}; // set by check_peer() alone; without it nothing makes ready_ true
+    bool cut_{false}; // GnuTLS has been told of the end
     bool ready_{false};
     bool closing_{false};
     bool resumed_{false};
-    bool ticket_is_sound_{false}; // of the ticket that is being received
 };
 
 } // namespace dotproxy::tls

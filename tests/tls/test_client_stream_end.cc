@@ -4,7 +4,7 @@
 // The stream against a GnuTLS server in the same process: each way a session can end, in order and
 // not.
 
-#include "tls/stream.hh"
+#include "tls/client_stream.hh"
 
 #include "tls/pair.hh"
 #include "tls/peer.hh"
@@ -163,5 +163,5 @@ int main() {
         cmocka_unit_test(test_renegotiation_is_not_followed),
         cmocka_unit_test(test_warning_alert_of_tls_1_2_is_ignored),
     };
-    return cmocka_run_group_tests_name("tls/stream_end", tests, nullptr, nullptr);
+    return cmocka_run_group_tests_name("tls/client_stream_end", tests, nullptr, nullptr);
 }
