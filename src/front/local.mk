@@ -6,6 +6,7 @@ libfront_a_SOURCES = \
 	src/front/tcp_client.hh \
 	src/front/tcp_deadlines.cc src/front/tcp_deadlines.hh \
 	src/front/tcp_front.cc src/front/tcp_front.hh \
+	src/front/tcp_front_exchange.cc \
 	src/front/tcp_intake.cc src/front/tcp_intake.hh \
 	src/front/tcp_places.cc src/front/tcp_places.hh \
 	src/front/udp_front.cc src/front/udp_front.hh
