@@ -85,6 +85,9 @@ class Session {
     /// nullptr where it could not be made.
     [[nodiscard]] gnutls_session_t handle() const noexcept { return session_.get(); }
 
+    /// How much of what was fed has not been taken in.
+    [[nodiscard]] std::size_t fed() const noexcept { return input_.size(); }
+
     /// Goes on with GnuTLS's handshake. done: it is over, and whether the session is ready is the
     /// role's to say.
     [[nodiscard]] Io shake() noexcept;

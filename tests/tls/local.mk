@@ -6,6 +6,9 @@ tests_tls_libpeer_a_SOURCES = \
 tls_tests = \
 	tests/tls/test_client_context \
 	tests/tls/test_identity \
+	tests/tls/test_key_pair \
+	tests/tls/test_server_context \
+	tests/tls/test_server_stream \
 	tests/tls/test_client_stream \
 	tests/tls/test_client_stream_end \
 	tests/tls/test_tickets \
@@ -21,6 +24,14 @@ tests_tls_test_client_stream_SOURCES = tests/tls/test_client_stream.cc tests/tls
 tests_tls_test_client_stream_LDADD = $(tls_test_peer_libs)
 tests_tls_test_client_stream_end_SOURCES = tests/tls/test_client_stream_end.cc tests/tls/pair.hh tests/unit.hh
 tests_tls_test_client_stream_end_LDADD = $(tls_test_peer_libs)
+tests_tls_test_key_pair_SOURCES = tests/tls/test_key_pair.cc tests/unit.hh
+tests_tls_test_key_pair_LDADD = $(tls_test_peer_libs)
+tests_tls_test_server_context_SOURCES = tests/tls/test_server_context.cc tests/tls/shop.hh \
+	tests/unit.hh
+tests_tls_test_server_context_LDADD = $(tls_test_peer_libs)
+tests_tls_test_server_stream_SOURCES = tests/tls/test_server_stream.cc tests/tls/shop.hh \
+	tests/unit.hh
+tests_tls_test_server_stream_LDADD = $(tls_test_peer_libs)
 tests_tls_test_tickets_SOURCES = tests/tls/test_tickets.cc tests/unit.hh
 tests_tls_test_tickets_LDADD = $(tls_test_libs)
 tests_tls_test_verify_SOURCES = tests/tls/test_verify.cc tests/unit.hh

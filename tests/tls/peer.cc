@@ -16,26 +16,6 @@ namespace dotproxy::tls::test {
 
 namespace {
 
-class UncheckedClient : public Endpoint {
-  public:
-    UncheckedClient(gnutls_certificate_credentials_t credentials, const char* priority)
-        : Endpoint{GNUTLS_CLIENT, priority, credentials} {}
-};
-
-struct FreeCredentials {
-    void operator()(gnutls_certificate_credentials_st* p) const noexcept {
-        gnutls_certificate_free_credentials(p);
-    }
-};
-
-using Credentials = std::unique_ptr<gnutls_certificate_credentials_st, FreeCredentials>;
-
-Credentials no_credentials() {
-    gnutls_certificate_credentials_t raw = nullptr;
-    must(gnutls_certificate_allocate_credentials(&raw), "credentials");
-    return Credentials{raw};
-}
-
 void carry(Endpoint& client, Endpoint& server) {
     client.take({});
     while (!client.output.empty() || !server.output.empty()) {
@@ -151,6 +131,52 @@ Server::Server(const Service& service, const char* priority, unsigned flags)
     must(gnutls_session_ticket_enable_server(session(), &service.ticket_key()), "tickets");
 }
 
+NoCredentials::NoCredentials() {
+    must(gnutls_certificate_allocate_credentials(&credentials_), "credentials");
+}
+
+NoCredentials::~NoCredentials() {
+    gnutls_certificate_free_credentials(credentials_);
+}
+
+AnyClient::AnyClient(const char* name, const char* priority)
+    : Endpoint{GNUTLS_CLIENT, priority, get()} {
+    if (name != nullptr) {
+        must(gnutls_server_name_set(session(), GNUTLS_NAME_DNS, name, std::strlen(name)), name);
+    }
+}
+
+void AnyClient::offer(std::string_view protocol) {
+    std::string copy{protocol}; // GnuTLS takes no const
+    const gnutls_datum_t one{reinterpret_cast<unsigned char*>(copy.data()),
+                             static_cast<unsigned>(copy.size())};
+    must(gnutls_alpn_set_protocols(session(), &one, 1, 0), "protocol");
+}
+
+void AnyClient::resume(const Octets& ticket) {
+    must(gnutls_session_set_data(session(), ticket.data(), ticket.size()), "session");
+}
+
+Octets AnyClient::ticket() const {
+    constexpr unsigned dummy = 4; // what there is without one
+    gnutls_datum_t data{};
+    must(gnutls_session_get_data2(session(), &data), "ticket");
+    Octets ticket{data.data, data.data + data.size};
+    gnutls_free(data.data);
+    return ticket.size() > dummy ? ticket : Octets{};
+}
+
+bool AnyClient::was_shown(const Certificate& certificate) const {
+    unsigned count = 0;
+    const gnutls_datum_t* const shown = gnutls_certificate_get_peers(session(), &count);
+    gnutls_datum_t der{};
+    must(gnutls_x509_crt_export2(certificate.crt(), GNUTLS_X509_FMT_DER, &der), "export");
+    const bool same = count > 0 && std::ranges::equal(std::span{shown->data, shown->size},
+                                                      std::span{der.data, der.size});
+    gnutls_free(der.data);
+    return same;
+}
+
 Client::Client(const ClientContext& context, const Identity& identity, Tickets& tickets)
     : stream{context, identity, tickets} {
     drain();
@@ -202,28 +228,22 @@ void carry(Client& client, Server& server, const Chop& chop) {
 }
 
 bool shakes_without_policy(const Service& service, const char* priority) {
-    const Credentials none = no_credentials();
-    UncheckedClient client{none.get(),
-                           "NORMAL:+3DES-CBC:+SIGN-RSA-SHA1:%VERIFY_ALLOW_SIGN_WITH_SHA1"};
+    AnyClient client{nullptr, "NORMAL:+3DES-CBC:+SIGN-RSA-SHA1:%VERIFY_ALLOW_SIGN_WITH_SHA1"};
     Server server{service, priority};
     carry(client, server);
     return client.shaken && server.shaken;
 }
 
 Octets ticket_without_check(const Service& service) {
-    const Credentials none = no_credentials();
-    UncheckedClient client{none.get(), "NORMAL"};
+    AnyClient client;
     Server server{service};
     carry(client, server);
     must(client.error, "unchecked handshake");
     unsigned presented = 0;
     gnutls_certificate_get_peers(client.session(), &presented);
     must(presented == service.chain_length() ? 0 : GNUTLS_E_INTERNAL_ERROR, "the whole chain");
-    gnutls_datum_t data{};
-    must(gnutls_session_get_data2(client.session(), &data), "ticket");
-    Octets ticket{data.data, data.data + data.size};
-    gnutls_free(data.data);
-    must(ticket.size() > 4 ? 0 : GNUTLS_E_INTERNAL_ERROR, "a real ticket");
+    Octets ticket = client.ticket();
+    must(ticket.empty() ? GNUTLS_E_INTERNAL_ERROR : 0, "a real ticket");
     return ticket;
 }
 

@@ -86,6 +86,36 @@ class Server : public Endpoint {
     explicit Server(const Service& service, const char* priority = "NORMAL", unsigned flags = 0);
 };
 
+/// No certificates.
+class NoCredentials {
+  public:
+    NoCredentials();
+    NoCredentials(const NoCredentials&) = delete;
+    NoCredentials& operator=(const NoCredentials&) = delete;
+    ~NoCredentials();
+
+    [[nodiscard]] gnutls_certificate_credentials_t get() const noexcept { return credentials_; }
+
+  private:
+    gnutls_certificate_credentials_t credentials_{nullptr};
+};
+
+/// A client that verifies nothing and offers what a test tells it to.
+class AnyClient : private NoCredentials, public Endpoint {
+  public:
+    /// `name`: whom it asks for; nullptr: nobody.
+    explicit AnyClient(const char* name = nullptr, const char* priority = "NORMAL");
+
+    /// The application protocol that it offers.
+    void offer(std::string_view protocol);
+    /// The session that it would resume.
+    void resume(const Octets& ticket);
+    /// What it takes to resume the session; empty when there is no ticket yet.
+    [[nodiscard]] Octets ticket() const;
+    /// Whether it was shown this certificate.
+    [[nodiscard]] bool was_shown(const Certificate& certificate) const;
+};
+
 /// A ClientStream and what it gave.
 class Client {
   public:

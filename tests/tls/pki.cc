@@ -115,6 +115,14 @@ std::string Certificate::pem() const {
     return text;
 }
 
+std::string Certificate::key_pem() const {
+    gnutls_datum_t out{};
+    must(gnutls_x509_privkey_export2(key(), GNUTLS_X509_FMT_PEM, &out), "export");
+    std::string text{reinterpret_cast<const char*>(out.data), out.size};
+    gnutls_free(out.data);
+    return text;
+}
+
 SpkiPin Certificate::pin() const {
     gnutls_pubkey_t key = nullptr;
     must(gnutls_pubkey_init(&key), "public key");
@@ -156,6 +164,13 @@ Certificate issue(const Request& request, const Certificate* issuer) {
     add_names(crt, request);
     if (!request.permitted.empty()) {
         constrain(crt, request.permitted);
+    }
+    if (request.must_staple) {
+        gnutls_x509_tlsfeatures_t features = nullptr;
+        must(gnutls_x509_tlsfeatures_init(&features), "features");
+        must(gnutls_x509_tlsfeatures_add(features, 5), "status_request");
+        must(gnutls_x509_crt_set_tlsfeatures(crt, features), "features");
+        gnutls_x509_tlsfeatures_deinit(features);
     }
     const Certificate& signer = issuer != nullptr ? *issuer : made;
     must(gnutls_x509_crt_sign2(crt, signer.crt(), signer.key(), request.digest, 0), "signature");

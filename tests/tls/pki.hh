@@ -37,6 +37,7 @@ struct Request {
     const char* purpose{GNUTLS_KP_TLS_WWW_SERVER};
     Key key{Key::p256};
     gnutls_digest_algorithm_t digest{GNUTLS_DIG_SHA256};
+    bool must_staple{false};
 };
 
 /// A certificate and its private key.
@@ -49,6 +50,8 @@ class Certificate {
     [[nodiscard]] gnutls_x509_privkey_t key() const noexcept { return key_.get(); }
 
     [[nodiscard]] std::string pem() const;
+    /// Of the private key.
+    [[nodiscard]] std::string key_pem() const;
 
     /// Reads itself back: only then GnuTLS knows the names that link a chain.
     void reload();

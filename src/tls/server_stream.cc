@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "tls/server_stream.hh"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <string_view>
+
+namespace dotproxy::tls {
+
+namespace {
+
+// One ticket is enough, and it is sent when the handshake is over (E13, G27).
+constexpr unsigned flags = GNUTLS_SERVER | GNUTLS_NO_AUTO_SEND_TICKET;
+
+// A ClientHello has two KiB, or three. GnuTLS would hold 128, and holds any message as long as it
+// is not whole, so what comes of a handshake is bounded as well (E14, G28).
+constexpr std::size_t most_hello = 16384;
+constexpr std::size_t most_heard = 32768;
+
+// For how long a ticket is good, in seconds; the key that it is sealed with works three times as
+// long (G25).
+constexpr int ticket_lifetime = 7200;
+
+constexpr std::size_t most_name = 255;
+
+} // namespace
+
+ServerStream::ServerStream(const ServerContext& context, const Address& local,
+                           Buffer& output) noexcept
+    : Session{flags, output}, context_{context}, local_{local} {
+    if (handle() == nullptr || !set_up()) {
+        fail(Failure::protocol, "The TLS session cannot be set up");
+    }
+}
+
+bool ServerStream::set_up() noexcept {
+    gnutls_session_t session = handle();
+    gnutls_session_set_ptr(session, this);
+    gnutls_handshake_set_post_client_hello_function(session, on_hello);
+    gnutls_handshake_set_max_packet_length(session, most_hello);
+    gnutls_db_set_cache_expiration(session, ticket_lifetime);
+    std::array<unsigned char, 3> dot{'d', 'o', 't'}; // GnuTLS takes a copy, but not from const
+    const gnutls_datum_t protocol{dot.data(), dot.size()};
+    // Who offers nothing is taken to mean DNS; who offers something else is told so (E22).
+    constexpr unsigned alpn = GNUTLS_ALPN_MANDATORY | GNUTLS_ALPN_SERVER_PRECEDENCE;
+    return gnutls_priority_set(session, context_.priority()) >= 0 &&
+           gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, context_.first()) >= 0 &&
+           gnutls_alpn_set_protocols(session, &protocol, 1, alpn) >= 0 &&
+           gnutls_session_ticket_enable_server(session, &context_.ticket_key()) >= 0;
+}
+
+Io ServerStream::handshake() noexcept {
+    if (failure() != Failure::none) {
+        return Io::failed;
+    }
+    if (ready()) {
+        return Io::done;
+    }
+    if (heard_ > most_heard) {
+        return fail_with(GNUTLS_E_UNEXPECTED_PACKET_LENGTH);
+    }
+    heard_ += fed();
+    const Io io = shake();
+    if (io == Io::done) {
+        set_ready();
+        send_ticket();
+    }
+    return io;
+}
+
+void ServerStream::send_ticket() noexcept {
+    if (gnutls_protocol_get_version(handle()) == GNUTLS_TLS1_3) {
+        // Who cannot use one gets none.
+        (void)gnutls_session_ticket_send(handle(), 1, 0);
+    }
+}
+
+bool ServerStream::resumes() const noexcept {
+    return gnutls_session_is_resumed(handle()) != 0;
+}
+
+ServerStream::Ending ServerStream::ending() const noexcept {
+    switch (error()) {
+    case GNUTLS_E_PREMATURE_TERMINATION:
+        return Ending::closed;
+    case GNUTLS_E_FATAL_ALERT_RECEIVED: {
+        const int alert = gnutls_alert_get(handle());
+        const bool about_certificate =
+            (alert >= GNUTLS_A_BAD_CERTIFICATE && alert <= GNUTLS_A_CERTIFICATE_UNKNOWN) ||
+            alert == GNUTLS_A_UNKNOWN_CA;
+        return about_certificate ? Ending::certificate : Ending::closed;
+    }
+    case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
+    case GNUTLS_E_NO_CIPHER_SUITES:
+    case GNUTLS_E_NO_COMMON_KEY_SHARE:
+    case GNUTLS_E_NO_APPLICATION_PROTOCOL:
+    case GNUTLS_E_INSUFFICIENT_SECURITY:
+        return Ending::incompatible;
+    default:
+        return Ending::nonsense;
+    }
+}
+
+/// GnuTLS has read a ClientHello. Without this it would look for a certificate by itself (E7).
+int ServerStream::on_hello(gnutls_session_t session) noexcept {
+    static_cast<ServerStream*>(gnutls_session_get_ptr(session))->choose_certificate();
+    return 0;
+}
+
+void ServerStream::choose_certificate() noexcept {
+    greeted_ = true;
+    std::array<char, most_name + 1> name{};
+    std::size_t size = name.size();
+    unsigned type = 0;
+    if (gnutls_server_name_get(handle(), name.data(), &size, &type, 0) < 0 ||
+        type != GNUTLS_NAME_DNS) {
+        name[0] = '\0';
+    }
+    const std::size_t length = ::strnlen(name.data(), most_name);
+    std::for_each_n(name.begin(), length, [](char& c) {
+        c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    });
+    // A literal is not allowed there, and means the address that the client came to.
+    std::string_view asked{name.data(), length};
+    if (asked.find_first_not_of("0123456789.") == std::string_view::npos) {
+        asked = {};
+    }
+    (void)gnutls_credentials_set(handle(), GNUTLS_CRD_CERTIFICATE,
+                                 context_.credentials(asked, local_));
+}
+
+} // namespace dotproxy::tls
