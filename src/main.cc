@@ -5,6 +5,7 @@
 
 #include "base/log.hh"
 #include "config/config.hh"
+#include "master/certificates.hh"
 #include "master/connect_test.hh"
 #include "master/daemon.hh"
 #include "master/generation.hh"
@@ -112,7 +113,11 @@ std::optional<Account> look_ahead(const Config& config) {
     static_cast<void>(load_trust(config));
     static_cast<void>(load_cookie_secrets(config));
     check_doors(config);
-    return account_in_place_of_root(config);
+    auto account = account_in_place_of_root(config);
+    if (!account) {
+        static_cast<void>(try_certificates(config)); // else not for root's eyes
+    }
+    return account;
 }
 
 int test(const Options& options, const Config& config) {
@@ -120,8 +125,14 @@ int test(const Options& options, const Config& config) {
     if (account) {
         read_as(*account, config.user, options.config_path);
     }
-    for (const std::string& line : warnings(config, look_around())) {
-        log::write(log::Level::warning, "%s", line.c_str());
+    const ServerTls certificates = try_certificates(config);
+    for (const auto& lines : {warnings(config, look_around()), warnings_of(config, certificates)}) {
+        for (const std::string& line : lines) {
+            log::write(log::Level::warning, "%s", line.c_str());
+        }
+    }
+    for (const std::string& line : describe(certificates)) {
+        std::printf("%s\n", line.c_str());
     }
     std::printf("%s: good\n", options.config_path.c_str());
     if (!options.connect) {

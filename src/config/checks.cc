@@ -207,6 +207,28 @@ void check_default_ca_file(const Document& document, const std::string& path) {
     }
 }
 
+std::string read_certificate_file(const Value& value, std::string_view example) {
+    std::string path = value.string(example);
+    if (path.front() != '/') {
+        value.refuse(in_quotes(path) + " is a relative path; give an absolute one");
+    }
+    return path;
+}
+
+void check_certificates(const Config& config) {
+    if (!config.places.dot.empty() && config.certificates.empty()) {
+        throw ConfigError{config.places.dot +
+                          ": \"dot\" takes a certificate, and there is none; give tls: { "
+                          "certificates = ( { chain = \"/etc/dotproxy/tls/fullchain.pem\"; key = "
+                          "\"/etc/dotproxy/tls/privkey.pem\"; } ); }"};
+    }
+    if (config.places.dot.empty() && !config.certificates.empty()) {
+        throw ConfigError{config.places.certificates +
+                          ": no listener uses them; give one protocols = ( \"dot\" ), or leave "
+                          "them out"};
+    }
+}
+
 dns::Name read_local_exception(const Value& value, const std::vector<dns::Name>& others) {
     const std::string text = value.string("home.arpa");
     const auto name = dns::parse_name(text);
@@ -266,7 +288,7 @@ void check_listener(const Value& address, const ListenConfig& listen,
                     const std::vector<ListenConfig>& others) {
     const auto other = std::ranges::find_if(others, [&listen](const ListenConfig& o) {
         return (o.address.covers(listen.address) || listen.address.covers(o.address)) &&
-               ((o.udp && listen.udp) || (o.tcp && listen.tcp));
+               ((o.udp && listen.udp) || (o.takes(Protocol::tcp) && listen.takes(Protocol::tcp)));
     });
     if (other == others.end()) {
         return;

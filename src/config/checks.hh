@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace dotproxy {
@@ -42,6 +43,10 @@ enum class Whose : std::uint8_t { this_machine, another };
 [[nodiscard]] std::string read_ca_file(const Value& value);
 /// The same for the file that is used when none is named.
 void check_default_ca_file(const Document& document, const std::string& path);
+/// An absolute path of a certificate or its key, which the account that serves looks at, not this.
+[[nodiscard]] std::string read_certificate_file(const Value& value, std::string_view example);
+/// Refuses listeners that speak TLS without a certificate, and certificates that none uses.
+void check_certificates(const Config& config);
 
 /// A name at or below the apex of a zone that local_zones is about, and not among `others`.
 [[nodiscard]] dns::Name read_local_exception(const Value& value,

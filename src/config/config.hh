@@ -31,11 +31,21 @@ struct ListenConfig {
     Address address; // with port
     bool udp{true};
     bool tcp{true};
+    bool dot{false};               // DNS over TLS, in place of tcp
     std::optional<Access> allow{}; // here, in place of Config::allow
 
     [[nodiscard]] bool takes(Protocol protocol) const noexcept {
-        return protocol == Protocol::udp ? udp : tcp;
+        return protocol == Protocol::udp ? udp : tcp || dot;
     }
+};
+
+/// A certificate that clients over TLS are shown, and its key: files in PEM. They are read apart,
+/// by the account that serves.
+struct CertificateConfig {
+    std::string chain;
+    std::string key;
+    std::string chain_place; // where that stands: see Config::places
+    std::string key_place;
 };
 
 /// One resolver that speaks DNS over TLS. It has a name, or pins, or both.
@@ -75,6 +85,7 @@ struct LimitsConfig {
 
     std::uint32_t queries{0};
     std::uint32_t tcp_clients{0};
+    std::uint32_t tls_clients{0}; // of these, those over TLS
     std::uint32_t queries_per_client{0};
     Mode mode{Mode::on};
     std::uint32_t client_rate{0};       // UDP questions a second; of this and the next two, 0: any
@@ -104,11 +115,13 @@ struct Config {
     bool local_zones{true};
     std::vector<dns::Name> local_zones_except; // within the local zones; lower case
     std::string ca_file;
+    std::vector<CertificateConfig> certificates; // at least one where a listener speaks TLS
 
     struct {
         Milliseconds query;
         Milliseconds connect;
         Milliseconds client_idle;
+        Milliseconds tls_idle;
         Milliseconds upstream_idle;
         Milliseconds drain;
     } timeouts{};
@@ -122,13 +135,27 @@ struct Config {
         log::Target target;
     } log{};
 
-    /// Who may ask where `local` is the address, with its port, that questions come to.
-    [[nodiscard]] const Access& access_at(Protocol protocol, const Address& local) const noexcept {
+    /// What is said of where `local` is the address, with its port, that questions come to;
+    /// nullptr: nothing.
+    [[nodiscard]] const ListenConfig* listener_at(Protocol protocol,
+                                                  const Address& local) const noexcept {
         // Of one protocol there is no wildcard beside a single address.
         const auto here = std::ranges::find_if(listen, [&](const ListenConfig& one) {
             return one.takes(protocol) && one.address.covers(local);
         });
-        return here != listen.end() && here->allow ? *here->allow : allow;
+        return here != listen.end() ? &*here : nullptr;
+    }
+
+    /// Who may ask there.
+    [[nodiscard]] const Access& access_at(Protocol protocol, const Address& local) const noexcept {
+        const ListenConfig* const here = listener_at(protocol, local);
+        return here != nullptr && here->allow ? *here->allow : allow;
+    }
+
+    /// Whether connections that come there speak TLS.
+    [[nodiscard]] bool speaks_tls_at(const Address& local) const noexcept {
+        const ListenConfig* const here = listener_at(Protocol::tcp, local);
+        return here != nullptr && here->dot;
     }
 
     /// The addresses of all upstreams, as UpstreamConfig::text() calls them, in their order.
@@ -149,7 +176,9 @@ struct Config {
         std::string group;
         std::string pid_file;
         std::string listen;
+        std::string dot; // of the first listener that speaks TLS; empty: none does
         std::string ca_file;
+        std::string certificates; // empty: none are given
         std::string cookie_secret_file;
     } places{};
 };

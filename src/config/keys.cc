@@ -41,7 +41,7 @@ std::vector<std::string> all() {
     }
     const auto add = [&paths](std::string_view prefix, Words names) {
         for (const auto name : names) {
-            if (name != "networks"sv) { // whose members follow
+            if (name != "networks"sv && name != "certificates"sv) { // whose members follow
                 paths.emplace_back(prefix).append(name);
             }
         }
@@ -49,6 +49,7 @@ std::vector<std::string> all() {
     add("listen[].", listen);
     add("upstreams[].", upstream);
     add("tls.", tls);
+    add("tls.certificates[].", certificate);
     add("timeouts.", timeouts);
     add("limits.", limits);
     add("limits.networks[].", network);

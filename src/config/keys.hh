@@ -27,13 +27,14 @@ inline constexpr std::array top{
     "failover_on_error"sv, "allow"sv};
 inline constexpr std::array listen{"address"sv, "port"sv, "protocols"sv, "allow"sv};
 inline constexpr std::array upstream{"name"sv, "addresses"sv, "port"sv, "pins"sv, "ca_file"sv};
-inline constexpr std::array tls{"ca_file"sv};
-inline constexpr std::array timeouts{"query"sv, "connect"sv, "client_idle"sv, "upstream_idle"sv,
-                                     "drain"sv};
+inline constexpr std::array tls{"ca_file"sv, "certificates"sv};
+inline constexpr std::array certificate{"chain"sv, "key"sv};
+inline constexpr std::array timeouts{"query"sv,    "connect"sv,       "client_idle"sv,
+                                     "tls_idle"sv, "upstream_idle"sv, "drain"sv};
 inline constexpr std::array limits{
-    "queries"sv,     "tcp_clients"sv,       "queries_per_client"sv, "mode"sv,
-    "client_rate"sv, "client_misses"sv,     "client_connects"sv,    "block_time"sv,
-    "networks"sv,    "cookie_secret_file"sv};
+    "queries"sv,    "tcp_clients"sv, "tls_clients"sv,       "queries_per_client"sv,
+    "mode"sv,       "client_rate"sv, "client_misses"sv,     "client_connects"sv,
+    "block_time"sv, "networks"sv,    "cookie_secret_file"sv};
 inline constexpr std::array network{"prefix"sv, "factor"sv};
 inline constexpr std::array cache{
     "size"sv,        "min_ttl"sv,     "max_ttl"sv,   "max_negative_ttl"sv,

@@ -23,6 +23,7 @@ using namespace std::chrono_literals;
 using namespace std::string_view_literals;
 
 constexpr std::uint16_t default_listen_port = 5300; // needs no privilege, and is nobody else's
+constexpr std::uint16_t default_dot_port = 853;     // RFC 7858, section 3.1
 constexpr std::uint16_t default_upstream_port = 853;
 
 constexpr std::uint64_t least_cache = std::uint64_t{1} << 20U;
@@ -30,6 +31,8 @@ constexpr std::uint64_t most_cache = std::uint64_t{sizeof(void*) < 8 ? 1 : 64} <
 
 constexpr auto listen_example = "{ address = \"127.0.0.1\"; }"sv;
 constexpr auto upstream_example = "{ name = \"dns.example\"; addresses = ( \"192.0.2.1\" ); }"sv;
+constexpr auto certificate_example =
+    "{ chain = \"/etc/dotproxy/tls/fullchain.pem\"; key = \"/etc/dotproxy/tls/privkey.pem\"; }"sv;
 constexpr auto pin_example = "\"base64 of SHA-256\""sv;
 
 std::vector<Address> literals(std::initializer_list<const char*> texts, std::uint16_t port) {
@@ -53,10 +56,15 @@ Config defaults() {
                                                       default_upstream_port),
                                 .pins = {}});
     config.ca_file = "/etc/ssl/certs/ca-certificates.crt";
-    config.timeouts = {
-        .query = 5s, .connect = 2s, .client_idle = 10s, .upstream_idle = 30s, .drain = 10s};
+    config.timeouts = {.query = 5s,
+                       .connect = 2s,
+                       .client_idle = 10s,
+                       .tls_idle = 30s,
+                       .upstream_idle = 30s,
+                       .drain = 10s};
     config.limits = {.queries = 65536,
                      .tcp_clients = 10000,
+                     .tls_clients = 2000,
                      .queries_per_client = 128,
                      .client_rate = 5000,
                      .client_misses = 500,
@@ -96,16 +104,27 @@ std::uint16_t read_port(const Value& group, std::uint16_t otherwise) {
     return port ? static_cast<std::uint16_t>(port->integer(1, 65535)) : otherwise;
 }
 
-void read_protocols(const Value& list, ListenConfig& listen) {
-    static constexpr std::array words{"udp"sv, "tcp"sv};
+/// Returns where "dot" stands, if it does.
+std::string read_protocols(const Value& list, ListenConfig& listen) {
+    static constexpr std::array words{"udp"sv, "tcp"sv, "dot"sv};
+    const std::array protocols{&listen.udp, &listen.tcp, &listen.dot};
+    std::string dot_place;
     listen.udp = listen.tcp = false;
     for (const Value& element : some(list, "\"udp\", \"tcp\"")) {
-        bool& protocol = element.word(words) == 0 ? listen.udp : listen.tcp;
+        bool& protocol = *protocols.at(element.word(words));
         if (protocol) {
             element.refuse("is given twice; give each protocol once");
         }
         protocol = true;
+        if (listen.tcp && listen.dot) {
+            element.refuse("\"tcp\" and \"dot\" cannot be had on one port; give \"dot\" one of its "
+                           "own, such as 853");
+        }
+        if (&protocol == &listen.dot) {
+            dot_place = element.place();
+        }
     }
+    return dot_place;
 }
 
 Access read_access(const Value& list) {
@@ -119,24 +138,27 @@ Access read_access(const Value& list) {
     return Access{rules};
 }
 
-std::vector<ListenConfig> read_listen(const Value& list) {
+void read_listen(const Value& list, Config& config) {
     std::vector<ListenConfig> all;
     for (const Value& group : some(list, listen_example)) {
         group.check_group(keys::listen);
         const Value address = required(group, "address", "address = \"127.0.0.1\"");
         ListenConfig listen;
-        listen.address =
-            read_address(address, read_port(group, default_listen_port), Whose::this_machine);
         if (const auto protocols = group.find("protocols")) {
-            read_protocols(*protocols, listen);
+            const std::string dot = read_protocols(*protocols, listen);
+            config.places.dot = config.places.dot.empty() ? dot : config.places.dot;
         }
+        const bool only_dot = listen.dot && !listen.udp;
+        listen.address = read_address(
+            address, read_port(group, only_dot ? default_dot_port : default_listen_port),
+            Whose::this_machine);
         if (const auto allow = group.find("allow")) {
             listen.allow = read_access(*allow);
         }
         check_listener(address, listen, all);
         all.push_back(std::move(listen));
     }
-    return all;
+    config.listen = std::move(all);
 }
 
 std::vector<Address> read_upstream_addresses(const Value& list, std::uint16_t port) {
@@ -198,6 +220,7 @@ void read_timeouts(const Value& group, Config& config) {
                     in_quotes(units::duration_text(timeouts.query)));
     }
     read("client_idle", timeouts.client_idle, 0s, 1h);
+    read("tls_idle", timeouts.tls_idle, 0s, 1h);
     read("upstream_idle", timeouts.upstream_idle, 0s, 1h);
     read("drain", timeouts.drain, 0s, 5min);
 }
@@ -260,6 +283,7 @@ void read_limits(const Value& group, Config& config) {
     };
     read("queries", config.limits.queries, 64, 4194304);
     read("tcp_clients", config.limits.tcp_clients, 0, 1000000);
+    read("tls_clients", config.limits.tls_clients, 0, 1000000);
     read("queries_per_client", config.limits.queries_per_client, 1, 65535);
     read_rates(group, config.limits);
     if (const auto file = group.find("cookie_secret_file")) {
@@ -350,12 +374,31 @@ void read_process(const Value& root, Config& config) {
     }
 }
 
+void read_certificates(const Value& list, Config& config) {
+    config.places.certificates = list.place();
+    for (const Value& group : list.elements(certificate_example)) {
+        group.check_group(keys::certificate);
+        constexpr auto chain_example = "/etc/dotproxy/tls/fullchain.pem";
+        constexpr auto key_example = "/etc/dotproxy/tls/privkey.pem";
+        const Value chain = required(group, "chain", "chain = " + in_quotes(chain_example));
+        const Value key = required(group, "key", "key = " + in_quotes(key_example));
+        config.certificates.push_back({.chain = read_certificate_file(chain, chain_example),
+                                       .key = read_certificate_file(key, key_example),
+                                       .chain_place = chain.place(),
+                                       .key_place = key.place()});
+    }
+}
+
 void read_tls(const Document& document, Config& config) {
     std::optional<Value> ca_file;
     if (const auto group = document.root().find("tls")) {
         group->check_group(keys::tls);
         ca_file = group->find("ca_file");
+        if (const auto certificates = group->find("certificates")) {
+            read_certificates(*certificates, config);
+        }
     }
+    check_certificates(config);
     config.places.ca_file = place(document, ca_file, "tls.ca_file");
     if (ca_file) {
         config.ca_file = read_ca_file(*ca_file);
@@ -383,7 +426,7 @@ Config read(const Document& document) {
     const auto listen = root.find("listen");
     config.places.listen = place(document, listen, "listen");
     if (listen) {
-        config.listen = read_listen(*listen);
+        read_listen(*listen, config);
     }
     if (const auto allow = root.find("allow")) {
         config.allow = read_access(*allow);

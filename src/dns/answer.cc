@@ -83,6 +83,18 @@ void add_error(OptWriter& opt, const ExtendedError& error) noexcept {
     std::ranges::copy(text, data.begin() + code_size);
 }
 
+// Fills the message up to a multiple of a block, as far as there is room: how long an answer is
+// tells who listens much about what it is (RFC 7830; RFC 8467, section 4.1; E24).
+void pad(OptWriter& opt) noexcept {
+    if (!opt.fits(0)) {
+        return;
+    }
+    const std::size_t size = opt.end() + option_prefix_size;
+    const std::size_t blocks = (size + padded_block - 1) / padded_block;
+    const std::size_t missing = std::min(blocks * padded_block - size, opt.room());
+    std::ranges::fill(opt.add(option::padding, missing), std::uint8_t{0});
+}
+
 // Writes the OPT at `at`, where least_opt_size() fits. Returns where the message ends.
 std::size_t put_opt(MutableOctets out, std::size_t at, std::uint16_t rcode,
                     std::span<const ExtendedError> errors, const Asker& asker,
@@ -102,6 +114,9 @@ std::size_t put_opt(MutableOctets out, std::size_t at, std::uint16_t rcode,
     }
     for (const ExtendedError& error : errors) {
         add_error(opt, error);
+    }
+    if (channel.encrypted) {
+        pad(opt); // last: nothing may follow that is not counted
     }
     return opt.end();
 }

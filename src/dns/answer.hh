@@ -22,6 +22,7 @@ namespace dotproxy::dns {
 struct Channel {
     std::size_t limit{max_message_size};    // octets; for UDP see udp_limit()
     std::optional<std::uint16_t> keepalive; // offered over TCP to who asked, in units of 100 ms
+    bool encrypted{false};                  // who can take it gets all answers of a few sizes
 };
 
 /// The largest UDP answer `asker` may get (C33, C34).
@@ -56,6 +57,9 @@ struct Answer {
 /// The room that an answer can need beyond header, question and records: our OPT with everything in
 /// it.
 constexpr std::size_t answer_overhead = 320;
+/// And what padding can add to it where the channel is encrypted (RFC 8467, section 4.1).
+constexpr std::size_t padded_block = 468;
+constexpr std::size_t padding_room = padded_block + 4;
 
 /// The room to give write_answer() where the channel's limit is no less.
 [[nodiscard]] std::size_t answer_room(const Answer& answer, const Question& question) noexcept;

@@ -29,10 +29,9 @@ Handover make_handover() {
     return {.in = Fd{ends[0]}, .out = Fd{ends[1]}};
 }
 
-bool hand_over(const Handover& handover, int connection,
-               std::span<const std::uint8_t> unread) noexcept {
-    // A message of no octets could not be told from the end; the first one means nothing.
-    std::uint8_t mark = 0;
+bool hand_over(const Handover& handover, int connection, std::span<const std::uint8_t> unread,
+               Handed what) noexcept {
+    auto mark = static_cast<std::uint8_t>(what);
     std::array<iovec, 2> parts{
         iovec{.iov_base = &mark, .iov_len = 1},
         // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): sendmsg(2) only reads
@@ -51,7 +50,8 @@ bool hand_over(const Handover& handover, int connection,
     return ::sendmsg(handover.in.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
 }
 
-Fd take_over(const Handover& handover, std::span<std::uint8_t> room, std::size_t& size) noexcept {
+Fd take_over(const Handover& handover, std::span<std::uint8_t> room, std::size_t& size,
+             Handed* what) noexcept {
     // The kernel would hand out the message and drop the connection if it had no number for it.
     // Only this thread makes descriptors, so one that can be had now can be had then.
     if (!Fd{::dup(handover.out.get())}) {
@@ -76,6 +76,10 @@ Fd take_over(const Handover& handover, std::span<std::uint8_t> room, std::size_t
     if (header == nullptr || header->cmsg_type != SCM_RIGHTS) {
         errno = EBADMSG; // refused by a security module, or the end of something that is no client
         return Fd{};
+    }
+    if (what != nullptr) {
+        *what =
+            mark == static_cast<std::uint8_t>(Handed::newcomer) ? Handed::newcomer : Handed::client;
     }
     int connection = -1;
     std::memcpy(&connection, CMSG_DATA(header), sizeof connection);

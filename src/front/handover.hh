@@ -23,14 +23,22 @@ struct Handover {
 /// Throws std::system_error.
 [[nodiscard]] Handover make_handover();
 
+/// What is handed over.
+enum class Handed : std::uint8_t {
+    client,   // whom a worker has served, not over TLS: a session cannot be handed over
+    newcomer, // to whom nobody has listened yet: what it speaks is a question of where it came
+};
+
 /// Sends a connection; the caller still owns (and then closes) its copy. false: not now, try later.
 [[nodiscard]] bool hand_over(const Handover& handover, int connection,
-                             std::span<const std::uint8_t> unread) noexcept;
+                             std::span<const std::uint8_t> unread,
+                             Handed what = Handed::client) noexcept;
 
-/// Takes one connection, with `unread` written to the front of `room` and its size to `size`. An
-/// empty Fd, by errno: EAGAIN, there is none (or another worker was quicker); EMFILE or ENOMEM, no
-/// room for a descriptor: it stays in the queue; EBADMSG, it was lost on its way.
+/// Takes one connection, with `unread` written to the front of `room` and its size to `size`, and
+/// to `what`, unless that is nullptr, what it is. An empty Fd, by errno: EAGAIN, there is none (or
+/// another worker was quicker); EMFILE or ENOMEM, no room for a descriptor: it stays in the queue;
+/// EBADMSG, it was lost on its way.
 [[nodiscard]] Fd take_over(const Handover& handover, std::span<std::uint8_t> room,
-                           std::size_t& size) noexcept;
+                           std::size_t& size, Handed* what = nullptr) noexcept;
 
 } // namespace dotproxy

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// TcpClient: one client connection. What is idle costs little: its buffers exist only while they
-// hold something.
+// TcpClient: one client connection, over TLS or not. What is idle costs little: its buffers exist
+// only while they hold something, and so does what TLS takes.
 
 #pragma once
 
@@ -10,10 +10,12 @@
 #include "base/deadline.hh"
 #include "base/fd.hh"
 #include "base/loop.hh"
+#include "front/tls_channel.hh"
 #include "relay/address_counts.hh"
 #include "relay/standing.hh"
 
 #include <cstdint>
+#include <memory>
 #include <sys/socket.h>
 
 namespace dotproxy {
@@ -26,7 +28,11 @@ inline void reset(const Fd& socket) noexcept {
     static_cast<void>(::connect(socket.get(), &nobody, sizeof nobody));
 }
 
+/// What lies between the frames and the socket.
+enum class Transport : std::uint8_t { plain, tls };
+
 /// States, as far as they are not plain from the members:
+///   shaking   over TLS: there is no session yet, or it is not ready
 ///   reading   queries are taken; not so while the client has too many in flight or does not read
 ///   ended     the client will send nothing more; it gets the answers that are due, then is closed
 ///   closed    to be buried at the end of the turn
@@ -40,20 +46,38 @@ struct TcpClient final : Watch, Deadline {
     };
 
     TcpClient(TcpFront& its_front, Fd its_socket, const Address& its_peer, Standing its_standing,
-              AddressCounts::Place its_place) noexcept
+              Transport its_transport, AddressCounts::Place its_place,
+              AddressCounts::Place its_tls_place) noexcept
         : front{its_front}, socket{std::move(its_socket)}, peer{its_peer}, standing{its_standing},
-          place{std::move(its_place)} {}
+          transport{its_transport}, place{std::move(its_place)}, tls_place{
+                                                                     std::move(its_tls_place)} {}
 
     void on_ready(std::uint32_t events) noexcept override;
+
+    /// Whether nothing it says is a question yet.
+    [[nodiscard]] bool shaking() const noexcept {
+        return transport == Transport::tls && (tls == nullptr || !tls->stream.ready());
+    }
+
+    /// Where answers are written to.
+    [[nodiscard]] Buffer& answers() noexcept { return tls != nullptr ? tls->plain : out; }
+
+    /// How many octets of answers there are that the kernel has not taken.
+    [[nodiscard]] std::size_t unsent() const noexcept {
+        return out.size() + (tls != nullptr ? tls->plain.size() : 0);
+    }
 
     TcpFront& front;
     Fd socket;
     Watching watching; // after the socket: it ends first
     Address peer;
     Standing standing;
-    AddressCounts::Place place; // among the connections of its address
-    Buffer in;  // queries that were read and not yet taken, and the beginning of one
-    Buffer out; // answers that are not written yet
+    Transport transport;
+    AddressCounts::Place place;     // among the connections of its address
+    AddressCounts::Place tls_place; // the same of those over TLS
+    Buffer in;                      // queries that were read and not yet taken, and a part of one
+    Buffer out; // what is not written yet: answers, or the records that they are in
+    std::unique_ptr<TlsChannel> tls; // after out; from when its handshake begins
     std::uint32_t events{0};
     std::uint32_t in_flight{0};
     std::uint64_t written{0};     // octets of answers that the kernel took, in all
@@ -68,6 +92,7 @@ struct TcpClient final : Watch, Deadline {
     bool waiting{false}; // stands in the line of those to be read or written
     bool greeted{false}; // has sent a whole query
     bool stuck{false};   // has answers that the kernel does not take
+    bool parting{false}; // over TLS: has been served long enough by a worker that drains
 };
 
 } // namespace dotproxy

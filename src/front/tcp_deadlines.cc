@@ -13,6 +13,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr Clock::duration handshake_time = 5s; // E20
 constexpr Clock::duration first_query_time = 5s;
 // A client that has answers to read takes at least so many octets in each write time, or it is cut:
 // 13 kbit/s. Slower links than that carry no TCP for DNS, and who reads single octets is no client.
@@ -21,10 +22,14 @@ constexpr std::uint64_t least_read = 16384;
 
 } // namespace
 
-TcpDeadlines::TcpDeadlines(const Config& config, const TcpPlaces& places) noexcept
-    : places_{places}, first_query_{std::max(first_query_time,
-                                             Clock::duration{config.timeouts.client_idle})},
-      idle_{config.timeouts.client_idle}, reading_{write_time} {}
+TcpDeadlines::TcpDeadlines(const Config& config, const TcpPlaces& places,
+                           const TcpPlaces& tls_places) noexcept
+    : places_{places}, tls_places_{tls_places}, shaking_{handshake_time},
+      plain_{.first_query =
+                 Queue{std::max(first_query_time, Clock::duration{config.timeouts.client_idle})},
+             .idle = Queue{config.timeouts.client_idle}},
+      secured_{.first_query = Queue{first_query_time}, .idle = Queue{config.timeouts.tls_idle}},
+      reading_{write_time} {}
 
 void TcpDeadlines::set(TcpClient& client, TimePoint now) noexcept {
     const bool stuck = !client.out.empty();
@@ -33,10 +38,15 @@ void TcpDeadlines::set(TcpClient& client, TimePoint now) noexcept {
         watch_reading(client, stuck ? read_by(client) : client.read_before, now);
     }
     client.stuck = stuck;
-    if (stuck || client.in_flight > 0) {
+    if (client.shaking()) {
+        if (!client.armed()) { // whatever is said or left unread meanwhile
+            shaking_.arm(client, now);
+        }
+    } else if (stuck || client.in_flight > 0) {
         client.disarm();
     } else if (!client.armed()) {
-        (client.greeted ? idle_ : first_query_).arm(client, now);
+        Patience& patience = patience_with(client);
+        (client.greeted ? patience.idle : patience.first_query).arm(client, now);
     }
 }
 
@@ -63,25 +73,36 @@ void TcpDeadlines::adopt(TcpClient& client) noexcept {
     client.written = under_way(client);
 }
 
-/// By how much the time in a queue ends earlier than was thought when it began.
-Clock::duration TcpDeadlines::shortened_by(const DeadlineQueue<TcpClient>& queue) const noexcept {
-    return queue.duration() - places_.kept(queue.duration());
+Clock::duration TcpDeadlines::kept(Clock::duration most, Transport transport) const noexcept {
+    const Clock::duration time = places_.kept(most);
+    return transport == Transport::tls ? std::min(time, tls_places_.kept(most)) : time;
 }
 
-Clock::duration TcpDeadlines::idle_time() const noexcept {
-    return places_.kept(idle_.duration());
+Clock::duration TcpDeadlines::idle_time(Transport transport) const noexcept {
+    return kept((transport == Transport::tls ? secured_ : plain_).idle.duration(), transport);
+}
+
+TcpClient* TcpDeadlines::pop(Queue& queue, Transport transport, TimePoint now) const noexcept {
+    // Its time may end earlier than was thought when it began.
+    return queue.pop(now + (queue.duration() - kept(queue.duration(), transport)));
 }
 
 TcpClient* TcpDeadlines::pop(TimePoint now, Counter& why) noexcept {
     why = Counter::tcp_timed_out;
-    if (TcpClient* client = first_query_.pop(now + shortened_by(first_query_))) {
+    if (TcpClient* client = shaking_.pop(now)) {
         return client;
     }
-    TcpClient* client = idle_.pop(now + shortened_by(idle_));
-    if (client != nullptr && client->in.empty()) {
-        why = Counter::tcp_idle_closed;
+    for (const Transport transport : {Transport::plain, Transport::tls}) {
+        Patience& patience = transport == Transport::tls ? secured_ : plain_;
+        if (TcpClient* client = pop(patience.first_query, transport, now)) {
+            return client;
+        }
+        if (TcpClient* client = pop(patience.idle, transport, now)) {
+            why = client->in.empty() ? Counter::tcp_idle_closed : Counter::tcp_timed_out;
+            return client;
+        }
     }
-    return client;
+    return nullptr;
 }
 
 TcpClient* TcpDeadlines::pop_deaf(TimePoint now) noexcept {
@@ -100,18 +121,35 @@ TcpClient* TcpDeadlines::pop_deaf(TimePoint now) noexcept {
 }
 
 TcpClient* TcpDeadlines::pop_idlest() noexcept {
-    TcpClient* idlest = first_query_.pop(TimePoint::max()); // has shown no use for it yet
-    return idlest != nullptr ? idlest : idle_.pop(TimePoint::max());
+    // Who has shown no use for it yet comes first, and who comes back at least cost.
+    for (Queue* queue : {&plain_.first_query, &secured_.first_query, &plain_.idle}) {
+        if (TcpClient* client = queue->pop(TimePoint::max())) {
+            return client;
+        }
+    }
+    return secured_.idle.pop(TimePoint::max());
+}
+
+TcpClient* TcpDeadlines::pop_idlest_over_tls() noexcept {
+    TcpClient* idlest = secured_.first_query.pop(TimePoint::max());
+    return idlest != nullptr ? idlest : secured_.idle.pop(TimePoint::max());
+}
+
+void TcpDeadlines::soonest(const Queue& queue, Transport transport,
+                           TimePoint& earliest) const noexcept {
+    TimePoint due = TimePoint::max();
+    queue.soonest(due);
+    if (due != TimePoint::max()) {
+        earliest = std::min(earliest, due - (queue.duration() - kept(queue.duration(), transport)));
+    }
 }
 
 void TcpDeadlines::soonest(TimePoint& earliest) const noexcept {
-    for (const auto* queue : {&first_query_, &idle_}) {
-        TimePoint due = TimePoint::max();
-        queue->soonest(due);
-        if (due != TimePoint::max()) {
-            earliest = std::min(earliest, due - shortened_by(*queue));
-        }
-    }
+    shaking_.soonest(earliest);
+    soonest(plain_.first_query, Transport::plain, earliest);
+    soonest(plain_.idle, Transport::plain, earliest);
+    soonest(secured_.first_query, Transport::tls, earliest);
+    soonest(secured_.idle, Transport::tls, earliest);
     reading_.soonest(earliest);
 }
 

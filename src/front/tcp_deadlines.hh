@@ -12,14 +12,17 @@
 #include "front/tcp_places.hh"
 #include "shared/counted.hh"
 
+#include <array>
 #include <cstdint>
 
 namespace dotproxy {
 
 class TcpDeadlines {
   public:
-    /// `places` outlives it, and says how much of the time is left where places are scarce.
-    TcpDeadlines(const Config& config, const TcpPlaces& places) noexcept;
+    /// `places`, of all connections and of those over TLS, outlive it, and say how much of the time
+    /// is left where they are scarce.
+    TcpDeadlines(const Config& config, const TcpPlaces& places,
+                 const TcpPlaces& tls_places) noexcept;
 
     /// Gives the client the time that it has for what it does now, unless it has it already.
     void set(TcpClient& client, TimePoint now) noexcept;
@@ -33,22 +36,40 @@ class TcpDeadlines {
     [[nodiscard]] TcpClient* pop_deaf(TimePoint now) noexcept;
     /// Who makes way where there is no place: has not asked yet, or longest ago. nullptr: none.
     [[nodiscard]] TcpClient* pop_idlest() noexcept;
+    /// The same among those over TLS.
+    [[nodiscard]] TcpClient* pop_idlest_over_tls() noexcept;
 
     void soonest(TimePoint& earliest) const noexcept;
 
     /// How long a client may be idle, as things are.
-    [[nodiscard]] Clock::duration idle_time() const noexcept;
+    [[nodiscard]] Clock::duration idle_time(Transport transport) const noexcept;
 
   private:
-    [[nodiscard]] Clock::duration
-    shortened_by(const DeadlineQueue<TcpClient>& queue) const noexcept;
+    using Queue = DeadlineQueue<TcpClient>;
+
+    /// Of the clients of one transport.
+    struct Patience {
+        Queue first_query; // from accept, or the handshake, to the first whole query (L26)
+        Queue idle;        // nothing in flight; only a whole query counts (C10)
+    };
+
+    [[nodiscard]] Patience& patience_with(const TcpClient& client) noexcept {
+        return client.transport == Transport::tls ? secured_ : plain_;
+    }
+
+    [[nodiscard]] Clock::duration kept(Clock::duration most, Transport transport) const noexcept;
+    /// Takes out a client whose time in a queue is over.
+    [[nodiscard]] TcpClient* pop(Queue& queue, Transport transport, TimePoint now) const noexcept;
+    void soonest(const Queue& queue, Transport transport, TimePoint& earliest) const noexcept;
     void watch_reading(TcpClient& client, std::uint64_t read, TimePoint now) noexcept;
     [[nodiscard]] static std::uint64_t under_way(const TcpClient& client) noexcept;
     [[nodiscard]] static std::uint64_t read_by(const TcpClient& client) noexcept;
 
     const TcpPlaces& places_;
-    DeadlineQueue<TcpClient> first_query_; // from accept to the first whole query (L26)
-    DeadlineQueue<TcpClient> idle_;        // nothing in flight; only a whole query counts (C10)
+    const TcpPlaces& tls_places_;
+    Queue shaking_; // from accept to the end of the handshake (E20)
+    Patience plain_;
+    Patience secured_;
     DeadlineQueue<TcpClient::Reading> reading_; // answers that are under way
 };
 

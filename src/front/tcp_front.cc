@@ -6,6 +6,7 @@
 #include "relay/gate.hh"
 #include "relay/relay.hh"
 
+#include <algorithm>
 #include <cassert>
 #include <utility>
 
@@ -16,6 +17,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Clock::duration leave_again = 10ms;
+// Who has not shaken hands after this long loses its seat when others wait for one: it is further
+// away than anybody, or does not mean to.
+constexpr Clock::duration handshake_patience = 500ms;
 
 } // namespace
 
@@ -24,23 +28,27 @@ void TcpClient::on_ready(std::uint32_t ready) noexcept {
 }
 
 TcpFront::TcpFront(Turn& turn, Gate& gate, Relay& relay, Courtesy& courtesy,
-                   const CounterLease& all, const Handover& handover)
-    : turn_{turn}, gate_{gate}, relay_{relay}, handover_{handover}, places_{turn, all},
-      deadlines_{turn.config, places_}, leaving_{leave_again}, intake_{turn, *this, gate, courtesy,
-                                                                       handover},
+                   const CounterLease& all, const Handover& handover, const tls::ServerContext* tls)
+    : turn_{turn}, gate_{gate}, relay_{relay}, handover_{handover}, tls_{tls},
+      places_{all, Counter::tcp_clients, turn.config.limits.tcp_clients},
+      tls_places_{all, Counter::tls_clients, tls != nullptr ? turn.config.limits.tls_clients : 0},
+      deadlines_{turn.config, places_, tls_places_}, slow_{handshake_patience},
+      leaving_{leave_again}, intake_{turn, *this, gate, courtesy, handover},
       clients_{turn.config.limits.tcp_clients + TcpPlaces::spare} {}
 
 TcpFront::~TcpFront() = default;
 
-void TcpFront::welcome(Fd socket, const Address& peer, Standing standing) noexcept {
-    if (TcpClient* client = admit(std::move(socket), peer, standing)) {
+void TcpFront::welcome(Fd socket, const Address& peer, Standing standing,
+                       Transport transport) noexcept {
+    TcpClient* client = admit(std::move(socket), peer, standing, transport);
+    if (client != nullptr && transport == Transport::plain) {
         wait(*client); // the query is often there already
-    }
+    }                  // else it gets into line when it has said something
 }
 
 void TcpFront::adopt(Fd socket, const Address& peer, Standing standing,
                      dns::Octets unread) noexcept {
-    if (TcpClient* client = admit(std::move(socket), peer, standing)) {
+    if (TcpClient* client = admit(std::move(socket), peer, standing, Transport::plain)) {
         client->greeted = true;
         TcpDeadlines::adopt(*client);
         client->in.append(unread);
@@ -49,25 +57,44 @@ void TcpFront::adopt(Fd socket, const Address& peer, Standing standing,
     }
 }
 
-/// Makes a client of a connection; where there is no room the one that was idle longest makes way
-/// (RFC 7766, section 6.2.3). nullptr: refused.
-TcpClient* TcpFront::admit(Fd socket, const Address& peer, Standing standing) noexcept {
+/// Whether all places for a client of that transport are taken.
+bool TcpFront::full(Transport transport) const noexcept {
+    return places_.full() || (transport == Transport::tls && tls_places_.full());
+}
+
+/// Where there is no place, takes one of who was idle longest (RFC 7766, section 6.2.3).
+void TcpFront::make_way(Transport transport) noexcept {
+    if (full(transport)) {
+        TcpClient* idlest =
+            places_.full() ? deadlines_.pop_idlest() : deadlines_.pop_idlest_over_tls();
+        if (idlest != nullptr) {
+            turn_.counters.add(Counter::tcp_idle_closed);
+            part(*idlest);
+        }
+    }
+}
+
+/// Makes a client of a connection. nullptr: refused.
+TcpClient* TcpFront::admit(Fd socket, const Address& peer, Standing standing,
+                           Transport transport) noexcept {
     AddressCounts::Place place = places_.enter(peer);
-    if (places_.is_too_many(place, clients_.size())) {
+    AddressCounts::Place tls_place;
+    bool too_many = places_.is_too_many(place, clients_.size());
+    if (transport == Transport::tls) {
+        tls_place = tls_places_.enter(peer);
+        too_many = too_many || tls_places_.is_too_many(tls_place, over_tls_);
+    }
+    if (too_many) {
         refuse(socket, Counter::tcp_refused_address);
         return nullptr;
     }
-    if (places_.full()) {
-        if (TcpClient* idlest = deadlines_.pop_idlest()) {
-            turn_.counters.add(Counter::tcp_idle_closed);
-            close(*idlest);
-        }
-    }
-    if (places_.full()) {
+    make_way(transport);
+    if (full(transport)) {
         refuse(socket, Counter::tcp_refused);
         return nullptr;
     }
-    TcpClient* client = clients_.create(*this, std::move(socket), peer, standing, std::move(place));
+    TcpClient* client = clients_.create(*this, std::move(socket), peer, standing, transport,
+                                        std::move(place), std::move(tls_place));
     if (client == nullptr) { // too many were closed in this turn
         turn_.counters.add(Counter::tcp_refused);
         return nullptr;
@@ -79,6 +106,7 @@ TcpClient* TcpFront::admit(Fd socket, const Address& peer, Standing standing) no
         clients_.destroy(client);
         return nullptr;
     }
+    over_tls_ += transport == Transport::tls ? 1 : 0;
     count_clients();
     deadlines_.set(*client, turn_.now);
     return client;
@@ -112,9 +140,15 @@ void TcpFront::on_ready(TcpClient& client, std::uint32_t events) noexcept {
 
 /// Has the client visited when its turn comes.
 void TcpFront::wait(TcpClient& client) noexcept {
-    if (!client.waiting) {
-        client.waiting = true;
+    if (client.waiting) {
+        return;
+    }
+    client.waiting = true;
+    if (client.transport == Transport::plain || client.tls != nullptr) {
         waiting_.push_back(clients_.handle_of(&client));
+    } else {
+        arriving_.push_back(clients_.handle_of(&client));
+        passed_over_ = 0;
     }
 }
 
@@ -127,7 +161,8 @@ void TcpFront::serve() noexcept {
             visit(*client);
         }
     }
-    behind_ = !waiting_.empty();
+    seat_arrivals(); // after those who have been let in
+    behind_ = !waiting_.empty() || may_seat();
 }
 
 /// Ends the connections of who was blocked since the last look (limits 22).
@@ -146,11 +181,15 @@ void TcpFront::expire() noexcept {
     close_blocked();
     Counter why{};
     places_.look();
+    tls_places_.look();
     while (TcpClient* client = deadlines_.pop(turn_.now, why)) {
         turn_.counters.add(why);
-        close(*client);
+        part(*client, TlsFailure::timeout);
         places_.look(); // there may be enough again
+        tls_places_.look();
     }
+    end_slow_handshakes();
+    say_farewells();
     while (TcpClient* client = deadlines_.pop_deaf(turn_.now)) {
         cut(*client);
     }
@@ -162,9 +201,13 @@ void TcpFront::expire() noexcept {
 }
 
 void TcpFront::soonest(TimePoint& earliest) const noexcept {
-    if (!waiting_.empty()) {
+    if (!waiting_.empty() || may_seat()) {
         earliest = turn_.now;
     }
+    if (handshakes_.full() && !arriving_.empty()) {
+        slow_.soonest(earliest);
+    }
+    earliest = std::min(earliest, next_farewell());
     deadlines_.soonest(earliest);
     leaving_.soonest(earliest);
     intake_.soonest(earliest);
@@ -175,13 +218,14 @@ void TcpFront::drain(bool to_successor) noexcept {
     intake_.close();
     serve(); // also who has just come
     draining_ = true;
+    begin_farewells();
     clients_.for_each([this](TcpClient& client) { mark_dirty(client); });
 }
 
 /// The client has all its answers and this worker is done with it.
 void TcpFront::leave(TcpClient& client) noexcept {
-    if (client.ended || !to_successor_) {
-        close(client);
+    if (client.ended || !to_successor_ || client.transport == Transport::tls) {
+        part(client);
         return;
     }
     handover_full_ = handover_full_ || !hand_over(handover_, client.socket.get(), client.in.view());
@@ -202,11 +246,22 @@ void TcpFront::cut(TcpClient& client) noexcept {
     close(client);
 }
 
-void TcpFront::close(TcpClient& client) noexcept {
+/// `if_shaking`: what it counts as where a TLS handshake has come to nothing by that.
+void TcpFront::close(TcpClient& client, TlsFailure if_shaking) noexcept {
     if (client.closed) {
         return;
     }
     client.closed = true;
+    if (client.transport == Transport::tls) {
+        --over_tls_;
+        if (client.shaking()) {
+            turn_.counters.add(if_shaking);
+        }
+        if (client.tls != nullptr) {
+            client.tls->disarm();
+            client.tls->seat = {};
+        }
+    }
     held_ -= client.held;
     client.held = 0;
     client.disarm();
@@ -228,6 +283,8 @@ void TcpFront::bury() noexcept {
 
 void TcpFront::count_clients() noexcept {
     turn_.counters.set(Counter::tcp_clients, clients_.size() - closed_.size());
+    turn_.counters.set(Counter::tls_clients, over_tls_);
+    turn_.counters.set(Counter::tls_handshaking, handshakes_.taken());
 }
 
 } // namespace dotproxy

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// TcpFront: all TCP clients of a worker, on all its listening sockets. Queries are taken as they
-// come and answered as their answers come (C5, C6). What one client can make us hold is bounded: so
-// many queries in flight, so many octets of answers; beyond that it is not read (L29). So is how
-// many connections one address can have (C15).
+// TcpFront: all TCP clients of a worker, over TLS or not, on all its listening sockets. Queries are
+// taken as they come and answered as their answers come (C5, C6). What one client can make us hold
+// is bounded: so many queries in flight, so many octets of answers; beyond that it is not read
+// (L29). So is how many connections one address can have (C15).
+//
+// A client over TLS first stands in the line of arrivals until it has a seat to shake hands in;
+// from there on it is a client like the others, with records between its frames and the socket.
 
 #pragma once
 
@@ -12,11 +15,14 @@
 #include "base/listener.hh"
 #include "base/slab.hh"
 #include "front/handover.hh"
+#include "front/handshakes.hh"
 #include "front/tcp_client.hh"
 #include "front/tcp_deadlines.hh"
 #include "front/tcp_intake.hh"
 #include "front/tcp_places.hh"
 #include "relay/client.hh"
+#include "shared/counted.hh"
+#include "tls/server_context.hh"
 #include "upstream/turn.hh"
 
 #include <deque>
@@ -32,9 +38,10 @@ class Relay;
 
 class TcpFront final : public Front {
   public:
-    /// `all`: the counters of all workers, for the common limit of clients.
+    /// `all`: the counters of all workers, for the common limit of clients. `tls`: nullptr where no
+    /// listener speaks it.
     TcpFront(Turn& turn, Gate& gate, Relay& relay, Courtesy& courtesy, const CounterLease& all,
-             const Handover& handover);
+             const Handover& handover, const tls::ServerContext* tls);
     ~TcpFront();
     TcpFront(const TcpFront&) = delete;
     TcpFront& operator=(const TcpFront&) = delete;
@@ -45,19 +52,22 @@ class TcpFront final : public Front {
     /// Starts to take the connections that draining workers hand over; false as above.
     [[nodiscard]] bool open_handover() { return intake_.open_handover(); }
 
-    /// Accepts and reads no more. Clients with nothing in flight leave: to the next generation
-    /// where `to_successor`, else they are closed; the others follow when they have their answers.
+    /// Accepts no more. Clients with nothing in flight leave: to the next generation where
+    /// `to_successor`, else they are closed; the others follow when they have their answers. Those
+    /// over TLS cannot be handed over: where there is a successor they are served for a while
+    /// longer and end one by one, since all of them return (E62).
     void drain(bool to_successor) noexcept;
 
     [[nodiscard]] bool idle() const noexcept { return clients_.size() == 0; }
 
-    [[nodiscard]] dns::Channel channel(const dns::Asker& asker) const noexcept override;
+    [[nodiscard]] dns::Channel channel(const Client& client,
+                                       const dns::Asker& asker) const noexcept override;
     [[nodiscard]] dns::MutableOctets begin_answer(const Client& client,
                                                   std::size_t size) noexcept override;
     void end_answer(const Client& client, std::size_t size) noexcept override;
 
     /// A new connection, of who may ask; closed at once where there is no room for it.
-    void welcome(Fd socket, const Address& peer, Standing standing) noexcept;
+    void welcome(Fd socket, const Address& peer, Standing standing, Transport transport) noexcept;
     /// One that another worker had, and what that one had read of a query; as above.
     void adopt(Fd socket, const Address& peer, Standing standing, dns::Octets unread) noexcept;
     /// Whether the other workers should come to the next connections first (L67).
@@ -78,7 +88,10 @@ class TcpFront final : public Front {
     void bury() noexcept;
 
   private:
-    [[nodiscard]] TcpClient* admit(Fd socket, const Address& peer, Standing standing) noexcept;
+    [[nodiscard]] TcpClient* admit(Fd socket, const Address& peer, Standing standing,
+                                   Transport transport) noexcept;
+    void make_way(Transport transport) noexcept;
+    [[nodiscard]] bool full(Transport transport) const noexcept;
     void refuse(const Fd& socket, Counter why) noexcept;
 
     void wait(TcpClient& client) noexcept;
@@ -95,26 +108,67 @@ class TcpFront final : public Front {
     void account(TcpClient& client) noexcept;
     [[nodiscard]] bool make_room(TcpClient& client) noexcept;
     void cut(TcpClient& client) noexcept;
-    void close(TcpClient& client) noexcept;
+    void close(TcpClient& client, TlsFailure if_shaking = TlsFailure::closed) noexcept;
     void close_blocked() noexcept;
     void count_clients() noexcept;
+
+    // Over TLS.
+    [[nodiscard]] bool may_seat() const noexcept;
+    void seat_arrivals() noexcept;
+    void begin_handshake(TcpClient& client, Handshakes::Seat seat) noexcept;
+    [[nodiscard]] bool shake(TcpClient& client) noexcept;
+    void unseal(TcpClient& client, dns::Octets records) noexcept;
+    [[nodiscard]] bool seal(TcpClient& client) noexcept;
+    void part(TcpClient& client, TlsFailure if_shaking = TlsFailure::closed) noexcept;
+    void end_slow_handshakes() noexcept;
+    void begin_farewells() noexcept;
+    void say_farewells() noexcept;
+    [[nodiscard]] TimePoint next_farewell() const noexcept;
+
+    /// Whether what the client asks from now on is for the next generation to take.
+    [[nodiscard]] bool is_handed_over(const TcpClient& client) const noexcept {
+        return draining_ && to_successor_ && client.transport == Transport::plain;
+    }
+
+    /// Whether the client is still served though this worker drains.
+    [[nodiscard]] bool stays(const TcpClient& client) const noexcept {
+        return to_successor_ && client.transport == Transport::tls && !client.parting;
+    }
 
     Turn& turn_;
     Gate& gate_;
     Relay& relay_;
     const Handover& handover_;
-    TcpPlaces places_; // before the clients, who have theirs in it
+    const tls::ServerContext* tls_;
+    // Before the clients, who have their places in them.
+    TcpPlaces places_;
+    TcpPlaces tls_places_; // the same once more for those over TLS
+    Handshakes handshakes_;
     // Deadlines, before what stands in them.
     TcpDeadlines deadlines_;
+    DeadlineQueue<TlsChannel> slow_;   // of those who shake hands: others may have their seats then
     DeadlineQueue<TcpClient> leaving_; // draining, and the handover was busy
     TcpIntake intake_;
     Slab<TcpClient> clients_;
     std::vector<TcpClient*> dirty_;
-    std::deque<Handle> waiting_; // to be visited, in the order in which they came to this
+    std::deque<Handle> waiting_;  // to be visited, in the order in which they came to this
+    std::deque<Handle> arriving_; // the same of those who have no seat to shake hands in
+    std::size_t passed_over_{0};  // of these, since somebody was given a seat, or gave one back
+    std::uint32_t seats_left_{0}; // Handshakes::left() at that time
+
+    /// Of a worker that drains, to its clients over TLS.
+    struct Farewells {
+        std::deque<Handle> clients; // who have not had theirs
+        std::size_t all{0};
+        std::size_t said{0};
+        TimePoint since{};
+    } farewells_;
+
     std::vector<TcpClient*> closed_;
-    dns::MutableOctets room_; // given out by begin_answer(), with the prefix
-    std::size_t held_{0};     // octets in the buffers of all clients
-    bool behind_{false};      // not all who waited were visited in the last turn
+    dns::MutableOctets room_;   // given out by begin_answer(), with the prefix
+    std::size_t held_{0};       // octets in the buffers of all clients
+    std::uint32_t over_tls_{0}; // clients, but for the closed ones
+    bool behind_{false};        // not all who waited were visited in the last turn
     std::uint32_t blocked_version_{0};
     bool draining_{false};
     bool to_successor_{false};

@@ -55,7 +55,14 @@ void TcpFront::visit(TcpClient& client) noexcept {
 bool TcpFront::read(TcpClient& client) noexcept {
     const ssize_t count = ::recv(client.socket.get(), turn_.scratch->data(), read_size, 0);
     if (count > 0) {
-        take(client, std::span{*turn_.scratch}.first(static_cast<std::size_t>(count)));
+        const auto octets = std::span{*turn_.scratch}.first(static_cast<std::size_t>(count));
+        if (client.tls != nullptr) {
+            unseal(client, octets);
+        } else {
+            take(client, octets);
+        }
+    } else if (count == 0 && client.shaking()) {
+        close(client);
     } else if (count == 0) {
         client.ended = true; // whole queries that were held back are still taken
         mark_dirty(client);
@@ -120,7 +127,9 @@ void TcpFront::take(TcpClient& client, dns::Octets octets) noexcept {
 }
 
 void TcpFront::take_one(TcpClient& client, dns::Octets message) noexcept {
+    const bool encrypted = client.transport == Transport::tls;
     turn_.counters.add(Counter::tcp_queries);
+    turn_.counters.add(Counter::tls_queries, encrypted ? 1 : 0);
     turn_.streams.charge();
     client.greeted = true;
     ++client.in_flight;
@@ -130,7 +139,8 @@ void TcpFront::take_one(TcpClient& client, dns::Octets message) noexcept {
                                            .asked_at = turn_.now,
                                            .standing = client.standing,
                                            .stream = true,
-                                           .verified = true},
+                                           .verified = true,
+                                           .encrypted = encrypted},
                                           message);
     if (heard == Relay::Heard::nothing) {
         --client.in_flight;
@@ -140,21 +150,23 @@ void TcpFront::take_one(TcpClient& client, dns::Octets message) noexcept {
 }
 
 bool TcpFront::may_ask(const TcpClient& client) const noexcept {
-    return !client.ended && !draining_ && may_take(client);
+    return !client.ended && (!draining_ || stays(client)) && may_take(client);
 }
 
 /// Whether queries that were read may be taken; the next generation takes those that are handed
 /// over.
 bool TcpFront::may_take(const TcpClient& client) const noexcept {
-    return !client.closed && !(draining_ && to_successor_) &&
+    return !client.closed && !is_handed_over(client) &&
            client.in_flight < turn_.config.limits.queries_per_client &&
-           client.out.size() < output_limit;
+           client.unsent() < output_limit;
 }
 
-dns::Channel TcpFront::channel(const dns::Asker& /*asker*/) const noexcept {
-    const auto idle = deadlines_.idle_time() / 100ms;
+dns::Channel TcpFront::channel(const Client& client, const dns::Asker& /*asker*/) const noexcept {
+    const auto idle =
+        deadlines_.idle_time(client.encrypted ? Transport::tls : Transport::plain) / 100ms;
     return {.limit = dns::max_message_size,
-            .keepalive = static_cast<std::uint16_t>(std::min<decltype(idle)>(idle, 65535))};
+            .keepalive = static_cast<std::uint16_t>(std::min<decltype(idle)>(idle, 65535)),
+            .encrypted = client.encrypted};
 }
 
 dns::MutableOctets TcpFront::begin_answer(const Client& client, std::size_t size) noexcept {
@@ -163,21 +175,22 @@ dns::MutableOctets TcpFront::begin_answer(const Client& client, std::size_t size
         turn_.counters.add(Counter::clients_gone);
         return {};
     }
-    if (connection->out.size() > client_output_cap) {
+    if (connection->unsent() > client_output_cap) {
         cut(*connection); // it does not read (L29)
         return {};
     }
     if (!make_room(*connection)) {
         return {};
     }
-    room_ = connection->out.grow(dns::frame_prefix_size + std::min(size, dns::max_message_size));
+    room_ =
+        connection->answers().grow(dns::frame_prefix_size + std::min(size, dns::max_message_size));
     return room_.subspan(dns::frame_prefix_size);
 }
 
 void TcpFront::end_answer(const Client& client, std::size_t size) noexcept {
     TcpClient& connection = *clients_.find(client.connection);
     dns::store16(room_, 0, static_cast<std::uint16_t>(size));
-    connection.out.trim(room_.size() - dns::frame_prefix_size - size);
+    connection.answers().trim(room_.size() - dns::frame_prefix_size - size);
     --connection.in_flight;
     turn_.counters.add(Counter::tcp_answers);
     account(connection);
@@ -202,6 +215,10 @@ void TcpFront::flush() noexcept {
 }
 
 void TcpFront::write(TcpClient& client) noexcept {
+    if (client.tls != nullptr && !seal(client)) {
+        close(client);
+        return;
+    }
     if (!client.out.empty()) {
         const auto octets = client.out.view();
         const ssize_t count =
@@ -218,8 +235,8 @@ void TcpFront::write(TcpClient& client) noexcept {
     }
     const bool held = has_query(client.in);
     const bool settled =
-        client.in_flight == 0 && client.out.empty() && (!held || (draining_ && to_successor_));
-    if (settled && (client.ended || draining_)) {
+        client.in_flight == 0 && client.out.empty() && (!held || is_handed_over(client));
+    if (settled && (client.ended || (draining_ && !stays(client)))) {
         leave(client);
         return;
     }
@@ -243,7 +260,7 @@ void TcpFront::set_events(TcpClient& client) noexcept {
 
 /// Keeps the sum of what all clients hold.
 void TcpFront::account(TcpClient& client) noexcept {
-    const std::size_t now = client.in.size() + client.out.size();
+    const std::size_t now = client.in.size() + client.unsent();
     held_ += now - client.held;
     client.held = now;
 }

@@ -50,15 +50,20 @@ TcpIntake::TcpIntake(Turn& turn, TcpFront& front, Gate& gate, Courtesy& courtesy
 TcpIntake::~TcpIntake() = default;
 
 bool TcpIntake::open(const Listener& listener) {
-    return open(listener.socket.get(), &turn_.config.access_at(Protocol::tcp, listener.address));
+    return open(listener.socket.get(), &turn_.config.access_at(Protocol::tcp, listener.address),
+                transport_at(listener.address));
 }
 
 bool TcpIntake::open_handover() {
-    return open(handover_.out.get(), nullptr);
+    return open(handover_.out.get(), nullptr, Transport::plain);
 }
 
-bool TcpIntake::open(int socket, const Access* access) {
-    sources_.push_back(std::make_unique<Source>(*this, socket, access));
+Transport TcpIntake::transport_at(const Address& local) const noexcept {
+    return turn_.config.speaks_tls_at(local) ? Transport::tls : Transport::plain;
+}
+
+bool TcpIntake::open(int socket, const Access* access, Transport transport) {
+    sources_.push_back(std::make_unique<Source>(*this, socket, access, transport));
     return courtesy_.open(socket, *sources_.back());
 }
 
@@ -66,15 +71,15 @@ void TcpIntake::come_in(const Source& source) noexcept {
     if (source.access == nullptr) {
         take_over_all();
     } else {
-        accept_from(source.socket, *source.access);
+        accept_from(source);
     }
 }
 
-void TcpIntake::accept_from(int listening, const Access& access) noexcept {
+void TcpIntake::accept_from(const Source& source) noexcept {
     for (unsigned i = 0; i < accepts_per_turn && !paused_.armed(); ++i) {
         sockaddr_storage name{};
         socklen_t size = sizeof name;
-        Fd socket{::accept4(listening, reinterpret_cast<sockaddr*>(&name), &size,
+        Fd socket{::accept4(source.socket, reinterpret_cast<sockaddr*>(&name), &size,
                             SOCK_NONBLOCK | SOCK_CLOEXEC)};
         if (!socket) {
             if (out_of_resources(errno)) {
@@ -85,9 +90,9 @@ void TcpIntake::accept_from(int listening, const Access& access) noexcept {
         }
         turn_.counters.add(Counter::tcp_accepted);
         const auto peer = Address::from(name);
-        if (const auto standing = let_in(socket, peer, access)) {
+        if (const auto standing = let_in(socket, peer, *source.access)) {
             if (gate_.connect(*peer, *standing)) {
-                front_.welcome(std::move(socket), *peer, *standing);
+                front_.welcome(std::move(socket), *peer, *standing, source.transport);
             } else {
                 reset(socket);
             }
@@ -101,9 +106,10 @@ void TcpIntake::accept_from(int listening, const Access& access) noexcept {
 void TcpIntake::take_over_all() noexcept {
     for (unsigned i = 0; i < accepts_per_turn && !paused_.armed(); ++i) {
         std::size_t size = 0;
-        Fd socket = take_over(handover_, *turn_.scratch, size);
+        Handed what{};
+        Fd socket = take_over(handover_, *turn_.scratch, size, &what);
         if (socket) {
-            adopt(std::move(socket), std::span{*turn_.scratch}.first(size));
+            adopt(std::move(socket), std::span{*turn_.scratch}.first(size), what);
         } else if (out_of_resources(errno)) {
             turn_.counters.add(Counter::accept_paused); // it waits in the queue meanwhile
             pause(out_of_resources_);
@@ -115,13 +121,19 @@ void TcpIntake::take_over_all() noexcept {
     }
 }
 
-void TcpIntake::adopt(Fd socket, dns::Octets unread) noexcept {
+void TcpIntake::adopt(Fd socket, dns::Octets unread, Handed what) noexcept {
     // Neither is known of one that was reset on the way.
     const auto local = name_of(socket.get(), &::getsockname);
     const auto peer = name_of(socket.get(), &::getpeername);
     // Who may ask may be others than when it came (limits 42).
     const Access& access = turn_.config.access_at(Protocol::tcp, local.value_or(Address{}));
-    if (const auto standing = let_in(socket, peer, access)) {
+    const auto standing = let_in(socket, peer, access);
+    if (!standing) {
+        return;
+    }
+    if (what == Handed::newcomer && transport_at(local.value_or(Address{})) == Transport::tls) {
+        front_.welcome(std::move(socket), *peer, *standing, Transport::tls);
+    } else {
         front_.adopt(std::move(socket), *peer, *standing, unread);
     }
 }

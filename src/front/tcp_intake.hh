@@ -12,6 +12,7 @@
 #include "base/listener.hh"
 #include "dns/wire.hh"
 #include "front/handover.hh"
+#include "front/tcp_client.hh"
 #include "relay/standing.hh"
 #include "upstream/turn.hh"
 
@@ -48,23 +49,27 @@ class TcpIntake {
   private:
     /// A listening socket, or the end of the handover that connections come out of.
     struct Source final : Watch {
-        Source(TcpIntake& its_intake, int its_socket, const Access* its_access) noexcept
-            : intake{its_intake}, socket{its_socket}, access{its_access} {}
+        Source(TcpIntake& its_intake, int its_socket, const Access* its_access,
+               Transport its_transport) noexcept
+            : intake{its_intake}, socket{its_socket}, access{its_access}, transport{its_transport} {
+        }
 
         void on_ready(std::uint32_t events) noexcept override;
         TcpIntake& intake;
         int socket;
         const Access* access; // who may ask there; nullptr: it is the handover
+        Transport transport;  // what is spoken there
     };
 
     /// All sources are left alone while this is armed.
     struct Pause : Deadline {};
 
-    [[nodiscard]] bool open(int socket, const Access* access);
+    [[nodiscard]] bool open(int socket, const Access* access, Transport transport);
     void come_in(const Source& source) noexcept;
-    void accept_from(int listening, const Access& access) noexcept;
+    void accept_from(const Source& source) noexcept;
     void take_over_all() noexcept;
-    void adopt(Fd socket, dns::Octets unread) noexcept;
+    void adopt(Fd socket, dns::Octets unread, Handed what) noexcept;
+    [[nodiscard]] Transport transport_at(const Address& local) const noexcept;
     [[nodiscard]] std::optional<Standing>
     let_in(const Fd& socket, const std::optional<Address>& peer, const Access& access) noexcept;
     void pause(DeadlineQueue<Pause>& length) noexcept;

@@ -23,13 +23,17 @@ constexpr std::uint64_t share_counts_from = 64; // clients; with fewer, who has 
 
 } // namespace
 
-TcpPlaces::TcpPlaces(const Turn& turn, const CounterLease& all)
-    : turn_{turn}, all_{all},
+TcpPlaces::TcpPlaces(const CounterLease& all, Counter gauge, std::uint32_t limit)
+    : all_{all}, gauge_{gauge}, limit_{limit},
       // Every client can have an address of its own, and so can one that is refused.
-      addresses_{turn.config.limits.tcp_clients + spare + 1} {}
+      addresses_{limit + spare + 1} {}
+
+std::uint64_t TcpPlaces::taken() const noexcept {
+    return all_.sum(gauge_);
+}
 
 bool TcpPlaces::full() const noexcept {
-    return all_.sum(Counter::tcp_clients) >= turn_.config.limits.tcp_clients;
+    return taken() >= limit_;
 }
 
 /// Whether an address would have more places than there are left for others (C15), see
@@ -38,22 +42,19 @@ bool TcpPlaces::is_too_many(const AddressCounts::Place& place, std::uint64_t own
     if (!place) {
         return true;
     }
-    const std::uint64_t limit = turn_.config.limits.tcp_clients;
-    const std::uint64_t taken = all_.sum(Counter::tcp_clients);
-    const std::uint64_t left = limit - std::min(limit, taken);
-    const std::uint64_t elsewhere = taken - std::min(taken, own);
+    const std::uint64_t in_all = taken();
+    const std::uint64_t left = limit_ - std::min(limit_, in_all);
+    const std::uint64_t elsewhere = in_all - std::min(in_all, own);
     const std::uint64_t here = place.count();
     return here > least_per_address && here + std::min(here * (all_.size() - 1), elsewhere) > left;
 }
 
 void TcpPlaces::look() noexcept {
-    const std::uint64_t limit = turn_.config.limits.tcp_clients;
-    const std::uint64_t taken = all_.sum(Counter::tcp_clients);
-    const std::uint64_t left = limit - std::min(limit, taken);
-    if (left * 2 >= limit) {
+    const std::uint64_t left = limit_ - std::min(limit_, taken());
+    if (left * 2 >= limit_) {
         scarcity_ = Scarcity::none;
     } else {
-        scarcity_ = left * 4 >= limit ? Scarcity::some : Scarcity::great;
+        scarcity_ = left * 4 >= limit_ ? Scarcity::some : Scarcity::great;
     }
 }
 
@@ -71,7 +72,7 @@ Clock::duration TcpPlaces::kept(Clock::duration most) const noexcept {
 
 bool TcpPlaces::more_than_its_share(std::uint64_t own) const noexcept {
     return own > share_counts_from &&
-           own * all_.size() > all_.sum(Counter::tcp_clients) + all_.size() * share_counts_from / 2;
+           own * all_.size() > taken() + all_.size() * share_counts_from / 2;
 }
 
 } // namespace dotproxy

@@ -7,8 +7,9 @@
 
 #pragma once
 
+#include "base/clock.hh"
 #include "relay/address_counts.hh"
-#include "upstream/turn.hh"
+#include "shared/counted.hh"
 
 #include <cstdint>
 #include <optional>
@@ -22,8 +23,9 @@ class TcpPlaces {
     /// Connections that were closed in a turn have their place until it ends.
     static constexpr unsigned spare = 64;
 
-    /// `all`: the counters of all workers, for the common limit.
-    TcpPlaces(const Turn& turn, const CounterLease& all);
+    /// `all`: the counters of all workers, for the common limit; `gauge`: which of them says how
+    /// many there are.
+    TcpPlaces(const CounterLease& all, Counter gauge, std::uint32_t limit);
 
     /// A place for one more from `peer`; it may be empty, or one too many.
     [[nodiscard]] AddressCounts::Place enter(const std::optional<Address>& peer) noexcept {
@@ -47,8 +49,11 @@ class TcpPlaces {
   private:
     enum class Scarcity : std::uint8_t { none, some, great };
 
-    const Turn& turn_;
+    [[nodiscard]] std::uint64_t taken() const noexcept;
+
     const CounterLease& all_;
+    Counter gauge_;
+    std::uint64_t limit_;
     AddressCounts addresses_;
     Scarcity scarcity_{Scarcity::none};
 };

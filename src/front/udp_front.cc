@@ -178,7 +178,7 @@ void UdpFront::write_local(const Client& client, std::size_t index) noexcept {
     }
 }
 
-dns::Channel UdpFront::channel(const dns::Asker& asker) const noexcept {
+dns::Channel UdpFront::channel(const Client& /*client*/, const dns::Asker& asker) const noexcept {
     return {.limit = dns::udp_limit(asker), .keepalive = std::nullopt};
 }
 

@@ -34,7 +34,8 @@ class UdpFront final : public Front, public Watch {
     void drain() noexcept;
 
     void on_ready(std::uint32_t events) noexcept override;
-    [[nodiscard]] dns::Channel channel(const dns::Asker& asker) const noexcept override;
+    [[nodiscard]] dns::Channel channel(const Client& client,
+                                       const dns::Asker& asker) const noexcept override;
     [[nodiscard]] dns::MutableOctets begin_answer(const Client& client,
                                                   std::size_t size) noexcept override;
     void end_answer(const Client& client, std::size_t size) noexcept override;

@@ -82,6 +82,7 @@ void report_counts(const CounterRegion& counters, const CountVisit& visit) {
     std::vector<unsigned> rows;
     counters.for_each_row([&](unsigned row) { rows.push_back(row); });
     report_rows(counters, rows, std::string{upstream_front}, visit);
+    report_each<TlsFailure>(counters, visit);
     report_each<RestartReason>(counters, visit);
     report_each<ReloadResult>(counters, visit);
 }

@@ -9,6 +9,7 @@
 
 #include "config/config.hh"
 #include "config/cookie_secrets.hh"
+#include "master/certificates.hh"
 #include "master/listeners.hh"
 #include "master/worker_slot.hh"
 #include "shared/cache_memory.hh"
@@ -44,6 +45,7 @@ struct Generation {
     Config config;
     tls::ClientContexts tls;
     CookieSecrets cookie_secrets{}; // read apart, by the account that serves
+    ServerTls server_tls{};         // the same
     CachePtr cache;                 // outlives the generation with the next one that has it
     Listeners listeners; // last of what can fail: a socket takes questions as soon as it is bound
     std::vector<WorkerSlot> workers;

@@ -130,7 +130,7 @@ void for_each_wanted(const std::vector<ListenConfig>& wanted, Visit visit) {
         if (listen.udp) {
             visit(Protocol::udp, listen.address);
         }
-        if (listen.tcp) {
+        if (listen.takes(Protocol::tcp)) {
             visit(Protocol::tcp, listen.address);
         }
     }

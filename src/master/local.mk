@@ -1,5 +1,6 @@
 noinst_LIBRARIES += libmaster.a
 libmaster_a_SOURCES = \
+	src/master/certificates.cc src/master/certificates.hh \
 	src/master/confinement.cc src/master/confinement.hh \
 	src/master/connect_test.cc src/master/connect_test.hh \
 	src/master/control.cc src/master/control.hh \
@@ -13,6 +14,7 @@ libmaster_a_SOURCES = \
 	src/master/master.cc src/master/master.hh \
 	src/master/master_control.cc \
 	src/master/master_penalties.cc \
+	src/master/master_tls.cc \
 	src/master/master_workers.cc \
 	src/master/memory.cc src/master/memory.hh \
 	src/master/notify.cc src/master/notify.hh \

@@ -5,7 +5,6 @@
 
 #include "base/log.hh"
 #include "master/confinement.hh"
-#include "master/count_report.hh"
 #include "master/preflight.hh"
 #include "shared/cache.hh"
 
@@ -35,8 +34,6 @@ constexpr Clock::duration longest_ping = 5s;
 // A worker that hangs is killed after four pings at the latest. That is when two thirds of the time
 // have passed after which a watchdog takes the whole service for hung: the rest is its successor's.
 constexpr int pings_per_alive = 3;
-// Octets of counters in a line of the log, which has room for some more.
-constexpr std::size_t counters_in_line = 900;
 constexpr Milliseconds manager_patience = 2s; // with a service manager that is to close something
 
 std::vector<int> descriptors_of(const Listeners& listeners) {
@@ -93,6 +90,7 @@ Master::Master(std::string config_path, Config config, Background background,
     drop_privileges(account_);
     // As a reload will: what root alone can read would end there.
     first->cookie_secrets = load_cookie_secrets(first->config).value_or(drawn_secrets_);
+    first->server_tls = load_server_tls(first->config);
     if (notify_.watchdog()) {
         next_alive_ = now_;
     }
@@ -201,8 +199,8 @@ void Master::wait(TimePoint until) {
 }
 
 TimePoint Master::nearest() const noexcept {
-    TimePoint earliest =
-        std::min({next_ping_, next_alive_, next_look_, penalties_.nearest(), control_.nearest()});
+    TimePoint earliest = std::min({next_ping_, next_alive_, next_look_, next_certificate_look_,
+                                   penalties_.nearest(), control_.nearest()});
     if (!flushes_.empty()) {
         return now_;
     }
@@ -257,6 +255,7 @@ void Master::on_timers() {
     }
     control_.expire(now_);
     tend_penalties();
+    look_at_certificates();
     if (next_ && now_ >= next_->deadline) {
         abandon_next("its workers were not ready in time");
     }
@@ -290,10 +289,12 @@ void Master::reload() {
             static_cast<void>(find_account(config));
         }
         const auto secrets = load_cookie_secrets(config);
+        ServerTls server_tls = load_server_tls(config);
         // Apart from start(), which forks: no worker shall hold what open_sockets() returns.
         auto next = std::make_unique<Generation>(++generations_, std::move(config), passed_,
                                                  open_sockets(), current_->cache);
         next->cookie_secrets = secrets.value_or(drawn_secrets_);
+        next->server_tls = std::move(server_tls);
         start(std::move(next));
     } catch (const std::exception& problem) {
         for (const GenerationPtr& generation : retired_) {
@@ -344,6 +345,7 @@ void Master::commit() {
     }
     give_to_keep();
     reconsider_blocks();
+    next_certificate_look_ = now_;
     if (reloading_) {
         counters_.master().add(ReloadResult::ok);
     }
@@ -404,7 +406,7 @@ void Master::silence(const Listeners& listeners) const noexcept {
         while (more) {
             const Fd connection{
                 ::accept4(listener->socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
-            more = connection && hand_over(handover_, connection.get(), {});
+            more = connection && hand_over(handover_, connection.get(), {}, Handed::newcomer);
         }
         listener->suspend();
     }
@@ -464,26 +466,6 @@ void Master::stop() {
         }
     }
     bury_drained();
-}
-
-/// Logs what is not zero, in as many lines as it takes.
-void Master::report_counters() {
-    count_receive_drops();
-    std::vector<std::string> lines(1);
-    report_counts(counters_, [&](const std::string& key, std::uint64_t value) {
-        if (value == 0) {
-            return;
-        }
-        const std::string text = " " + key + "=" + std::to_string(value);
-        if (lines.back().size() + text.size() > counters_in_line) {
-            lines.emplace_back();
-        }
-        lines.back() += text;
-    });
-    for (std::size_t i = 0; i < lines.size(); ++i) {
-        log::write(log::Level::notice, "counters %zu/%zu:%s", i + 1, lines.size(),
-                   lines[i].empty() ? " nothing yet" : lines[i].c_str());
-    }
 }
 
 } // namespace dotproxy

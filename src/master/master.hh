@@ -94,6 +94,10 @@ class Master {
     void report_counters();
     void count_receive_drops();
 
+    [[nodiscard]] ServerTls load_server_tls(const Config& config);
+    void look_at_certificates();
+    void count_certificates();
+
     [[nodiscard]] Untouchables untouchables() const;
     [[nodiscard]] Penalties::Moment count_moment();
     void tend_penalties();
@@ -158,10 +162,13 @@ class Master {
     Clock::duration ping_interval_;
     TimePoint next_alive_{TimePoint::max()};
     OomWatch oom_watch_{cgroup::oom_kills()};
-    TimePoint next_suspicion_{TimePoint::min()}; // of the cache: not before
-    GenerationPtr current_;                      // serves
-    GenerationPtr next_;                         // is being started
-    std::vector<GenerationPtr> retired_;         // drain
+    TimePoint next_suspicion_{TimePoint::min()};       // of the cache: not before
+    std::shared_ptr<const tls::TicketKey> ticket_key_; // none before it is needed
+    TimePoint next_ticket_key_{};                      // a reload from then on draws another
+    TimePoint next_certificate_look_{TimePoint::max()};
+    GenerationPtr current_;              // serves
+    GenerationPtr next_;                 // is being started
+    std::vector<GenerationPtr> retired_; // drain
     unsigned generations_{0};
     std::optional<int> exit_status_;
     bool reloading_{false}; // somebody asked for the generation that is being made

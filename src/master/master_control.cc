@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// Master, the part that answers dotproxyctl(8).
+// Master, the part that answers dotproxyctl(8), and tells what was counted.
 
 #include "base/log.hh"
 #include "master/count_report.hh"
@@ -18,6 +18,9 @@ namespace {
 
 constexpr std::string_view no_cache = "cache.size is 0: nothing is remembered";
 constexpr std::string_view ending = "the service is ending";
+
+// Octets of counters in a line of the log, which has room for some more.
+constexpr std::size_t counters_in_line = 900;
 
 const char* name_of(WorkerSlot::State state) noexcept {
     switch (state) {
@@ -199,6 +202,7 @@ std::string Master::cache_text() const {
 
 std::string Master::status_text() {
     count_receive_drops();
+    count_certificates();
     Lines lines;
     lines.add("version", version_number());
     lines.add("pid", static_cast<std::uint64_t>(::getpid()));
@@ -226,6 +230,27 @@ std::string Master::status_text() {
         }
     }
     return lines.take();
+}
+
+/// Logs what is not zero, in as many lines as it takes.
+void Master::report_counters() {
+    count_receive_drops();
+    count_certificates();
+    std::vector<std::string> lines(1);
+    report_counts(counters_, [&](const std::string& key, std::uint64_t value) {
+        if (value == 0) {
+            return;
+        }
+        const std::string text = " " + key + "=" + std::to_string(value);
+        if (lines.back().size() + text.size() > counters_in_line) {
+            lines.emplace_back();
+        }
+        lines.back() += text;
+    });
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+        log::write(log::Level::notice, "counters %zu/%zu:%s", i + 1, lines.size(),
+                   lines[i].empty() ? " nothing yet" : lines[i].c_str());
+    }
 }
 
 } // namespace dotproxy

@@ -109,6 +109,7 @@ void Master::be_worker(Generation& generation, unsigned slot, Fd control) {
         if (&any != &generation) {
             any.listeners.clear();
             any.cache.reset();
+            any.server_tls.reset(); // whose keys are none of this worker's business
         }
     });
     flushes_.clear(); // which hold on to a cache as well
@@ -130,6 +131,7 @@ void Master::be_worker(Generation& generation, unsigned slot, Fd control) {
     ::_exit(run_worker({.config = generation.config,
                         .listeners = generation.listeners,
                         .tls = generation.tls,
+                        .server_tls = generation.server_tls.get(),
                         .counters = generation.counters,
                         .cache = generation.cache.get(),
                         .slot = slot,
@@ -182,6 +184,7 @@ void Master::suspect_cache() {
         auto next = std::make_unique<Generation>(++generations_, current_->config, passed_,
                                                  current_->listeners);
         next->cookie_secrets = current_->cookie_secrets;
+        next->server_tls = current_->server_tls;
         start(std::move(next));
     } catch (const std::exception& problem) {
         log::write(log::Level::error, "the old workers go on: %s", problem.what());

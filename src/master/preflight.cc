@@ -107,6 +107,7 @@ std::string problem_for(const std::string& config_path) {
         const Config config = load_config(config_path);
         static_cast<void>(load_trust(config));
         static_cast<void>(load_cookie_secrets(config));
+        static_cast<void>(try_certificates(config));
         return {};
     } catch (const std::exception& problem) {
         return problem.what();
@@ -159,8 +160,11 @@ void read_as(const Account& account, const std::string& user, const std::string&
     while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
     }
     if (size > 0) {
-        throw ConfigError{std::string{text.data(), static_cast<std::size_t>(size)} +
-                          " (read as user \"" + user + "\", who serves)"};
+        std::string problem{text.data(), static_cast<std::size_t>(size)};
+        if (problem.find("(read as ") == std::string::npos) {
+            problem += " (read as user \"" + user + "\", who serves)";
+        }
+        throw ConfigError{problem};
     }
 }
 
@@ -209,6 +213,10 @@ std::vector<std::string> warnings(const Config& config, const Surroundings& surr
             if (places.insert(upstream.ca_place).second) {
                 warn_of_hidden(upstream.ca_place, upstream.ca_file, "/etc/ssl/certs", lines);
             }
+        }
+        for (const CertificateConfig& one : config.certificates) {
+            warn_of_hidden(one.chain_place, one.chain, "/etc/dotproxy/tls", lines);
+            warn_of_hidden(one.key_place, one.key, "/etc/dotproxy/tls", lines);
         }
         warn_of_hidden(config.places.cookie_secret_file, config.limits.cookie_secret_file,
                        "/etc/dotproxy", lines);

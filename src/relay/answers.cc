@@ -46,7 +46,8 @@ void Answers::deliver(const Client& client, const dns::Asker& asker, std::size_t
         turn_.counters.add(Counter::late_dropped);
         return;
     }
-    dns::Channel channel = client.front->channel(asker);
+    dns::Channel channel = client.front->channel(client, asker);
+    most += channel.encrypted ? dns::padding_room : 0;
     const dns::MutableOctets room =
         client.front->begin_answer(client, std::min(channel.limit, most));
     if (room.empty()) {

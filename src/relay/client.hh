@@ -27,15 +27,17 @@ struct Client {
     unsigned interface { 0 }; // four octets, and where it came in
     TimePoint asked_at{};     // the turn in which it was read
     Standing standing{};
-    bool stream{false};   // each question gets an answer of its own
-    bool verified{false}; // that the address is its own: a connection shows it, or a cookie
+    bool stream{false};    // each question gets an answer of its own
+    bool verified{false};  // that the address is its own: a connection shows it, or a cookie
+    bool encrypted{false}; // nobody else sees what is asked and answered
 };
 
 /// Takes answers to clients; they are sent at the end of the turn.
 class Front {
   public:
-    /// What an answer to `asker` may look like here.
-    [[nodiscard]] virtual dns::Channel channel(const dns::Asker& asker) const noexcept = 0;
+    /// What an answer to `asker`, who is `client`, may look like here.
+    [[nodiscard]] virtual dns::Channel channel(const Client& client,
+                                               const dns::Asker& asker) const noexcept = 0;
 
     /// Room for an answer of at most `size` octets. Empty when the client is gone.
     [[nodiscard]] virtual dns::MutableOctets begin_answer(const Client& client,

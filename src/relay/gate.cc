@@ -37,6 +37,10 @@ constexpr unsigned truncated_of_many = 16; // while there is too much to do
 
 constexpr std::size_t octets_paid = 512;
 
+// Over TLS a connection with a new session costs as much as so many that go on with an old one
+// (limits 38).
+constexpr std::uint32_t full_handshake = 4;
+
 /// Where an address is remembered: spread, not hidden; who has another's place pays a search.
 std::size_t place_of(const AddressBits& bits) noexcept {
     constexpr std::uint64_t odd = 0x9e3779b97f4a7c15;
@@ -210,6 +214,10 @@ bool Gate::connect(const Address& peer, Standing standing) noexcept {
     }
     turn_.counters.add(Counter::limited_connects);
     return counts_only_;
+}
+
+void Gate::charge_handshake(const Address& peer, Standing standing) noexcept {
+    debit(Kind::connection, {.peer = peer, .standing = standing}, full_handshake - 1);
 }
 
 /// The budgets that a source has of something; none where it has no limit.

@@ -84,6 +84,10 @@ class Gate {
     /// Whether a new TCP connection of `peer` is taken.
     [[nodiscard]] bool connect(const Address& peer, Standing standing) noexcept;
 
+    /// That connection began a TLS session that continues no earlier one, which is dearer (limits
+    /// 38): what it costs is charged to new connections, whatever comes of it.
+    void charge_handshake(const Address& peer, Standing standing) noexcept;
+
   private:
     /// What is counted apart from each other.
     enum class Kind : std::uint8_t {

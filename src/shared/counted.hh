@@ -44,6 +44,9 @@ enum class Counter : std::uint8_t {
     accept_paused,       // out of descriptors or memory (L47)
     tcp_refused_address, // one address had too many (C15)
     tcp_nonsense,        // connections closed since what came in them was no DNS
+    tls_handshakes,      // with clients, that were completed
+    tls_resumed,         // of these, those that went on with an earlier session
+    tls_queries,         // of tcp_queries, those that came over TLS
     access_refused,      // who may not ask was told so: REFUSED, or a connection closed
     access_dropped,      // who may not ask was told so a moment ago
     cookies_valid,       // questions with a cookie of ours: the address is the client's own
@@ -61,6 +64,9 @@ enum class Counter : std::uint8_t {
     overload_dropped,    // ... that were dropped unread since their source asks most of all
     // Gauges: what there is now.
     tcp_clients,
+    tls_clients,      // of these, those over TLS
+    tls_handshaking,  // of these, those that are in the middle of a handshake
+    certificate_left, // seconds until the first of our own ends; set by the master
     queries_waiting,
     upstream_connections,
     blocked,   // prefixes; counted by the master, as the next
@@ -126,6 +132,16 @@ enum class Outcome : std::uint8_t {
     miss,   // an upstream
     local,  // dotproxy, which knew without asking
     failed, // nowhere
+    count_
+};
+
+/// Why a client over TLS got no further than the handshake.
+enum class TlsFailure : std::uint8_t {
+    closed,       // it left
+    certificate,  // it does not accept ours
+    incompatible, // no version, cipher or protocol that both would speak
+    nonsense,     // what it sent was no TLS, or broke its rules
+    timeout,      // it took too long, or others needed its place
     count_
 };
 
@@ -232,6 +248,9 @@ constexpr Names<Counter> names_of<Counter>{"",
                                             "accept_paused",
                                             "tcp_refused_address",
                                             "tcp_nonsense",
+                                            "tls_handshakes",
+                                            "tls_resumed",
+                                            "tls_queries",
                                             "access_refused",
                                             "access_dropped",
                                             "cookies_valid",
@@ -248,6 +267,9 @@ constexpr Names<Counter> names_of<Counter>{"",
                                             "udp_receive_drops",
                                             "overload_dropped",
                                             "tcp_clients",
+                                            "tls_clients",
+                                            "tls_handshaking",
+                                            "certificate_left",
                                             "queries_waiting",
                                             "upstream_connections",
                                             "blocked",
@@ -274,6 +296,10 @@ constexpr Names<FailureReason> names_of<FailureReason>{"failures",
 template <>
 constexpr Names<Outcome> names_of<Outcome>{"query_duration",
                                            {"hit", "stale", "miss", "local", "failed"}};
+
+template <>
+constexpr Names<TlsFailure> names_of<TlsFailure>{
+    "tls_failures", {"closed", "certificate", "incompatible", "nonsense", "timeout"}};
 
 template <>
 constexpr Names<RestartReason> names_of<RestartReason>{"worker_restarts",

@@ -44,8 +44,8 @@ constexpr unsigned upstream_rows = 64;
 constexpr unsigned other_upstreams = upstream_rows;
 
 /// The numbers of one worker, or of the master.
-class alignas(64) Counters
-    : public Tallies<Counter, QueryType, ResponseCode, FailureReason, RestartReason, ReloadResult> {
+class alignas(64) Counters : public Tallies<Counter, QueryType, ResponseCode, FailureReason,
+                                            TlsFailure, RestartReason, ReloadResult> {
   public:
     /// How long answers took, from where the question was read.
     [[nodiscard]] Histogram& duration(Outcome outcome) noexcept {

@@ -127,6 +127,10 @@ std::optional<Address> address_of(const gnutls_datum_t& octets) {
     return std::nullopt;
 }
 
+std::string days_text(std::time_t days) {
+    return days == 1 ? "a day" : std::to_string(days) + " days";
+}
+
 std::string time_text(std::time_t time) {
     std::tm parts{};
     ::gmtime_r(&time, &parts);
@@ -168,8 +172,8 @@ std::vector<std::string> CertificateFacts::warnings(std::time_t now) const {
         lines.push_back(path + ": is not valid before " + time_text(from) +
                         "; if that is past, set this machine's clock");
     } else if (until - now < (until - from) / 3) {
-        lines.push_back(path + ": ends in " + std::to_string((until - now) / day) + " days, at " +
-                        time_text(until) + "; see whether it is being renewed");
+        lines.push_back(path + ": ends within " + days_text((until - now + day - 1) / day) +
+                        ", at " + time_text(until) + "; see whether it is being renewed");
     }
     for (const std::string& peculiarity : peculiarities) {
         lines.push_back(path + ": " + peculiarity);

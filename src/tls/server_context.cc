@@ -115,8 +115,8 @@ ServerContext::Choice ServerContext::choice_for(const AddressBits& address) cons
 gnutls_certificate_credentials_t ServerContext::credentials_of(Choice choice,
                                                                const std::vector<KeyPair>& pairs) {
     // Of those that a client can verify the first one is taken, and ECDSA costs a seventh of RSA.
-    std::ranges::stable_sort(choice, [this](std::size_t a, std::size_t b) {
-        return facts_[a].algorithm != GNUTLS_PK_RSA && facts_[b].algorithm == GNUTLS_PK_RSA;
+    std::ranges::sort(choice, {}, [this](std::size_t one) {
+        return std::pair{facts_[one].algorithm == GNUTLS_PK_RSA, one};
     });
     auto& known = credentials_[choice];
     if (known != nullptr) {

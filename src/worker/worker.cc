@@ -38,7 +38,7 @@ class Worker final : public Watch {
                                                                                   upstreams_,
                                                                                   brief.cache},
           upstreams_{turn_, brief.tls, endpoints_, relay_}, courtesy_{turn_, brief.counters},
-          tcp_{turn_, gate_, relay_, courtesy_, brief.counters, brief.handover} {
+          tcp_{turn_, gate_, relay_, courtesy_, brief.counters, brief.handover, brief.server_tls} {
         for (const auto& listener : brief.listeners) {
             if (listener->protocol == Protocol::udp) {
                 udp_.push_back(

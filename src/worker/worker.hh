@@ -24,7 +24,8 @@ namespace dotproxy {
 
 namespace tls {
 class ClientContext;
-}
+class ServerContext;
+} // namespace tls
 
 /// What the master tells a worker: one octet a message.
 enum class Order : std::uint8_t {
@@ -46,6 +47,7 @@ struct WorkerBrief {
     const Config& config;
     const std::vector<std::shared_ptr<const Listener>>& listeners;
     const std::vector<std::shared_ptr<const tls::ClientContext>>& tls; // one for each upstream
+    const tls::ServerContext* server_tls; // nullptr: no listener speaks it
     const CounterLease& counters;
     const CacheMemory* cache; // nullptr: none
     unsigned slot;            // which of the counters are its own

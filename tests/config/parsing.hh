@@ -89,6 +89,11 @@ inline std::string setting(const std::string& path, const std::string& value) {
         const std::string beside = name == "prefix" ? " factor = 1;" : " prefix = \"10.8.0.0/16\";";
         return "limits = { networks = ( { " + name + " = " + value + ';' + beside + " } ); };";
     }
+    if (path.starts_with("tls.certificates[]")) {
+        const std::string name = path.substr(path.rfind('.') + 1);
+        const std::string beside = name == "chain" ? " key = \"/key\";" : " chain = \"/chain\";";
+        return "tls = { certificates = ( { " + name + " = " + value + ';' + beside + " } ); };";
+    }
     return path.substr(0, dot) + " = { " + member + " };";
 }
 

@@ -54,7 +54,7 @@ void assert_defaults(const Config& config) {
     assert_string_equal(config.listen[0].address.text().c_str(), "127.0.0.1:5300");
     assert_string_equal(config.listen[1].address.text().c_str(), "[::1]:5300");
     for (const auto& listen : config.listen) {
-        assert_true(listen.udp && listen.tcp);
+        assert_true(listen.udp && listen.tcp && !listen.dot);
     }
     assert_int_equal(config.upstreams.size(), 1);
     const auto& upstream = config.upstreams[0];
@@ -70,10 +70,13 @@ void assert_defaults(const Config& config) {
     assert_true(config.timeouts.query == 5s);
     assert_true(config.timeouts.connect == 2s);
     assert_true(config.timeouts.client_idle == 10s);
+    assert_true(config.timeouts.tls_idle == 30s);
     assert_true(config.timeouts.upstream_idle == 30s);
     assert_true(config.timeouts.drain == 10s);
     assert_int_equal(config.limits.queries, 65536);
     assert_int_equal(config.limits.tcp_clients, 10000);
+    assert_int_equal(config.limits.tls_clients, 2000);
+    assert_true(config.certificates.empty());
     assert_int_equal(config.limits.queries_per_client, 128);
     assert_true(config.limits.cookie_secret_file.empty());
     assert_string_equal(config.control_socket.c_str(), "/run/dotproxy/control");
@@ -209,7 +212,7 @@ void test_parse_when_type_is_wrong_then_error_names_the_key(void** /*state*/) {
         if (path == "limits.networks[].factor") {
             continue;
         }
-        const std::string text = setting(path, "1.5") + (path == "tls.ca_file" ? "" : tls);
+        const std::string text = setting(path, "1.5") + (path.starts_with("tls.") ? "" : tls);
         std::string error = "nothing";
         try {
             (void)parse_config(text, "file");
@@ -243,6 +246,7 @@ void test_parse_when_out_of_range_then_error_and_at_its_ends_none(void** /*state
         {"upstreams[].port", "0", "1", "65535", "65536"},
         {"limits.queries", "63", "64", "4194304", "4194305"},
         {"limits.tcp_clients", "-1", "0", "1000000", "1000001"},
+        {"limits.tls_clients", "-1", "0", "1000000", "1000001"},
         {"limits.queries_per_client", "0", "1", "65535", "65536"},
         {"limits.client_rate", "-1", "0", "1000000", "1000001"},
         {"limits.client_misses", "-1", "0", "1000000", "1000001"},
@@ -251,6 +255,7 @@ void test_parse_when_out_of_range_then_error_and_at_its_ends_none(void** /*state
         {"limits.networks[].factor", "0.009", "0.01", "1000", "1000.1"},
         {"timeouts.query", "\"99ms\"", "\"100ms\"", "\"60s\"", "\"60001ms\""},
         {"timeouts.client_idle", "\"\"", "\"0s\"", "\"1h\"", "\"61m\""},
+        {"timeouts.tls_idle", "\"\"", "\"0s\"", "\"1h\"", "\"61m\""},
         {"timeouts.upstream_idle", "\"\"", "\"0s\"", "\"1h\"", "\"1d\""},
         {"timeouts.drain", "\"\"", "\"0s\"", "\"5m\"", "\"301s\""},
         {"cache.size", "\"1023k\"", "\"1M\"", sizeof(void*) < 8 ? "\"1G\"" : "\"64G\"", "\"65G\""},
@@ -387,16 +392,18 @@ void test_parse_when_word_is_unknown_then_error_lists_the_known(void** /*state*/
     assert_error("log = { level = \"warn\"; };", "1: log.level: \"warn\" is not known here; give "
                                                  "error, warning, notice, info or debug");
     assert_error(setting("listen[].protocols", "( \"sctp\" )"),
-                 "1: listen[0].protocols[0]: \"sctp\" is not known here; give udp or tcp");
+                 "1: listen[0].protocols[0]: \"sctp\" is not known here; give udp, tcp or "
+                 "dot");
 }
 
 // Text that the usual settings would follow has its own group of this name.
-void test_parse_when_key_in_tls_is_unknown_then_the_only_one_is_named(void** /*state*/) {
+void test_parse_when_key_in_tls_is_unknown_then_the_known_are_named(void** /*state*/) {
     try {
         (void)parse_config("tls = {\n colour = 1; };", "file");
         fail_msg("it was taken");
     } catch (const ConfigError& error) {
-        assert_string_equal(error.what(), "file:2: tls.colour: unknown key; give ca_file");
+        assert_string_equal(error.what(), "file:2: tls.colour: unknown key; give one of ca_file or "
+                                          "certificates");
     }
 }
 
@@ -466,7 +473,7 @@ int main() {
         cmocka_unit_test(test_parse_when_out_of_range_then_error_and_at_its_ends_none),
         cmocka_unit_test(test_parse_when_integer_is_beyond_32_bits_then_error),
         cmocka_unit_test(test_parse_when_key_is_unknown_then_the_nearest_is_suggested),
-        cmocka_unit_test(test_parse_when_key_in_tls_is_unknown_then_the_only_one_is_named),
+        cmocka_unit_test(test_parse_when_key_in_tls_is_unknown_then_the_known_are_named),
         cmocka_unit_test(test_parse_when_exception_is_in_no_local_zone_then_error),
         cmocka_unit_test(test_parse_when_duration_has_no_unit_then_hint),
         cmocka_unit_test(test_parse_when_connect_exceeds_query_then_error),

@@ -7,6 +7,7 @@
 #include "unit.hh"
 
 #include <string>
+#include <utility>
 
 using dotproxy::Config;
 using dotproxy::test::assert_error;
@@ -141,6 +142,64 @@ void test_parse_when_upstream_has_a_ca_file_then_that_vouches_for_it(void** /*st
                     "1: upstreams[0].ca_file: \"ca.pem\" is a relative path; ");
 }
 
+/// A configuration with listeners and, in its own `tls`, certificates.
+Config parse_secure(const std::string& listen, const std::string& certificates) {
+    return dotproxy::parse_config(listen + "\ntls: { ca_file = \"" + scratch.path("ca.pem") +
+                                      "\"; certificates = " + certificates + "; };",
+                                  "file");
+}
+
+constexpr auto pair = "( { chain = \"/chain.pem\"; key = \"/key.pem\"; } )";
+
+// 853 where nothing else is served there (RFC 7858, section 3.1).
+void test_parse_when_a_listener_speaks_tls_then_so_it_does(void** /*state*/) {
+    const Config config = parse_secure("listen = ( { address = \"::1\"; protocols = ( \"dot\" ); },"
+                                       " { address = \"127.0.0.1\"; port = 853;"
+                                       " protocols = ( \"udp\", \"tcp\" ); },"
+                                       " { address = \"127.0.0.2\";"
+                                       " protocols = ( \"dot\", \"udp\" ); } );",
+                                       pair);
+    assert_string_equal(config.listen[0].address.text().c_str(), "[::1]:853");
+    assert_true(config.listen[0].dot && !config.listen[0].udp && !config.listen[0].tcp);
+    assert_true(config.listen[0].takes(dotproxy::Protocol::tcp));
+    assert_true(config.speaks_tls_at(config.listen[0].address));
+    assert_false(config.speaks_tls_at(config.listen[1].address));
+    assert_string_equal(config.listen[2].address.text().c_str(), "127.0.0.2:5300");
+    assert_true(config.listen[2].dot && config.listen[2].udp);
+    assert_int_equal(config.certificates.size(), 1);
+    assert_string_equal(config.certificates[0].chain.c_str(), "/chain.pem");
+    assert_string_equal(config.certificates[0].key.c_str(), "/key.pem");
+    assert_string_equal(config.certificates[0].key_place.c_str(),
+                        "file:2: tls.certificates[0].key");
+}
+
+// E3
+void test_parse_when_tls_lacks_something_then_error(void** /*state*/) {
+    assert_error_at("listen = ( { address = \"::1\";\n protocols = ( \"udp\", \"dot\" ); } );",
+                    "2: listen[0].protocols[1]: \"dot\" takes a certificate, and there is none; ");
+    assert_error_at(setting("listen[].protocols", "( \"dot\", \"tcp\" )"),
+                    "1: listen[0].protocols[1]: \"tcp\" and \"dot\" cannot be had on one port; ");
+    assert_error_at("listen = ( { address = \"::1\"; port = 853; },"
+                    " { address = \"::1\"; protocols = ( \"dot\" ); } );",
+                    "1: listen[1].address: [::1]:853 is already in listen[0]; ");
+    for (const auto& [list, expected] :
+         {std::pair{pair, "file:2: tls.certificates: no listener uses them; "},
+          std::pair{"( { chain = \"/chain.pem\"; } )",
+                    "file:2: tls.certificates[0]: has no key; give key = \"/etc/"},
+          std::pair{"( { key = \"/key.pem\"; } )", "file:2: tls.certificates[0]: has no chain; "},
+          std::pair{"( { chain = \"chain.pem\"; key = \"/key.pem\"; } )",
+                    "file:2: tls.certificates[0].chain: \"chain.pem\" is a relative path; "}}) {
+        try {
+            (void)parse_secure("", list);
+            fail_msg("it was taken");
+        } catch (const dotproxy::ConfigError& error) {
+            if (!std::string{error.what()}.starts_with(expected)) {
+                fail_msg("%s", error.what());
+            }
+        }
+    }
+}
+
 } // namespace
 
 int main() {
@@ -153,6 +212,8 @@ int main() {
         cmocka_unit_test(test_parse_when_listener_includes_another_then_error),
         cmocka_unit_test(test_parse_when_server_is_given_twice_then_error),
         cmocka_unit_test(test_parse_when_upstream_has_a_ca_file_then_that_vouches_for_it),
+        cmocka_unit_test(test_parse_when_a_listener_speaks_tls_then_so_it_does),
+        cmocka_unit_test(test_parse_when_tls_lacks_something_then_error),
     };
     return cmocka_run_group_tests_name("config/load_servers", tests, set_up, tear_down);
 }

@@ -133,6 +133,49 @@ void test_answer_when_keepalive_is_offered_then_goes_to_who_asked(void** /*state
     }
 }
 
+// E24; RFC 8467, section 4.1
+void test_answer_when_the_way_is_encrypted_then_padded_to_a_block(void** /*state*/) {
+    for (std::size_t size = 0; size < 1000; size += 7) {
+        const std::string text(size % 100, 'x');
+        Bytes options = error_option(6, text);
+        Message from = upstream();
+        for (std::size_t i = 0; i < size / 100; ++i) {
+            options.raw(error_option(6, text).octets());
+        }
+        from.opt(options.octets());
+        Written padded;
+        answer(from, parsed(edns_query()), {.keepalive = {}, .encrypted = true}, padded);
+        const Octets out = padded.octets();
+        assert_int_equal(out.size() % dotproxy::dns::padded_block, 0);
+        assert_true(layout(out).sound);
+        const FoundOption padding = find_option(out, 12);
+        assert_int_equal(padding.count, 1);
+        assert_true(std::ranges::all_of(padding.data, [](auto octet) { return octet == 0; }));
+    }
+    // Who sent no OPT has nothing to put it in.
+    Written bare;
+    answer(upstream(), parsed(query("www.example.com")), {.keepalive = {}, .encrypted = true},
+           bare);
+    Written plain;
+    answer(upstream(), parsed(query("www.example.com")), {}, plain);
+    assert_true(same(bare.octets(), plain.octets()));
+}
+
+// What there is no room for is left out, and nothing else is.
+void test_answer_when_padding_does_not_fit_then_as_much_as_does(void** /*state*/) {
+    Written plain;
+    answer(upstream(), parsed(edns_query()), {}, plain);
+    const std::size_t size = plain.octets().size();
+    for (std::size_t more = 0; more < 20; ++more) {
+        Written written;
+        answer(upstream(), parsed(edns_query()),
+               {.limit = size + more, .keepalive = {}, .encrypted = true}, written);
+        assert_int_equal(written.octets().size(), more < 4 ? size : size + more);
+        assert_true(layout(written.octets()).sound);
+        assert_int_equal(flags(written.octets()) & 0x0200, 0);
+    }
+}
+
 void test_answer_when_upstream_sent_errors_then_passes_them_on(void** /*state*/) {
     Bytes options = error_option(6, "bogus");
     options.raw(error_option(9, "").octets());
@@ -402,6 +445,8 @@ int main() {
         cmocka_unit_test(test_answer_when_upstream_had_no_opt_then_asker_still_gets_one),
         cmocka_unit_test(test_answer_when_asker_opted_out_of_subnets_then_echoes_it),
         cmocka_unit_test(test_answer_when_keepalive_is_offered_then_goes_to_who_asked),
+        cmocka_unit_test(test_answer_when_the_way_is_encrypted_then_padded_to_a_block),
+        cmocka_unit_test(test_answer_when_padding_does_not_fit_then_as_much_as_does),
         cmocka_unit_test(test_answer_when_upstream_sent_errors_then_passes_them_on),
         cmocka_unit_test(test_answer_when_rcode_needs_an_opt_then_plain_asker_gets_servfail),
         cmocka_unit_test(test_answer_when_response_has_no_question_then_puts_it_in),

@@ -14,6 +14,7 @@ import pytest
 from harness.certificates import Authority
 from harness.process import Dotproxy, Unbound, has_sanitizer, kill
 from harness.upstream import Upstream
+from harness.waiting import free_port
 
 
 # Every wait is bounded by itself. This is for what nobody thought of.
@@ -148,6 +149,19 @@ def daemon(place, prepare, upstream):
 def proxy(start, upstream):
     """dotproxy with one worker in front of `upstream`."""
     return start(upstream, workers=1)
+
+
+@pytest.fixture
+def start_secure(start, upstream, leaf):
+    """Starts dotproxy in front of `upstream` with a listener over TLS beside the plain one:
+    start_secure(*certificates, **how) -> (proxy, address of that one)."""
+    def make(*certificates, servers=(), tls=None, **how):
+        address = ("127.0.0.1", free_port())
+        entries = [one.for_server() for one in certificates or (leaf,)]
+        return start(*(servers or (upstream,)),
+                     listen=[("127.0.0.1", free_port()), (*address, ["dot"])],
+                     tls={"certificates": entries} | (tls or {}), **how), address
+    return make
 
 
 @pytest.fixture

@@ -53,6 +53,8 @@ e2e_tests = \
 	tests/e2e/test_edns.py \
 	tests/e2e/test_fairness.py \
 	tests/e2e/test_access.py \
+	tests/e2e/test_certificates.py \
+	tests/e2e/test_dot.py \
 	tests/e2e/test_blocks.py \
 	tests/e2e/test_limits.py \
 	tests/e2e/test_cookies.py \

@@ -8,6 +8,8 @@ front_tests = \
 	tests/front/test_tcp_front_limits \
 	tests/front/test_tcp_intake \
 	tests/front/test_tcp_readers \
+	tests/front/test_tls_front \
+	tests/front/test_tls_turns \
 	tests/front/test_turns \
 	tests/front/test_udp_front \
 	tests/front/test_udp_front_ipv6
@@ -37,6 +39,12 @@ tests_front_test_tcp_intake_SOURCES = tests/front/test_tcp_intake.cc tests/unit.
 tests_front_test_tcp_intake_LDADD = $(rig)
 tests_front_test_tcp_readers_SOURCES = tests/front/test_tcp_readers.cc tests/unit.hh
 tests_front_test_tcp_readers_LDADD = $(rig)
+tests_front_test_tls_front_SOURCES = tests/front/test_tls_front.cc tests/front/tls_clients.hh \
+	tests/unit.hh
+tests_front_test_tls_front_LDADD = $(rig)
+tests_front_test_tls_turns_SOURCES = tests/front/test_tls_turns.cc tests/front/tls_clients.hh \
+	tests/unit.hh
+tests_front_test_tls_turns_LDADD = $(rig)
 tests_front_test_turns_SOURCES = tests/front/test_turns.cc tests/front/tcp_clients.hh tests/unit.hh
 tests_front_test_turns_LDADD = $(rig)
 tests_front_test_udp_front_SOURCES = tests/front/test_udp_front.cc tests/front/wildcard.hh \

@@ -58,7 +58,7 @@ void test_idle_time_when_places_are_scarce_then_shorter(void** state) {
         others_have(rig, 0);
         const auto client = connect(rig);
         others_have(rig, level.others);
-        assert_int_equal(*rig.tcp().channel({}).keepalive, level.idle / 100ms);
+        assert_int_equal(*rig.tcp().channel({}, {}).keepalive, level.idle / 100ms);
         exchange(rig, *client, 1);
         assert_closed_after(rig, *client, level.idle);
     }
@@ -90,7 +90,7 @@ void test_idle_clients_when_places_become_scarce_then_enough_of_them_go(void** s
     rig.pass(3s);
     others_have(rig, 31); // one more than a half is taken
     assert_true(closed(rig, *oldest));
-    assert_int_equal(*rig.tcp().channel({}).keepalive, 100);
+    assert_int_equal(*rig.tcp().channel({}, {}).keepalive, 100);
     rig.pass(6999ms);
     assert_false(newest->is_closed());
     rig.pass(1ms);

@@ -17,7 +17,8 @@ namespace dotproxy::test {
 /// A way to clients that need not be there: it keeps what they would have got.
 class Mailbox final : public Front {
   public:
-    [[nodiscard]] dns::Channel channel(const dns::Asker& /*asker*/) const noexcept override {
+    [[nodiscard]] dns::Channel channel(const Client& /*client*/,
+                                       const dns::Asker& /*asker*/) const noexcept override {
         return {.limit = room_.size(), .keepalive = std::nullopt};
     }
 

@@ -268,6 +268,26 @@ void test_budgets_when_one_is_used_up_then_the_others_are_not(void** /*state*/) 
     assert_int_equal(door.count(Counter::limited_connects), 1);
 }
 
+// limits 38: a handshake that resumes nothing costs as much as three more connections, but never
+// more than a burst, so that who slows down is let in again.
+void test_charge_when_a_handshake_is_full_then_less_is_left(void** /*state*/) {
+    Shared shared;
+    Door door{shared};
+    const Client client = *door.client("192.0.2.7");
+    int connections = 0;
+    for (; door.connects("192.0.2.7"); ++connections) {
+        door.gate.charge_handshake(client.peer, client.standing);
+    }
+    assert_int_equal(connections, 5); // of 20
+    assert_true(door.connects("203.0.113.7"));
+    for (int i = 0; i < 100; ++i) {
+        door.gate.charge_handshake(client.peer, client.standing);
+    }
+    assert_false(door.connects("192.0.2.7"));
+    door.turn->now += 100ms;
+    assert_true(door.connects("192.0.2.7"));
+}
+
 // limits 16
 void test_charge_when_answers_are_dear_then_less_is_left(void** /*state*/) {
     Shared shared;
@@ -462,6 +482,7 @@ int main() {
         cmocka_unit_test(test_ask_when_many_addresses_then_by_who_they_are),
         cmocka_unit_test(test_ask_when_network_has_a_factor_then_the_longest_counts),
         cmocka_unit_test(test_budgets_when_one_is_used_up_then_the_others_are_not),
+        cmocka_unit_test(test_charge_when_a_handshake_is_full_then_less_is_left),
         cmocka_unit_test(test_charge_when_answers_are_dear_then_less_is_left),
         cmocka_unit_test(test_ask_when_any_from_beyond_then_truncated),
         cmocka_unit_test(test_ask_when_others_ask_for_any_then_half_is_truncated_still),

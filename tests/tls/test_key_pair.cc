@@ -189,7 +189,7 @@ void test_time_that_is_left_is_warned_of(void** /*state*/) {
     };
     assert_string_equal(warning(-day, day).c_str(), "");
     assert_string_equal(warning(-60 * day, 31 * day).c_str(), "");
-    assert_begins(warning(-62 * day, 28 * day + hours{1}), "chain.pem: ends in 28 days, at 20");
+    assert_begins(warning(-62 * day, 28 * day + hours{1}), "chain.pem: ends within 29 days, at 20");
     assert_begins(warning(-2 * day, -day), "chain.pem: has expired at 20");
     assert_begins(warning(day, 2 * day), "chain.pem: is not valid before 20");
 }

@@ -17,6 +17,7 @@
 #include <optional>
 #include <span>
 #include <sys/socket.h>
+#include <utility>
 #include <vector>
 
 namespace dotproxy::test {
@@ -111,6 +112,12 @@ class TcpClient {
         Message message{held_.begin() + 2, end};
         held_.erase(held_.begin(), end);
         return message;
+    }
+
+    /// Octets as they came; empty when there are none yet.
+    [[nodiscard]] Message take_raw() {
+        read();
+        return std::exchange(held_, {});
     }
 
     /// Takes no more than so many octets from the kernel and throws them away; how many it took.

@@ -20,9 +20,14 @@ Address bound_address(const Listener& listener) {
 Config small_config() {
     Config config;
     config.workers = 2;
-    config.timeouts = {
-        .query = 5s, .connect = 2s, .client_idle = 10s, .upstream_idle = 30s, .drain = 10s};
-    config.limits = {.queries = 8192, .tcp_clients = 64, .queries_per_client = 128};
+    config.timeouts = {.query = 5s,
+                       .connect = 2s,
+                       .client_idle = 10s,
+                       .tls_idle = 30s,
+                       .upstream_idle = 30s,
+                       .drain = 10s};
+    config.limits = {
+        .queries = 8192, .tcp_clients = 64, .tls_clients = 64, .queries_per_client = 128};
     return config;
 }
 
@@ -31,18 +36,21 @@ Config small_config() {
 Rig::Worker::Worker(Rig& rig, const tls::ClientContexts& contexts)
     : turn{rig.config, rig.counters.slot(0)}, endpoints{turn, rig.counters},
       health_check{turn, contexts, endpoints, rig.counters, rig.check_timing},
-      gate{turn, rig.on_link, rig.limits, rig.cookie_secrets}, relay{turn, gate, upstreams,
-                                                                     rig.cache.get()},
-      upstreams{turn, contexts, endpoints, relay}, courtesy{turn, rig.counters},
-      udp{turn, gate, relay, courtesy, rig.udp_listener_}, tcp{turn,         gate,
-                                                               relay,        courtesy,
-                                                               rig.counters, rig.handover} {}
+      gate{turn, rig.on_link, rig.limits, rig.cookie_secrets},
+      relay{turn, gate, upstreams, rig.cache.get()}, upstreams{turn, contexts, endpoints, relay},
+      courtesy{turn, rig.counters}, udp{turn, gate, relay, courtesy, rig.udp_listener_},
+      tcp{turn, gate, relay, courtesy, rig.counters, rig.handover, &rig.world_.server_tls} {}
 
 Rig::Rig(World& world)
     : config{small_config()}, world_{world}, udp_listener_{open_listener(
                                                  Protocol::udp, *Address::parse("127.0.0.1", 0))},
       tcp_listener_{open_listener(Protocol::tcp, *Address::parse("127.0.0.1", 0))},
-      udp_address_{bound_address(udp_listener_)}, tcp_address_{bound_address(tcp_listener_)} {}
+      tls_listener_{open_listener(Protocol::tcp, *Address::parse("127.0.0.1", 0))},
+      udp_address_{bound_address(udp_listener_)}, tcp_address_{bound_address(tcp_listener_)},
+      tls_address_{bound_address(tls_listener_)} {
+    tls_listener_.address = tls_address_;
+    config.listen.push_back({.address = tls_address_, .udp = false, .tcp = false, .dot = true});
+}
 
 Resolver& Rig::add_upstream(bool trusted) {
     resolvers.push_back(std::make_unique<Resolver>(trusted ? world_.service : world_.untrusted));
@@ -56,6 +64,7 @@ void Rig::open() {
     worker_ = std::make_unique<Worker>(*this, world_.contexts);
     assert_true(worker_->udp.open());
     assert_true(worker_->tcp.open(tcp_listener_));
+    assert_true(worker_->tcp.open(tls_listener_));
     assert_true(worker_->tcp.open_handover());
 }
 

@@ -16,6 +16,7 @@
 #include "relay/relay.hh"
 #include "tls/client_context.hh"
 #include "tls/peer.hh"
+#include "tls/shop.hh"
 #include "unit.hh"
 #include "upstream/endpoints.hh"
 #include "upstream/health_check.hh"
@@ -44,6 +45,7 @@ struct World {
     tls::test::Service service{{&leaf}, leaf};
     tls::test::Service untrusted{{&stranger}, stranger}; // its name is another one
     tls::test::TemporaryFile ca{authority.pem()};
+    tls::ServerContext server_tls{tls::test::pairs_of({&leaf}), tls::test::ticket_key()};
     static constexpr std::size_t most_upstreams = 8;
     tls::ClientContexts contexts =
         tls::ClientContexts(most_upstreams, std::make_shared<const tls::ClientContext>(ca.path()));
@@ -110,6 +112,9 @@ class Rig {
 
     [[nodiscard]] const Address& tcp_address() const noexcept { return tcp_address_; }
 
+    /// Where TCP clients speak TLS.
+    [[nodiscard]] const Address& tls_address() const noexcept { return tls_address_; }
+
     [[nodiscard]] Endpoints& endpoints() noexcept { return worker_->endpoints; }
 
     [[nodiscard]] HealthCheck& health_check() noexcept { return worker_->health_check; }
@@ -174,8 +179,10 @@ class Rig {
     World& world_;
     Listener udp_listener_;
     Listener tcp_listener_;
+    Listener tls_listener_;
     Address udp_address_;
     Address tcp_address_;
+    Address tls_address_;
     std::unique_ptr<Worker> worker_;
 };
 

@@ -7,11 +7,15 @@ import base64
 import datetime
 import hashlib
 import ipaddress
+import os
+import shutil
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from .configuration import GROUP
 
 DAY = datetime.timedelta(days=1)
 SERVER_AUTH = ExtendedKeyUsageOID.SERVER_AUTH
@@ -33,6 +37,14 @@ class Certificate:
         self.chain_file.write_bytes(b"".join(_pem(one) for one in (certificate, *chain)))
         for file in (self.key_file, self.chain_file):
             file.chmod(0o644)
+
+
+    def for_server(self):
+        """The entry in tls.certificates: the key is readable for who serves, and for nobody else."""
+        self.key_file.chmod(0o640)
+        if os.geteuid() == 0:
+            shutil.chown(self.key_file, group=GROUP)
+        return {"chain": str(self.chain_file), "key": str(self.key_file)}
 
 
 class Authority:

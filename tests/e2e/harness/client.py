@@ -6,6 +6,7 @@
 import contextlib
 import select
 import socket
+import ssl
 import struct
 
 from . import wire
@@ -164,3 +165,44 @@ class TcpClient:
 
     def _size(self):
         return struct.unpack_from("!H", self._octets)[0]
+
+
+def tls_context(ca_file, *, protocols=("dot",), version=None):
+    """What clients over TLS that resume each other's sessions have in common."""
+    context = ssl.create_default_context(cafile=ca_file)
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    if version:
+        context.minimum_version = context.maximum_version = version
+    return context
+
+
+class TlsClient(TcpClient):
+    """The same over TLS. The server has to prove that it is `name`; None: its address."""
+
+    def __init__(self, address, context, name="dot.example", session=None, **how):
+        super().__init__(address, **how)
+        self.socket = context.wrap_socket(self.socket, server_hostname=name or address[0],
+                                          session=session)
+
+    def ask(self, name, rdtype="A", **fields):
+        """Asks, and returns the answer, parsed."""
+        message = wire.query(name, rdtype, **fields)
+        self.send(message)
+        answer = wire.parse(self.receive())
+        assert wire.parse(message).is_response(answer), answer
+        return answer
+
+    @property
+    def resumed(self):
+        return self.socket.session_reused
+
+    @property
+    def session(self):
+        """What it takes to resume this one; there is one when something was received."""
+        return self.socket.session
+
+    @property
+    def serial(self):
+        """That of the certificate that was shown."""
+        return int(self.socket.getpeercert()["serialNumber"], 16)

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// TcpFront: what clients over TLS have besides: the line before the handshake, records in place of
+// octets, and an orderly end.
+
+#include "front/tcp_front.hh"
+#include "relay/gate.hh"
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <sys/socket.h>
+#include <utility>
+
+namespace dotproxy {
+
+namespace {
+
+// Of those who wait for a seat so many are looked at in a turn.
+constexpr unsigned looks_a_turn = 64;
+
+/// The address that a connection came to, which chooses a certificate.
+Address local_address(const Fd& socket) noexcept {
+    sockaddr_storage name{};
+    socklen_t size = sizeof name;
+    if (::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&name), &size) != 0) {
+        return {};
+    }
+    return Address::from(name).value_or(Address{});
+}
+
+TlsFailure failure_of(tls::ServerStream::Ending ending) noexcept {
+    switch (ending) {
+    case tls::ServerStream::Ending::closed:
+        return TlsFailure::closed;
+    case tls::ServerStream::Ending::certificate:
+        return TlsFailure::certificate;
+    case tls::ServerStream::Ending::incompatible:
+        return TlsFailure::incompatible;
+    case tls::ServerStream::Ending::nonsense:
+        break;
+    }
+    return TlsFailure::nonsense;
+}
+
+} // namespace
+
+/// Whether it is of use to look at who waits for a seat.
+bool TcpFront::may_seat() const noexcept {
+    const bool one_was_left = handshakes_.left() != seats_left_;
+    return !arriving_.empty() && !handshakes_.full() &&
+           (one_was_left || passed_over_ < arriving_.size());
+}
+
+/// Gives seats to who has said something, in the order in which they did: to one in each turn, and
+/// to others as long as the turn has time for streams (E25). Whose address has as many as it may is
+/// passed over, and keeps its place behind those who are not.
+void TcpFront::seat_arrivals() noexcept {
+    if (std::exchange(seats_left_, handshakes_.left()) != handshakes_.left()) {
+        passed_over_ = 0;
+    }
+    bool first = true;
+    for (unsigned looks = 0; looks < looks_a_turn && may_seat(); ++looks) {
+        if (!first && turn_.streams.spent()) {
+            return;
+        }
+        const Handle handle = arriving_.front();
+        arriving_.pop_front();
+        TcpClient* client = clients_.find(handle);
+        if (client == nullptr || client->closed) {
+            continue;
+        }
+        Handshakes::Seat seat = handshakes_.enter(client->peer);
+        if (!seat) {
+            arriving_.push_back(handle);
+            ++passed_over_;
+            continue;
+        }
+        passed_over_ = 0;
+        first = false;
+        client->waiting = false;
+        begin_handshake(*client, std::move(seat));
+        visit(*client);
+    }
+}
+
+void TcpFront::begin_handshake(TcpClient& client, Handshakes::Seat seat) noexcept {
+    client.tls = std::make_unique<TlsChannel>(client, *tls_, local_address(client.socket),
+                                              client.out, std::move(seat));
+    slow_.arm(*client.tls, turn_.now);
+    count_clients();
+}
+
+/// true: the handshake is over, and what follows are questions.
+bool TcpFront::shake(TcpClient& client) noexcept {
+    TlsChannel& channel = *client.tls;
+    const bool greeted = channel.stream.greeted();
+    // On both sides of it the clock is read: it may take as long as all that a turn has.
+    turn_.streams.charge(StreamBudget::look_every);
+    const tls::Io io = channel.stream.handshake();
+    turn_.streams.charge(StreamBudget::look_every);
+    if (!greeted && channel.stream.greeted() && !channel.stream.resumes()) {
+        gate_.charge_handshake(client.peer, client.standing);
+    }
+    account(client);
+    if (io == tls::Io::again) {
+        return false;
+    }
+    if (io != tls::Io::done) {
+        part(client, failure_of(channel.stream.ending()));
+        return false;
+    }
+    turn_.counters.add(Counter::tls_handshakes);
+    turn_.counters.add(Counter::tls_resumed, channel.stream.resumed() ? 1 : 0);
+    channel.disarm();
+    channel.seat = {};
+    client.disarm(); // from here on it has the time for a first question
+    count_clients();
+    return true;
+}
+
+/// Takes in what was read, and takes the queries that were in it.
+void TcpFront::unseal(TcpClient& client, dns::Octets records) noexcept {
+    tls::ServerStream& stream = client.tls->stream;
+    stream.feed(records);
+    if (!stream.ready() && !shake(client)) {
+        return;
+    }
+    const std::span plain{*turn_.plain};
+    std::size_t filled = 0;
+    std::size_t size = 0;
+    tls::Io io = tls::Io::done;
+    while ((io = stream.receive(plain.subspan(filled), size)) == tls::Io::done) {
+        filled += size;
+        turn_.streams.charge();
+        if (filled == plain.size()) {
+            take(client, plain);
+            filled = 0;
+        }
+        if (client.closed) {
+            return;
+        }
+    }
+    if (filled > 0) {
+        take(client, plain.first(filled));
+    }
+    if (client.closed) {
+        return;
+    }
+    if (io == tls::Io::closed) {
+        client.ended = true; // it gets the answers that are due
+    } else if (io == tls::Io::failed) {
+        part(client);
+        return;
+    }
+    mark_dirty(client);
+}
+
+/// Makes records of the answers that were written. false: the session has failed.
+bool TcpFront::seal(TcpClient& client) noexcept {
+    Buffer& plain = client.tls->plain;
+    if (plain.empty()) {
+        return true;
+    }
+    const tls::Io io = client.tls->stream.send(plain.view());
+    plain.clear();
+    plain.release();
+    account(client);
+    return io == tls::Io::done;
+}
+
+/// Closes a client, over TLS with the word that nothing more will come, or why.
+void TcpFront::part(TcpClient& client, TlsFailure if_shaking) noexcept {
+    if (client.tls != nullptr && !client.closed) {
+        client.tls->stream.close();
+        const auto octets = client.out.view();
+        if (!octets.empty()) {
+            static_cast<void>(::send(client.socket.get(), octets.data(), octets.size(),
+                                     MSG_NOSIGNAL | MSG_DONTWAIT));
+        }
+    }
+    close(client, if_shaking);
+}
+
+/// Where others wait for a seat and there is none, those give theirs up who are too slow.
+void TcpFront::end_slow_handshakes() noexcept {
+    while (handshakes_.full() && !arriving_.empty()) {
+        TlsChannel* slow = slow_.pop(turn_.now);
+        if (slow == nullptr) {
+            return;
+        }
+        turn_.counters.add(Counter::tcp_timed_out);
+        part(slow->client, TlsFailure::timeout);
+    }
+}
+
+void TcpFront::begin_farewells() noexcept {
+    farewells_ = {};
+    if (!to_successor_) {
+        return;
+    }
+    farewells_.since = turn_.now;
+    clients_.for_each([this](const TcpClient& client) {
+        if (stays(client)) {
+            farewells_.clients.push_back(clients_.handle_of(&client));
+        }
+    });
+    farewells_.all = farewells_.clients.size();
+}
+
+/// When the next one is due; spread over the first half of the time to drain, so that not all come
+/// back at once (E62).
+TimePoint TcpFront::next_farewell() const noexcept {
+    if (farewells_.clients.empty()) {
+        return TimePoint::max();
+    }
+    const Clock::duration time = turn_.config.timeouts.drain / 2;
+    const auto part =
+        static_cast<double>(farewells_.said + 1) / static_cast<double>(farewells_.all);
+    return farewells_.since + std::chrono::duration_cast<Clock::duration>(time * part);
+}
+
+void TcpFront::say_farewells() noexcept {
+    while (next_farewell() <= turn_.now) {
+        TcpClient* client = clients_.find(farewells_.clients.front());
+        farewells_.clients.pop_front();
+        ++farewells_.said;
+        if (client != nullptr && !client->closed) {
+            client->parting = true;
+            mark_dirty(*client); // it goes when it has its answers
+        }
+    }
+}
+
+} // namespace dotproxy

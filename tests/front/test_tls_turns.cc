@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// Clients over TLS when there are many: the seats in which they shake hands, and how a worker that
+// drains parts from them.
+
+#include "front/handshakes.hh"
+#include "front/tls_clients.hh"
+#include "unit.hh"
+#include "worker/rig_names.hh"
+
+#include <vector>
+
+using namespace std::chrono_literals;
+using dotproxy::Address;
+using dotproxy::Handshakes;
+using dotproxy::TlsFailure;
+using dotproxy::test::answer_to;
+using dotproxy::test::closed;
+using dotproxy::test::connect_tls;
+using dotproxy::test::exchange;
+using dotproxy::test::left_in_order;
+using dotproxy::test::serve;
+using dotproxy::test::shake;
+using dotproxy::test::TlsClient;
+
+namespace {
+
+Address peer(unsigned number) {
+    return *Address::parse("192.0.2." + std::to_string(number), 4711);
+}
+
+// limits 33 and 38: one address never has more than there are left.
+void test_seats_when_one_address_wants_all_then_half(void** /*state*/) {
+    Handshakes handshakes;
+    std::vector<Handshakes::Seat> seats;
+    for (unsigned i = 0; i < 2 * Handshakes::most; ++i) {
+        if (auto seat = handshakes.enter(peer(1))) {
+            seats.push_back(std::move(seat));
+        }
+    }
+    assert_int_equal(seats.size(), Handshakes::most / 2);
+    assert_int_equal(handshakes.taken(), Handshakes::most / 2);
+    assert_true(bool{handshakes.enter(peer(2))}); // which is given back at once
+    assert_int_equal(handshakes.taken(), Handshakes::most / 2);
+    seats.pop_back();
+    assert_int_equal(handshakes.left(), 2);
+    assert_true(bool{handshakes.enter(peer(1))});
+}
+
+void test_seats_when_all_are_taken_then_none(void** /*state*/) {
+    Handshakes handshakes;
+    std::vector<Handshakes::Seat> seats;
+    for (unsigned i = 0; i < Handshakes::most; ++i) {
+        seats.push_back(handshakes.enter(peer(i)));
+        assert_true(bool{seats.back()});
+    }
+    assert_true(handshakes.full());
+    assert_false(bool{handshakes.enter(peer(200))});
+    assert_int_equal(handshakes.taken(), Handshakes::most);
+    seats.clear();
+    assert_int_equal(handshakes.taken(), 0);
+    // This host may have them all.
+    const Address here = *Address::parse("127.0.0.1", 4711);
+    for (unsigned i = 0; i < Handshakes::most; ++i) {
+        seats.push_back(handshakes.enter(here));
+        assert_true(bool{seats.back()});
+    }
+}
+
+/// A client whose hello is answered, and who says no more.
+std::unique_ptr<TlsClient> connect_and_stall(Rig& rig) {
+    const std::uint64_t before = rig.count(Counter::tls_handshaking);
+    auto client = connect_tls(rig);
+    client->step();
+    assert_true(rig.until([&] { return rig.count(Counter::tls_handshaking) > before; }));
+    return client;
+}
+
+// E26, limits 38: the 65th waits, and gets the seat of who has had one for half a second.
+void test_handshakes_when_all_seats_are_taken_then_the_slowest_gives_way(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.config.limits.tcp_clients = rig.config.limits.tls_clients = 1000;
+    serve(rig);
+    std::vector<std::unique_ptr<TlsClient>> stalled;
+    for (unsigned i = 0; i < Handshakes::most; ++i) {
+        stalled.push_back(connect_and_stall(rig));
+    }
+    const auto next = connect_tls(rig);
+    for (int i = 0; i < 20; ++i) {
+        next->step();
+        rig.step();
+    }
+    assert_int_equal(rig.count(Counter::tls_handshaking), Handshakes::most);
+    assert_false(next->tls.shaken);
+    rig.pass(499ms);
+    next->step();
+    assert_false(next->tls.shaken);
+    assert_int_equal(rig.count(TlsFailure::timeout), 0);
+    rig.pass(1ms);
+    shake(rig, *next);
+    exchange(rig, *next, 1);
+    assert_true(closed(rig, stalled.front()->socket));
+    assert_int_equal(rig.count(TlsFailure::timeout), 1); // as many as were needed
+    // One that goes on after all, and one that leaves, make room as well.
+    shake(rig, *stalled.at(1));
+    const auto after = connect_tls(rig);
+    shake(rig, *after);
+    assert_int_equal(rig.count(TlsFailure::timeout), 1);
+}
+
+// A client with a session is not behind those who shake hands.
+void test_handshakes_when_many_arrive_then_each_is_served(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.config.limits.tcp_clients = rig.config.limits.tls_clients = 1000;
+    serve(rig);
+    const auto first = connect_tls(rig);
+    exchange(rig, *first, 1);
+    std::vector<std::unique_ptr<TlsClient>> crowd;
+    for (int i = 0; i < 50; ++i) {
+        crowd.push_back(connect_tls(rig));
+        crowd.back()->step();
+    }
+    exchange(rig, *first, 2);
+    for (const auto& client : crowd) {
+        client->send_when_shaken(query("www.example", 3));
+    }
+    assert_true(rig.until([&] {
+        bool all = true;
+        for (const auto& client : crowd) {
+            client->step();
+            all = all && client->tls.received.size() > 2;
+        }
+        return all;
+    }));
+    assert_int_equal(rig.count(Counter::tls_handshakes), 51);
+    assert_int_equal(rig.count(Counter::tls_handshaking), 0);
+}
+
+void test_drain_when_it_ends_then_idle_clients_are_told_and_busy_ones_answered(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& resolver = serve(rig);
+    const auto idle = connect_tls(rig);
+    exchange(rig, *idle, 1);
+    const auto shaking = connect_and_stall(rig);
+    const auto busy = connect_tls(rig);
+    shake(rig, *busy);
+    resolver.answers = false;
+    busy->send(query("busy.example", 2));
+    assert_true(rig.until([&] { return resolver.asked.size() == 1; }));
+    rig.in_turn([&] { rig.tcp().drain(false); });
+    assert_true(left_in_order(rig, *idle));
+    assert_true(closed(rig, shaking->socket));
+    assert_false(busy->tls.closed);
+    resolver.answer(resolver.take());
+    assert_int_equal(dotproxy::dns::id(answer_to(rig, *busy)), 2);
+    assert_true(left_in_order(rig, *busy));
+    assert_true(rig.tcp().idle());
+}
+
+// E62: they are served on, and leave one by one in the first half of the time to drain, 10 s.
+void test_drain_when_a_successor_serves_then_they_leave_one_by_one(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    serve(rig);
+    std::vector<std::unique_ptr<TlsClient>> clients;
+    for (std::uint16_t id = 0; id < 5; ++id) {
+        clients.push_back(connect_tls(rig));
+        exchange(rig, *clients.back(), id);
+    }
+    rig.in_turn([&] { rig.tcp().drain(true); });
+    for (std::size_t gone = 0; gone < 5; ++gone) {
+        for (const auto& client : clients) {
+            if (!client->tls.closed) {
+                exchange(rig, *client, 9);
+            }
+        }
+        rig.pass(1s - 1ms);
+        assert_int_equal(rig.count(Counter::tls_clients), 5 - gone);
+        rig.pass(1ms);
+        assert_true(rig.until([&] { return rig.count(Counter::tls_clients) == 4 - gone; }));
+        for (const auto& client : clients) {
+            client->step();
+        }
+    }
+    for (const auto& client : clients) {
+        assert_true(left_in_order(rig, *client));
+    }
+    assert_true(rig.tcp().idle());
+    assert_int_equal(rig.count(Counter::tcp_handed_over), 0);
+}
+
+// E62: who is asked to leave has its answers first, and a handshake that is under way is finished.
+void test_drain_when_a_client_waits_for_an_answer_then_it_leaves_after_it(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Resolver& resolver = serve(rig);
+    resolver.answers = false;
+    const auto client = connect_tls(rig);
+    shake(rig, *client);
+    client->send(query("slow.example", 1));
+    assert_true(rig.until([&] { return resolver.asked.size() == 1; }));
+    const auto late = connect_and_stall(rig);
+    rig.in_turn([&] { rig.tcp().drain(true); });
+    shake(rig, *late);
+    rig.pass(4s);
+    assert_false(client->socket.is_closed());
+    resolver.answer(resolver.take());
+    assert_int_equal(dotproxy::dns::id(answer_to(rig, *client)), 1);
+    assert_true(left_in_order(rig, *client));
+    rig.pass(1s);
+    assert_true(left_in_order(rig, *late));
+    assert_true(rig.tcp().idle());
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test(test_seats_when_one_address_wants_all_then_half),
+        cmocka_unit_test(test_seats_when_all_are_taken_then_none),
+        cmocka_unit_test_setup_teardown(
+            test_handshakes_when_all_seats_are_taken_then_the_slowest_gives_way, make_rig,
+            free_rig),
+        cmocka_unit_test_setup_teardown(test_handshakes_when_many_arrive_then_each_is_served,
+                                        make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_drain_when_it_ends_then_idle_clients_are_told_and_busy_ones_answered, make_rig,
+            free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_drain_when_a_successor_serves_then_they_leave_one_by_one, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_drain_when_a_client_waits_for_an_answer_then_it_leaves_after_it, make_rig,
+            free_rig),
+    };
+    return cmocka_run_group_tests_name("front/tls_turns", tests, make_world, free_world);
+}
