@@ -9,11 +9,15 @@
 #include "unit.hh"
 #include "worker/rig_names.hh"
 
+#include <sys/socket.h>
 #include <vector>
 
 using namespace std::chrono_literals;
 using dotproxy::Address;
+using dotproxy::Fd;
+using dotproxy::Handed;
 using dotproxy::Handshakes;
+using dotproxy::Protocol;
 using dotproxy::TlsFailure;
 using dotproxy::test::answer_to;
 using dotproxy::test::closed;
@@ -137,6 +141,37 @@ void test_handshakes_when_many_arrive_then_each_is_served(void** state) {
     assert_int_equal(rig.count(Counter::tls_handshaking), 0);
 }
 
+// E25: where a turn has no time for streams, one handshake is begun in it; who has a session comes
+// before, and UDP is answered in each.
+void test_handshakes_when_a_turn_has_no_time_then_one_in_each(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    serve(rig);
+    const auto known = connect_tls(rig);
+    exchange(rig, *known, 1);
+    rig.streams() = dotproxy::StreamBudget{0ms};
+    std::vector<std::unique_ptr<TlsClient>> crowd;
+    for (int i = 0; i < 10; ++i) {
+        crowd.push_back(connect_tls(rig));
+    }
+    for (const auto& client : crowd) {
+        client->step(); // all at once
+    }
+    known->send(query("localhost", 2));
+    const UdpClient other{rig.udp_address()};
+    for (std::uint64_t turn = 1; turn <= crowd.size(); ++turn) {
+        other.send(query("localhost", 7));
+        rig.step();
+        assert_int_equal(rig.count(Counter::tls_handshaking), turn);
+        assert_int_equal(rig.count(Counter::tls_queries), 2);
+        assert_false(other.receive().empty());
+    }
+    rig.step();
+    assert_true(rig.nearest() > rig.now());
+    for (const auto& client : crowd) {
+        shake(rig, *client);
+    }
+}
+
 void test_drain_when_it_ends_then_idle_clients_are_told_and_busy_ones_answered(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
     Resolver& resolver = serve(rig);
@@ -211,6 +246,37 @@ void test_drain_when_a_client_waits_for_an_answer_then_it_leaves_after_it(void**
     assert_true(rig.tcp().idle());
 }
 
+// What no worker has listened to yet is handed over where a listener goes: whether it speaks TLS is
+// said by where it came to. What was served goes on as it was.
+void test_handover_when_nobody_listened_yet_then_the_address_says_what_it_speaks(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    const auto gone = dotproxy::open_listener(Protocol::tcp, *Address::parse("127.0.0.2", 0));
+    Address address;
+    socklen_t size = Address::capacity;
+    ::getsockname(gone.socket.get(), address.data(), &size);
+    rig.config.listen.push_back({.address = address, .udp = false, .tcp = false, .dot = true});
+    serve(rig);
+    for (const Handed what : {Handed::newcomer, Handed::client}) {
+        const std::uint64_t before = rig.count(Counter::tls_handshakes);
+        TlsClient client{address};
+        {
+            const Fd near{
+                ::accept4(gone.socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
+            assert_true(hand_over(rig.handover, near.get(), {}, what));
+        }
+        if (what == Handed::newcomer) {
+            exchange(rig, client, 1);
+        } else {
+            client.socket.send(query("www.example", 2));
+            Message answer;
+            assert_true(rig.until([&] { return !(answer = client.socket.receive()).empty(); }));
+            assert_int_equal(dotproxy::dns::id(answer), 2);
+        }
+        assert_int_equal(rig.count(Counter::tls_handshakes) - before,
+                         what == Handed::newcomer ? 1 : 0);
+    }
+}
+
 } // namespace
 
 int main() {
@@ -222,6 +288,8 @@ int main() {
             free_rig),
         cmocka_unit_test_setup_teardown(test_handshakes_when_many_arrive_then_each_is_served,
                                         make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(test_handshakes_when_a_turn_has_no_time_then_one_in_each,
+                                        make_rig, free_rig),
         cmocka_unit_test_setup_teardown(
             test_drain_when_it_ends_then_idle_clients_are_told_and_busy_ones_answered, make_rig,
             free_rig),
@@ -229,6 +297,9 @@ int main() {
             test_drain_when_a_successor_serves_then_they_leave_one_by_one, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(
             test_drain_when_a_client_waits_for_an_answer_then_it_leaves_after_it, make_rig,
+            free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_handover_when_nobody_listened_yet_then_the_address_says_what_it_speaks, make_rig,
             free_rig),
     };
     return cmocka_run_group_tests_name("front/tls_turns", tests, make_world, free_world);

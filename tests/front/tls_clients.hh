@@ -19,8 +19,8 @@ namespace dotproxy::test {
 
 class TlsClient {
   public:
-    explicit TlsClient(const Rig& rig, const char* priority = "NORMAL")
-        : tls{"dns.example", priority}, socket{rig.tls_address()} {}
+    explicit TlsClient(const Address& server, const char* priority = "NORMAL")
+        : tls{"dns.example", priority}, socket{server} {}
 
     /// Sends what there is to be sent and takes in what has come.
     void step() {
@@ -95,7 +95,7 @@ class TlsClient {
 /// Connected, and known to the worker.
 inline std::unique_ptr<TlsClient> connect_tls(Rig& rig, const char* priority = "NORMAL") {
     const std::uint64_t before = rig.count(Counter::tcp_accepted);
-    auto client = std::make_unique<TlsClient>(rig, priority);
+    auto client = std::make_unique<TlsClient>(rig.tls_address(), priority);
     assert_true(rig.until([&] { return rig.count(Counter::tcp_accepted) > before; }));
     return client;
 }
