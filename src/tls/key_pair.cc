@@ -26,7 +26,7 @@ constexpr std::size_t most_octets = std::size_t{1} << 18U; // of a file
 constexpr std::size_t most_alternative_names = 1000;
 constexpr unsigned least_rsa_bits = 2048;
 constexpr unsigned status_request = 5; // RFC 7633: what a certificate with must-staple asks for
-constexpr std::time_t day = 24 * 3600;
+constexpr std::time_t day = std::time_t{24} * 3600;
 
 constexpr auto right_mode = "; give it mode 0640 and the group of the service";
 constexpr auto right_chain = "; give the chain in PEM, the server's own certificate first";

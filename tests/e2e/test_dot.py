@@ -4,6 +4,8 @@
 # DNS over TLS for clients (RFC 7858; rules E7-E62): real clients, sessions that are resumed whatever
 # becomes of the workers, and reloads in which nothing is lost.
 
+import contextlib
+import os
 import re
 import shutil
 import signal
@@ -17,6 +19,7 @@ import pytest
 
 from harness import wire
 from harness.client import TcpClient, TlsClient, ask, tls_context
+from harness.network import with_sources
 from harness.process import kill
 from harness.waiting import wait_for
 
@@ -261,3 +264,55 @@ def test_a_client_that_is_reset_leaves_nothing(start_secure, context):
                              ("tcp_clients", "tls_clients", "tls_handshaking")))
     with TlsClient(address, context) as client:
         assert client.ask("www.example").answer
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a network")
+STRANGER, NEIGHBOUR = "203.0.113.7", "192.168.7.7"
+
+
+def in_network(action):
+    with_sources(["203.0.113.0/24", "192.168.7.0/24"], action)
+
+
+@needs_root
+def test_access_and_limits_hold(start_secure, serve, context):
+    """limits 38, 39, 42: who may not ask is reset; a handshake of a new session counts as four
+    connections."""
+    def check():
+        proxy, address = start_secure(servers=(serve(),), workers=1,
+                                      limits={"client_connects": 10})
+        with TcpClient(address, source=STRANGER) as client:
+            assert client.is_closed_by_peer()
+        assert proxy.counters()["access_refused"] == 1
+        made = 0
+        try:
+            while made < 20:  # as many connections as may be made at once
+                with TlsClient(address, context, source=NEIGHBOUR) as client:
+                    assert client.ask("www.example").answer
+                made += 1
+        except (ConnectionError, ssl.SSLEOFError):
+            pass
+        assert 5 <= made < 10
+        assert proxy.counters()["limited_connects"]
+        with TlsClient(address, context) as client:  # of this host, which has no limit
+            assert client.ask("www.example").answer
+    in_network(check)
+
+
+@needs_root
+def test_one_address_does_not_keep_others_from_a_handshake(start_secure, serve, context):
+    """limits 33, 38: it has half of the seats; others need not wait for it."""
+    def check():
+        proxy, address = start_secure(servers=(serve(),), workers=1, allow=["any"])
+        with contextlib.ExitStack() as stack:
+            for _ in range(40):
+                client = stack.enter_context(TcpClient(address, source=STRANGER))
+                client.send_octets(b"\x16\x03\x01\x02\x00\x01")
+            wait_for(lambda: proxy.counters().get("tls_handshaking") == 32)
+            with TlsClient(address, context, source=NEIGHBOUR) as client:
+                assert client.ask("www.example").answer
+            counters = proxy.counters()
+            assert counters["tls_handshaking"] == 32 and counters["tls_clients"] >= 40
+        wait_for(lambda: not proxy.counters().get("tls_clients"))
+        assert not proxy.counters().get("tls_handshaking")
+    in_network(check)
