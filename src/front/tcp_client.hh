@@ -60,7 +60,10 @@ struct TcpClient final : Watch, Deadline {
     }
 
     /// Where answers are written to.
-    [[nodiscard]] Buffer& answers() noexcept { return tls != nullptr ? tls->plain : out; }
+    [[nodiscard]] Buffer& answers() noexcept {
+        TlsChannel* const channel = tls.get();
+        return channel == nullptr ? out : channel->plain;
+    }
 
     /// How many octets of answers there are that the kernel has not taken.
     [[nodiscard]] std::size_t unsent() const noexcept {

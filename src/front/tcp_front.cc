@@ -147,8 +147,7 @@ void TcpFront::wait(TcpClient& client) noexcept {
     if (client.transport == Transport::plain || client.tls != nullptr) {
         waiting_.push_back(clients_.handle_of(&client));
     } else {
-        arriving_.push_back(clients_.handle_of(&client));
-        passed_over_ = 0;
+        get_into_line(client);
     }
 }
 

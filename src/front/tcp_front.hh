@@ -113,6 +113,7 @@ class TcpFront final : public Front {
     void count_clients() noexcept;
 
     // Over TLS.
+    void get_into_line(const TcpClient& client) noexcept;
     [[nodiscard]] bool may_seat() const noexcept;
     void seat_arrivals() noexcept;
     void begin_handshake(TcpClient& client, Handshakes::Seat seat) noexcept;

@@ -61,13 +61,11 @@ bool TcpFront::read(TcpClient& client) noexcept {
         } else {
             take(client, octets);
         }
-    } else if (count == 0 && client.shaking()) {
-        close(client);
-    } else if (count == 0) {
+    } else if (count == 0 && !client.shaking()) {
         client.ended = true; // whole queries that were held back are still taken
         mark_dirty(client);
-    } else if (errno != EAGAIN && errno != EINTR) {
-        close(client);
+    } else if (count == 0 || (errno != EAGAIN && errno != EINTR)) {
+        close(client); // nothing that it asked is due
     }
     return count == static_cast<ssize_t>(read_size);
 }

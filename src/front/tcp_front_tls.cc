@@ -19,6 +19,8 @@ namespace {
 
 // Of those who wait for a seat so many are looked at in a turn.
 constexpr unsigned looks_a_turn = 64;
+// No more of the line than this, and half of it, is of clients that have gone.
+constexpr std::size_t most_gone = 64;
 
 /// The address that a connection came to, which chooses a certificate.
 Address local_address(const Fd& socket) noexcept {
@@ -45,6 +47,18 @@ TlsFailure failure_of(tls::ServerStream::Ending ending) noexcept {
 }
 
 } // namespace
+
+void TcpFront::get_into_line(const TcpClient& client) noexcept {
+    arriving_.push_back(clients_.handle_of(&client));
+    passed_over_ = 0;
+    // As long as there is no seat nobody looks at who has gone meanwhile.
+    if (arriving_.size() > most_gone + 2 * std::size_t{over_tls_}) {
+        std::erase_if(arriving_, [this](Handle handle) {
+            const TcpClient* const one = clients_.find(handle);
+            return one == nullptr || one->closed;
+        });
+    }
+}
 
 /// Whether it is of use to look at who waits for a seat.
 bool TcpFront::may_seat() const noexcept {

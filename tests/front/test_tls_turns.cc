@@ -113,6 +113,35 @@ void test_handshakes_when_all_seats_are_taken_then_the_slowest_gives_way(void** 
     assert_int_equal(rig.count(TlsFailure::timeout), 1);
 }
 
+// The line does not grow for who leaves it: the last one of many is served as soon as there is a
+// seat.
+void test_handshakes_when_those_in_line_leave_then_the_line_goes_on(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.config.limits.tcp_clients = rig.config.limits.tls_clients = 1000;
+    serve(rig);
+    rig.counters.slot(1).set(Counter::tcp_clients, 200); // the other worker has its share
+    std::vector<std::unique_ptr<TlsClient>> stalled;
+    for (unsigned i = 0; i < Handshakes::most; ++i) {
+        stalled.push_back(connect_and_stall(rig));
+    }
+    for (int i = 0; i < 500; ++i) {
+        const std::uint64_t before = rig.count(TlsFailure::closed);
+        const auto gone = connect_tls(rig);
+        gone->step();
+        rig.step();
+        rig.step();
+        gone->socket.reset();
+        assert_true(rig.until([&] { return rig.count(TlsFailure::closed) == before + 1; }));
+    }
+    const auto last = connect_tls(rig);
+    last->step();
+    rig.step();
+    stalled.front()->socket.reset();
+    shake(rig, *last);
+    exchange(rig, *last, 1);
+    assert_int_equal(rig.count(TlsFailure::timeout), 0);
+}
+
 // A client with a session is not behind those who shake hands.
 void test_handshakes_when_many_arrive_then_each_is_served(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
@@ -286,6 +315,8 @@ int main() {
         cmocka_unit_test_setup_teardown(
             test_handshakes_when_all_seats_are_taken_then_the_slowest_gives_way, make_rig,
             free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_handshakes_when_those_in_line_leave_then_the_line_goes_on, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_handshakes_when_many_arrive_then_each_is_served,
                                         make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_handshakes_when_a_turn_has_no_time_then_one_in_each,
