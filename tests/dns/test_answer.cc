@@ -6,6 +6,8 @@
 #include "dns/answers.hh"
 #include "dns/messages.hh"
 
+#include <algorithm>
+#include <string>
 #include <string_view>
 
 #include "unit.hh"

@@ -150,6 +150,7 @@ void test_handshakes_when_many_arrive_then_each_is_served(void** state) {
     const auto first = connect_tls(rig);
     exchange(rig, *first, 1);
     std::vector<std::unique_ptr<TlsClient>> crowd;
+    crowd.reserve(50);
     for (int i = 0; i < 50; ++i) {
         crowd.push_back(connect_tls(rig));
         crowd.back()->step();
@@ -179,6 +180,7 @@ void test_handshakes_when_a_turn_has_no_time_then_one_in_each(void** state) {
     exchange(rig, *known, 1);
     rig.streams() = dotproxy::StreamBudget{0ms};
     std::vector<std::unique_ptr<TlsClient>> crowd;
+    crowd.reserve(50);
     for (int i = 0; i < 10; ++i) {
         crowd.push_back(connect_tls(rig));
     }
