@@ -19,6 +19,8 @@ namespace {
 
 // Of those who wait for a seat so many are looked at in a turn.
 constexpr unsigned looks_a_turn = 64;
+// To take in so many octets of records costs about as much as a question, at the worst.
+constexpr std::size_t octets_a_piece = 1024;
 // No more of the line than this, and half of it, is of clients that have gone.
 constexpr std::size_t most_gone = 64;
 
@@ -137,6 +139,8 @@ bool TcpFront::shake(TcpClient& client) noexcept {
 /// Takes in what was read, and takes the queries that were in it.
 void TcpFront::unseal(TcpClient& client, dns::Octets records) noexcept {
     tls::ServerStream& stream = client.tls->stream;
+    // There may be nothing in them that would be charged as a question.
+    turn_.streams.charge(static_cast<unsigned>(records.size() / octets_a_piece));
     stream.feed(records);
     if (!stream.ready() && !shake(client)) {
         return;

@@ -10,6 +10,7 @@
 #include "config/config.hh"
 #include "tls/server_context.hh"
 
+#include <cstdint>
 #include <ctime>
 #include <memory>
 #include <string>

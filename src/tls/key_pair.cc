@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <gnutls/x509-ext.h>
 #include <netinet/in.h>
+#include <optional>
 #include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>

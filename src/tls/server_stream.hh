@@ -11,6 +11,8 @@
 #include "tls/server_context.hh"
 #include "tls/session.hh"
 
+#include <cstddef>
+#include <cstdint>
 #include <gnutls/gnutls.h>
 
 namespace dotproxy::tls {

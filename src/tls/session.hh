@@ -10,6 +10,7 @@
 
 #include "base/buffer.hh"
 
+#include <cstddef>
 #include <cstdint>
 #include <gnutls/gnutls.h>
 #include <memory>

@@ -277,6 +277,33 @@ void test_drain_when_a_client_waits_for_an_answer_then_it_leaves_after_it(void**
     assert_true(rig.tcp().idle());
 }
 
+// L28: records with nothing in them are work as well, and others come in between.
+void test_records_when_nothing_is_in_them_then_a_turn_takes_a_part(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    serve(rig);
+    std::vector<std::unique_ptr<TlsClient>> clients;
+    clients.reserve(3);
+    for (std::uint16_t id = 0; id < 3; ++id) {
+        clients.push_back(connect_tls(rig));
+        exchange(rig, *clients.back(), id);
+    }
+    rig.streams() = dotproxy::StreamBudget{0ms};
+    for (const auto& client : clients) {
+        while (client->tls.output.size() < 20'000) {
+            dotproxy::tls::test::must(
+                static_cast<int>(gnutls_record_send2(client->tls.session(), "", 0, 100, 0)),
+                "empty record");
+        }
+        client->step();
+    }
+    rig.step();
+    assert_true(rig.tcp().behind());
+    assert_true(rig.until([&] { return !rig.tcp().behind() && rig.nearest() > rig.now(); }));
+    for (const auto& client : clients) {
+        exchange(rig, *client, 9);
+    }
+}
+
 // What no worker has listened to yet is handed over where a listener goes: whether it speaks TLS is
 // said by where it came to. What was served goes on as it was.
 void test_handover_when_nobody_listened_yet_then_the_address_says_what_it_speaks(void** state) {
@@ -331,6 +358,8 @@ int main() {
         cmocka_unit_test_setup_teardown(
             test_drain_when_a_client_waits_for_an_answer_then_it_leaves_after_it, make_rig,
             free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_records_when_nothing_is_in_them_then_a_turn_takes_a_part, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(
             test_handover_when_nobody_listened_yet_then_the_address_says_what_it_speaks, make_rig,
             free_rig),
