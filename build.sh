@@ -13,8 +13,8 @@ public_addresses=(1.1.1.1 1.0.0.1 2606:4700:4700::1111 2606:4700:4700::1001)
 port=${PORT:-5300}
 
 # What it takes to build the program, of debian/control; without what makes a package of it.
-build_packages=(autoconf autoconf-archive automake g++ libconfig-dev libgnutls28-dev libseccomp-dev
-    make pkgconf)
+build_packages=(autoconf autoconf-archive automake g++ libconfig-dev libgnutls28-dev libnghttp2-dev
+    libseccomp-dev make pkgconf)
 
 top=$(cd "$(dirname "$0")" && pwd)
 jobs=$(nproc)

@@ -49,8 +49,8 @@ builds_nothing() { fails says 'Building'; }
 # All that building and running takes is installed, and no more.
 tool dpkg-query <<'END'
 case ${!#} in
-autoconf | autoconf-archive | automake | g++ | libconfig-dev | libgnutls28-dev | libseccomp-dev) ;;
-make | pkgconf | bind9-dnsutils | ca-certificates | openssl | unbound) ;;
+autoconf | autoconf-archive | automake | g++ | libconfig-dev | libgnutls28-dev) ;;
+libnghttp2-dev | libseccomp-dev | make | pkgconf | bind9-dnsutils | ca-certificates | openssl | unbound) ;;
 *) exit 1 ;;
 esac
 printf installed

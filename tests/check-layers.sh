@@ -39,10 +39,11 @@ only() {
     result "only $1 includes $2" "$(includes . | grep -E ":[<\"]$2" | grep -Ev "^(\./)?$1/" || true)"
 }
 
-echo 1..19
+echo 1..21
 may_include base 'base/'
 may_include dns 'dns/'
 may_include tls '(tls|base)/'
+may_include http '(http|base)/'
 may_include config '(config|dns|base)/'
 may_include shared '(shared|base)/'
 may_include sandbox '(sandbox|base)/'
@@ -54,6 +55,7 @@ may_include master '(master|tls|shared|sandbox|config|base)/|worker/(worker|upst
 may_include ctl '(ctl|dns|config|base)/'
 may_include main.cc '(master|config|base)/'
 only tls gnutls
+only http nghttp2
 only config libconfig
 only sandbox seccomp
 result 'no include is relative' "$(includes . | grep -E ':"(\.|[^/]*$)' || true)"

@@ -47,7 +47,7 @@ tidy() {
     if timeout "$limit" clang-tidy --quiet "$file" -- -std=c++20 -Isrc \
         -Xclang -analyzer-config -Xclang max-nodes=75000 \
         '-DSYSCONFDIR="/etc"' '-DPACKAGE_VERSION="0"' \
-        $(pkg-config --cflags gnutls libconfig libseccomp) >"$note.found" 2>&1; then
+        $(pkg-config --cflags gnutls libconfig libnghttp2 libseccomp) >"$note.found" 2>&1; then
         rm -f "$note.found"
         echo "$state" >"$note.clean"
     else

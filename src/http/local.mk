@@ -1,0 +1,9 @@
+noinst_LIBRARIES += libhttp.a
+libhttp_a_SOURCES = \
+	src/http/ascii.hh \
+	src/http/base64url.cc src/http/base64url.hh \
+	src/http/date.cc src/http/date.hh \
+	src/http/memory.cc src/http/memory.hh \
+	src/http/question.cc src/http/question.hh \
+	src/http/server.cc src/http/server.hh \
+	src/http/status.cc src/http/status.hh

@@ -1,0 +1,17 @@
+http_tests = \
+	tests/http/test_base64url \
+	tests/http/test_date \
+	tests/http/test_memory \
+	tests/http/test_question
+check_PROGRAMS += $(http_tests)
+TESTS += $(http_tests)
+http_test_libs = libhttp.a libbase.a $(NGHTTP2_LIBS) $(CMOCKA_LIBS)
+
+tests_http_test_base64url_SOURCES = tests/http/test_base64url.cc tests/unit.hh
+tests_http_test_base64url_LDADD = $(http_test_libs)
+tests_http_test_date_SOURCES = tests/http/test_date.cc tests/unit.hh
+tests_http_test_date_LDADD = $(http_test_libs)
+tests_http_test_memory_SOURCES = tests/http/test_memory.cc tests/unit.hh
+tests_http_test_memory_LDADD = $(http_test_libs)
+tests_http_test_question_SOURCES = tests/http/test_question.cc tests/unit.hh
+tests_http_test_question_LDADD = $(http_test_libs)

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// What nghttp2 may have for a connection, and for all of a worker (E50).
+
+#include "http/memory.hh"
+
+#include "unit.hh"
+
+#include <array>
+#include <cstring>
+#include <limits>
+
+using dotproxy::http::Memory;
+using dotproxy::http::MemorySum;
+
+namespace {
+
+constexpr std::size_t plenty = std::size_t{1} << 30U;
+
+void* allocate(Memory& memory, std::size_t size) {
+    return memory.functions()->malloc(size, memory.functions()->mem_user_data);
+}
+
+void* resize(Memory& memory, void* block, std::size_t size) {
+    return memory.functions()->realloc(block, size, memory.functions()->mem_user_data);
+}
+
+void* allocate_cleared(Memory& memory, std::size_t count, std::size_t size) {
+    return memory.functions()->calloc(count, size, memory.functions()->mem_user_data);
+}
+
+void release(Memory& memory, void* block) {
+    memory.functions()->free(block, memory.functions()->mem_user_data);
+}
+
+// E50
+void test_a_connection_has_no_more_than_its_bound(void** /*state*/) {
+    MemorySum sum{.used = 0, .most = plenty};
+    Memory memory{sum};
+    std::array<void*, 257> blocks{};
+    std::size_t count = 0;
+    while (count < blocks.size() && (blocks[count] = allocate(memory, 1024)) != nullptr) {
+        ++count;
+    }
+    assert_in_range(count, 250, 256);
+    assert_true(memory.exhausted());
+    assert_true(memory.used() >= count * 1024 && memory.used() == sum.used);
+    release(memory, blocks[--count]);
+    blocks[count] = allocate(memory, 1024);
+    assert_non_null(blocks[count++]); // what was given back can be had again
+    while (count > 0) {
+        release(memory, blocks[--count]);
+    }
+    assert_int_equal(memory.used(), 0);
+    assert_int_equal(sum.used, 0);
+}
+
+// E50
+void test_all_connections_have_no_more_than_their_sum(void** /*state*/) {
+    MemorySum sum{.used = 0, .most = 3000};
+    Memory one{sum};
+    Memory other{sum};
+    void* first = allocate(one, 2000);
+    assert_non_null(first);
+    assert_null(allocate(other, 2000));
+    assert_true(other.exhausted() && !one.exhausted());
+    release(one, first);
+    void* second = allocate(other, 2000);
+    assert_non_null(second);
+    release(other, second);
+    assert_int_equal(sum.used, 0);
+}
+
+void test_resize_counts_the_difference(void** /*state*/) {
+    MemorySum sum{.used = 0, .most = plenty};
+    Memory memory{sum};
+    void* block = resize(memory, nullptr, 100);
+    assert_non_null(block);
+    std::memset(block, 7, 100);
+    block = resize(memory, block, 200'000);
+    assert_non_null(block);
+    assert_int_equal(static_cast<char*>(block)[99], 7);
+    assert_true(memory.used() >= 200'000);
+    assert_null(resize(memory, block, 300'000)); // and it is as it was
+    assert_int_equal(static_cast<char*>(block)[99], 7);
+    block = resize(memory, block, 100);
+    assert_in_range(memory.used(), 100, 1000);
+    release(memory, block);
+    release(memory, nullptr);
+    assert_int_equal(memory.used(), 0);
+    assert_int_equal(sum.used, 0);
+}
+
+void test_cleared_memory_is_bounded_as_well(void** /*state*/) {
+    MemorySum sum{.used = 0, .most = plenty};
+    Memory memory{sum};
+    assert_null(allocate_cleared(memory, std::numeric_limits<std::size_t>::max() / 2, 3));
+    assert_null(allocate_cleared(memory, 300, 1024));
+    void* block = allocate_cleared(memory, 100, 10);
+    assert_non_null(block);
+    assert_int_equal(static_cast<char*>(block)[999], 0);
+    release(memory, block);
+    assert_int_equal(sum.used, 0);
+}
+
+} // namespace
+
+int main() {
+    const CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_connection_has_no_more_than_its_bound),
+        cmocka_unit_test(test_all_connections_have_no_more_than_their_sum),
+        cmocka_unit_test(test_resize_counts_the_difference),
+        cmocka_unit_test(test_cleared_memory_is_bounded_as_well),
+    };
+    return cmocka_run_group_tests_name("http/memory", tests, nullptr, nullptr);
+}
