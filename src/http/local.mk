@@ -5,5 +5,9 @@ libhttp_a_SOURCES = \
 	src/http/date.cc src/http/date.hh \
 	src/http/memory.cc src/http/memory.hh \
 	src/http/question.cc src/http/question.hh \
+	src/http/response.cc src/http/response.hh \
 	src/http/server.cc src/http/server.hh \
+	src/http/server_callbacks.cc \
+	src/http/server_context.cc src/http/server_context.hh \
+	src/http/server_session.cc src/http/server_session.hh \
 	src/http/status.cc src/http/status.hh

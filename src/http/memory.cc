@@ -9,6 +9,7 @@
 #include <cassert>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <malloc.h>
 
 namespace dotproxy::http {
@@ -64,16 +65,11 @@ void Memory::release(void* block, void* memory) noexcept {
 }
 
 void* Memory::allocate_cleared(std::size_t count, std::size_t size, void* memory) noexcept {
-    Memory& self = *static_cast<Memory*>(memory);
-    if (size != 0 && count > most / size) {
-        self.exhausted_ = true;
-        return nullptr;
+    const bool fits = size == 0 || count <= most / size;
+    void* block = allocate(fits ? count * size : most + 1, memory);
+    if (block != nullptr) {
+        std::memset(block, 0, count * size);
     }
-    if (!self.may_have(count * size)) {
-        return nullptr;
-    }
-    void* block = std::calloc(count, size); // NOLINT(cppcoreguidelines-no-malloc)
-    self.take(block);
     return block;
 }
 
