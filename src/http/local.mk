@@ -3,6 +3,8 @@ libhttp_a_SOURCES = \
 	src/http/ascii.hh \
 	src/http/base64url.cc src/http/base64url.hh \
 	src/http/date.cc src/http/date.hh \
+	src/http/http1.cc src/http/http1.hh \
+	src/http/http1_head.cc src/http/http1_head.hh \
 	src/http/memory.cc src/http/memory.hh \
 	src/http/question.cc src/http/question.hh \
 	src/http/response.cc src/http/response.hh \

@@ -1,6 +1,7 @@
 http_tests = \
 	tests/http/test_base64url \
 	tests/http/test_date \
+	tests/http/test_http1 \
 	tests/http/test_memory \
 	tests/http/test_question \
 	tests/http/test_server_faults \
@@ -25,3 +26,5 @@ tests_http_test_server_floods_SOURCES = tests/http/test_server_floods.cc $(http_
 tests_http_test_server_floods_LDADD = $(http_test_libs)
 tests_http_test_server_session_SOURCES = tests/http/test_server_session.cc $(http_test_peer)
 tests_http_test_server_session_LDADD = $(http_test_libs)
+tests_http_test_http1_SOURCES = tests/http/test_http1.cc tests/unit.hh
+tests_http_test_http1_LDADD = $(http_test_libs)
