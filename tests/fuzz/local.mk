@@ -4,16 +4,22 @@
 fuzz_harness = tests/fuzz/fuzz.hh
 fuzz_runner = $(fuzz_harness) tests/fuzz/run_corpus.cc
 fuzz_corpora = \
+	tests/fuzz/corpus_base64url \
 	tests/fuzz/corpus_cache \
 	tests/fuzz/corpus_config \
 	tests/fuzz/corpus_frame \
+	tests/fuzz/corpus_http1 \
+	tests/fuzz/corpus_http2 \
 	tests/fuzz/corpus_kept \
 	tests/fuzz/corpus_query \
 	tests/fuzz/corpus_response
 fuzz_targets = \
+	tests/fuzz/fuzz_base64url \
 	tests/fuzz/fuzz_cache \
 	tests/fuzz/fuzz_config \
 	tests/fuzz/fuzz_frame \
+	tests/fuzz/fuzz_http1 \
+	tests/fuzz/fuzz_http2 \
 	tests/fuzz/fuzz_kept \
 	tests/fuzz/fuzz_query \
 	tests/fuzz/fuzz_response
@@ -25,10 +31,18 @@ EXTRA_DIST += tests/fuzz/corpus tests/fuzz/make_corpus.py
 
 fuzz_config_libraries = libconfig.a libdns.a libbase.a $(CONFIG_LIBS)
 
+fuzz_http_libraries = libhttp.a libbase.a $(NGHTTP2_LIBS)
+
+tests_fuzz_corpus_base64url_SOURCES = tests/fuzz/fuzz_base64url.cc $(fuzz_runner)
+tests_fuzz_corpus_base64url_LDADD = libhttp.a
 tests_fuzz_corpus_cache_SOURCES = tests/fuzz/fuzz_cache.cc $(fuzz_runner)
 tests_fuzz_corpus_cache_LDADD = libshared.a
 tests_fuzz_corpus_config_SOURCES = tests/fuzz/fuzz_config.cc $(fuzz_runner)
 tests_fuzz_corpus_config_LDADD = $(fuzz_config_libraries)
+tests_fuzz_corpus_http1_SOURCES = tests/fuzz/fuzz_http1.cc $(fuzz_runner)
+tests_fuzz_corpus_http1_LDADD = $(fuzz_http_libraries)
+tests_fuzz_corpus_http2_SOURCES = tests/fuzz/fuzz_http2.cc $(fuzz_runner)
+tests_fuzz_corpus_http2_LDADD = $(fuzz_http_libraries)
 tests_fuzz_corpus_kept_SOURCES = tests/fuzz/fuzz_kept.cc tests/fuzz/asked.hh $(fuzz_runner)
 tests_fuzz_corpus_kept_LDADD = libdns.a
 tests_fuzz_corpus_query_SOURCES = tests/fuzz/fuzz_query.cc $(fuzz_runner)
@@ -43,10 +57,16 @@ noinst_PROGRAMS = $(fuzz_targets)
 else
 EXTRA_PROGRAMS = $(fuzz_targets)
 endif
+tests_fuzz_fuzz_base64url_SOURCES = tests/fuzz/fuzz_base64url.cc $(fuzz_harness)
+tests_fuzz_fuzz_base64url_LDADD = libhttp.a $(LIB_FUZZING_ENGINE)
 tests_fuzz_fuzz_cache_SOURCES = tests/fuzz/fuzz_cache.cc $(fuzz_harness)
 tests_fuzz_fuzz_cache_LDADD = libshared.a $(LIB_FUZZING_ENGINE)
 tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.cc
 tests_fuzz_fuzz_config_LDADD = $(fuzz_config_libraries) $(LIB_FUZZING_ENGINE)
+tests_fuzz_fuzz_http1_SOURCES = tests/fuzz/fuzz_http1.cc $(fuzz_harness)
+tests_fuzz_fuzz_http1_LDADD = $(fuzz_http_libraries) $(LIB_FUZZING_ENGINE)
+tests_fuzz_fuzz_http2_SOURCES = tests/fuzz/fuzz_http2.cc $(fuzz_harness)
+tests_fuzz_fuzz_http2_LDADD = $(fuzz_http_libraries) $(LIB_FUZZING_ENGINE)
 tests_fuzz_fuzz_kept_SOURCES = tests/fuzz/fuzz_kept.cc tests/fuzz/asked.hh $(fuzz_harness)
 tests_fuzz_fuzz_kept_LDADD = libdns.a $(LIB_FUZZING_ENGINE)
 tests_fuzz_fuzz_query_SOURCES = tests/fuzz/fuzz_query.cc $(fuzz_harness)

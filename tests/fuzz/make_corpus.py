@@ -337,6 +337,115 @@ CACHES = {
 }
 
 
+BASE64URL = {
+    "empty": b"",
+    "one": b"Zg",
+    "two": b"Zm8",
+    "three": b"Zm9v",
+    "message": b"AAABAAABAAAAAAAAA3d3dwdleGFtcGxlA2NvbQAAAQAB",  # RFC 8484, section 4.1.1
+    "both-signs": b"-_-_",
+    "length-5": b"Zm9vY",
+    "left-over": b"Zm9",
+    "padding": b"Zm8=",
+    "plus": b"Zm+v",
+    "high": b"Zm\xffv",
+}
+
+
+def http1(line, *fields, body=b"", host=True):
+    lines = [line, *(["Host: x"] if host else []), *fields, "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body
+
+
+POSTED = ("Content-Type: application/dns-message",)
+GET1 = http1("GET /q?dns=Zm9v HTTP/1.1")
+HTTP1 = {
+    "empty": b"",
+    "get": GET1,
+    "head": http1("HEAD /q?dns=Zm9v HTTP/1.1"),
+    "post": http1("POST /q HTTP/1.1", *POSTED, "Content-Length: 3", body=b"foo"),
+    "post-part": http1("POST /q HTTP/1.1", *POSTED, "Content-Length: 30", body=b"foo"),
+    "options": http1("OPTIONS /q HTTP/1.1"),
+    "three": GET1 + http1("POST /q HTTP/1.1", *POSTED, "Content-Length: 3", body=b"foo") + GET1,
+    "refused-and-good": http1("GET / HTTP/1.1") + http1("PUT /q HTTP/1.1") + GET1,
+    "close": http1("GET /q?dns=Zm9v HTTP/1.1", "Connection: TE, close") + GET1,
+    "version-0": http1("GET /q?dns=Zm9v HTTP/1.0", host=False),
+    "version-2": http1("PRI * HTTP/2.0", host=False),
+    "absolute": http1("GET http://x/q?dns=Zm9v HTTP/1.1"),
+    "forwarded": http1("GET /q?dns=Zm9v HTTP/1.1", "X-Forwarded-For: 192.0.2.1, 2001:db8::1",
+                       "x-forwarded-for: 192.0.2.2"),
+    "expect": http1("POST /q HTTP/1.1", *POSTED, "Expect: 100-continue", "Content-Length: 3", body=b"foo"),
+    "chunked": http1("POST /q HTTP/1.1", *POSTED, "Transfer-Encoding: chunked", body=b"3\r\nfoo\r\n0\r\n\r\n"),
+    "both-kinds": http1("POST /q HTTP/1.1", *POSTED, "Transfer-Encoding: chunked", "Content-Length: 3", body=b"foo"),
+    "two-lengths": http1("POST /q HTTP/1.1", *POSTED, "Content-Length: 3", "Content-Length: 3", body=b"foo"),
+    "long-length": http1("POST /q HTTP/1.1", *POSTED, "Content-Length: 65536"),
+    "no-host": http1("GET /q?dns=Zm9v HTTP/1.1", host=False),
+    "two-hosts": http1("GET /q?dns=Zm9v HTTP/1.1", "host: y"),
+    "folded": http1("GET /q?dns=Zm9v HTTP/1.1", "a: b", " c"),
+    "bare-lf": b"GET /q?dns=Zm9v HTTP/1.1\nHost: x\n\n",
+    "bare-cr": b"GET /q?dns=Zm9v HTTP/1.1\r\nHost: x\ra: b\r\n\r\n",
+    "empty-lines": b"\r\n\r\n" + GET1,
+    "many-fields": http1("GET /q?dns=Zm9v HTTP/1.1", *["a: b"] * 64),
+    "endless": b"GET /q?dns=Zm9v HTTP/1.1\r\na: " + b"x" * 1000,
+}
+
+
+def http2(frame_type, flags=0, stream=0, payload=b""):
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", frame_type, flags, stream) + payload
+
+
+def field(title, value):
+    return bytes([0, len(title)]) + title + bytes([len(value)]) + value
+
+
+DATA, HEADERS, PRIORITY, RESET, SETTINGS, PUSH, PING, GOAWAY, WINDOW, CONTINUATION = range(10)
+LAST, ACK, WHOLE = 1, 1, 4
+SET = http2(SETTINGS)
+GET2 = b"\x82\x87" + field(b":path", b"/q?dns=Zm9v") + field(b":authority", b"x")
+POST2 = (b"\x83\x87" + field(b":path", b"/q") + field(b":authority", b"x")
+         + field(b"content-type", b"application/dns-message"))
+
+
+def get2(stream, *fields):
+    return http2(HEADERS, LAST | WHOLE, stream, GET2 + b"".join(field(*one) for one in fields))
+
+
+def post2(stream, *fields):
+    return http2(HEADERS, WHOLE, stream, POST2 + b"".join(field(*one) for one in fields))
+
+
+HTTP2 = {
+    "settings": SET,
+    "get": SET + get2(1),
+    "post": SET + post2(1) + http2(DATA, LAST, 1, b"foo"),
+    "interleaved": SET + post2(1) + post2(3) + http2(DATA, 0, 1, b"f") + http2(DATA, LAST, 3, b"foo")
+                   + get2(5) + http2(DATA, LAST, 1, b"oo"),
+    "many": SET + b"".join(get2(stream) for stream in range(1, 31, 2)),
+    "refused": SET + http2(HEADERS, LAST | WHOLE, 1, b"\x82\x87\x84") + post2(3, (b"expect", b"100-continue")),
+    "early": SET + http2(HEADERS, WHOLE, 1, b"\x83\x87\x84") + http2(DATA, 0, 1, b"foo"),
+    "forwarded": SET + get2(1, (b"x-forwarded-for", b"192.0.2.1"), (b"x-forwarded-for", b"192.0.2.2")),
+    "reset": SET + get2(1) + http2(RESET, 0, 1, b"\0\0\0\x08") + get2(3),
+    "make-reset": SET + get2(1) + http2(WINDOW, 0, 1, b"\x7f\xff\xff\xff") + get2(3),
+    "zero-window": http2(SETTINGS, 0, 0, b"\0\4\0\0\0\0") + get2(1) + http2(WINDOW, 0, 1, b"\0\0\0\7"),
+    "wide-window": http2(SETTINGS, 0, 0, b"\0\4\0\x10\0\0") + get2(1) + get2(3) + http2(WINDOW, 0, 0, b"\0\x10\0\0"),
+    "pings": SET + http2(PING, 0, 0, b"12345678") * 5 + http2(PING, ACK, 0, b"12345678"),
+    "acks": SET + http2(SETTINGS, ACK) + get2(1) + http2(PING, ACK, 0, bytes(8)) + get2(3),
+    "goaway": SET + get2(1) + http2(GOAWAY, 0, 0, bytes(8)) + get2(3),
+    "continued": SET + http2(HEADERS, LAST, 1, GET2[:9]) + http2(CONTINUATION, WHOLE, 1, GET2[9:]),
+    "continued-much": SET + http2(HEADERS, LAST, 1, GET2) + http2(CONTINUATION, 0, 1) * 10,
+    "bomb": SET + http2(HEADERS, LAST | WHOLE, 1, GET2 + b"\x40" + field(b"n", b"v" * 100)[1:] + b"\xbe" * 130),
+    "trailers": SET + post2(1) + http2(DATA, 0, 1, b"foo") + http2(HEADERS, LAST | WHOLE, 1, field(b"a", b"b")),
+    "wrong-length": SET + post2(1, (b"content-length", b"5")) + http2(DATA, LAST, 1, b"foo"),
+    "priority": SET + http2(PRIORITY, 0, 3, b"\0\0\0\1\x10") + get2(3, (b"priority", b"u=1, i")),
+    "upper": SET + get2(1, (b"Upper", b"x")) + get2(3),
+    "even": SET + get2(2),
+    "unknown-frame": SET + http2(99, 0, 1, b"foo") + get2(1),
+    "push": SET + http2(PUSH, WHOLE, 1, b"\0\0\0\2" + GET2),
+    "settings-bad": http2(SETTINGS, 0, 0, b"\0\2\0\0\0\2"),
+    "table-0": SET + get2(1) + http2(HEADERS, LAST | WHOLE, 3, b"\x20" + GET2),
+}
+
+
 def write(target, files, prefix=b""):
     directory = HERE / target
     directory.mkdir(parents=True, exist_ok=True)
@@ -358,3 +467,13 @@ write("kept", {"bounds-" + name: b"\0\x2a" + RESPONSES[name]
                for name in ("addresses", "cname", "nxdomain", "nodata", "servfail-edes")})
 write("frame", FRAMES)
 write("cache", CACHES)
+write("base64url", BASE64URL)
+write("http1", HTTP1, b"\2")
+write("http2", HTTP2, b"\0\xff")  # at once
+write("http2", {"cut-" + name: b"\0\0" + HTTP2[name] for name in ("interleaved", "continued", "bomb")})
+write("http2", {"late-" + name: b"\x04\x10" + HTTP2[name] for name in ("many", "reset", "make-reset")})
+write("http2", {"large-" + name: b"\x0c\xff" + HTTP2[name] for name in ("many", "zero-window", "wide-window")})
+write("http2", {"deaf-" + name: b"\x10\xff" + HTTP2[name] for name in ("many", "pings")})
+write("http2", {"drained-" + name: b"\x24\x20" + HTTP2[name] for name in ("many", "acks", "goaway")})
+write("http2", {"ended-" + name: b"\x44\x20" + HTTP2[name] for name in ("many", "interleaved")})
+write("http2", {"poor-" + name: b"\x80\xff" + HTTP2[name] for name in ("many", "interleaved", "bomb")})
