@@ -37,21 +37,34 @@ std::optional<std::size_t> decode_base64url(std::string_view text,
     if (text.size() % 4 == 1) {
         return std::nullopt;
     }
-    std::uint32_t seen = 0; // of all values
-    std::uint32_t bits = 0; // of which the last `count` are not written yet
-    unsigned count = 0;
+    std::uint32_t seen = 0; // all values, one over the other
     std::size_t size = 0;
-    for (const char character : text) {
-        const std::uint32_t value = value_of(character);
-        seen |= value;
-        bits = bits << 6U | value;
-        count += 6;
-        if (count >= 8) {
-            count -= 8;
-            octets[size++] = static_cast<std::uint8_t>(bits >> count);
+    while (text.size() >= 4) {
+        const std::uint32_t first = value_of(text[0]);
+        const std::uint32_t second = value_of(text[1]);
+        const std::uint32_t third = value_of(text[2]);
+        const std::uint32_t fourth = value_of(text[3]);
+        seen |= first | second | third | fourth;
+        octets[size] = static_cast<std::uint8_t>(first << 2U | second >> 4U);
+        octets[size + 1] = static_cast<std::uint8_t>(second << 4U | third >> 2U);
+        octets[size + 2] = static_cast<std::uint8_t>(third << 6U | fourth);
+        size += 3;
+        text.remove_prefix(4);
+    }
+    std::uint32_t left_over = 0; // bits that no octet has
+    if (text.size() >= 2) {
+        const std::uint32_t first = value_of(text[0]);
+        const std::uint32_t second = value_of(text[1]);
+        seen |= first | second;
+        octets[size++] = static_cast<std::uint8_t>(first << 2U | second >> 4U);
+        left_over = second & 0xfU;
+        if (text.size() == 3) {
+            const std::uint32_t third = value_of(text[2]);
+            seen |= third;
+            octets[size++] = static_cast<std::uint8_t>(second << 4U | third >> 2U);
+            left_over = third & 3U;
         }
     }
-    const std::uint32_t left_over = bits & ((1U << count) - 1U);
     if ((seen & none) != 0 || left_over != 0) {
         return std::nullopt;
     }

@@ -5,6 +5,7 @@
 
 #include "http/raw.hh"
 
+#include <array>
 #include <set>
 
 using namespace dotproxy::http;
@@ -211,6 +212,32 @@ void test_many_settings_at_once_end_the_connection(void** /*state*/) {
     assert_true(raw.server.reason() == "ENHANCE_YOUR_CALM");
 }
 
+// Frames that cost nothing to send and ask for nothing: they leave nothing behind either
+// (CVE-2019-9513, CVE-2019-9516, CVE-2019-9518).
+void test_frames_that_say_nothing_leave_nothing(void** /*state*/) {
+    const std::array idle{
+        frame(NGHTTP2_PRIORITY, 0, 3, big_endian(1, 4) + "\x10"),
+        frame(NGHTTP2_WINDOW_UPDATE, 0, 1, big_endian(1, 4)),
+        frame(NGHTTP2_DATA, 0, 1),
+        frame(99, 0, 1, "unknown"),
+        frame(NGHTTP2_PRIORITY_UPDATE, 0, 0, big_endian(1, 4) + "u=1"),
+        frame(NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, "12345678"),
+    };
+    for (const std::string& one : idle) {
+        Raw raw;
+        raw.feed(post_head(1));
+        const std::size_t before = raw.server.memory();
+        for (int i = 0; i < 20'000; ++i) {
+            assert_int_equal(raw.feed(one), State::open);
+        }
+        assert_true(raw.server.memory() < before + 1024);
+        assert_true(raw.said().empty());
+        assert_int_equal(raw.server.streams(), 1);
+        raw.feed(data(1, "question", true));
+        assert_true(raw.server.has_request());
+    }
+}
+
 // E45, E50: resets of streams that are refused are bounded by nghttp2's memory alone.
 void test_refused_streams_end_where_nothing_is_read(void** /*state*/) {
     Raw raw;
@@ -310,6 +337,7 @@ int main() {
         cmocka_unit_test(test_ping_flood_ends_where_nothing_is_read),
         cmocka_unit_test(test_settings_flood_ends_where_nothing_is_read),
         cmocka_unit_test(test_many_settings_at_once_end_the_connection),
+        cmocka_unit_test(test_frames_that_say_nothing_leave_nothing),
         cmocka_unit_test(test_refused_streams_end_where_nothing_is_read),
         cmocka_unit_test(test_answers_behind_a_closed_window_are_held),
         cmocka_unit_test(test_output_is_capped),
