@@ -24,8 +24,8 @@ control=$(cd "$here/../.." && pwd)/debian/control
 store=${DOTPROXY_TEST_ROOTS:-/var/cache/dotproxy-tests}
 
 case $kind in
-*-12) suite=bookworm libraries=libconfig9,libgnutls30,libseccomp2 ;;
-*-13) suite=trixie libraries=libconfig11,libgnutls30t64,libseccomp2 ;;
+*-12) suite=bookworm libraries=libconfig9,libgnutls30,libnghttp2-14,libseccomp2 ;;
+*-13) suite=trixie libraries=libconfig11,libgnutls30t64,libnghttp2-14,libseccomp2 ;;
 *) echo "roots.sh: there is no kind \"$kind\"" >&2 && exit 2 ;;
 esac
 
