@@ -410,6 +410,14 @@ void test_drain_ends_with_the_answer_that_is_due(void** /*state*/) {
     assert_true(begun.take() == "foobar");
     assert_true(has(begun.answer("answer"), "\r\nconnection: close\r\n"));
 
+    Rig refused;
+    refused.feed("GET / HTTP/1.1\r\n");
+    refused.server.drain();
+    refused.feed("Host: x\r\n\r\n" + get);
+    const std::string said = refused.said();
+    assert_true(said.starts_with("HTTP/1.1 404 ") && has(said, "\r\nconnection: close\r\n"));
+    assert_true(refused.take() == "none");
+
     Rig slow;
     slow.feed(get.substr(0, 10));
     slow.server.drain();

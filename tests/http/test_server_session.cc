@@ -4,6 +4,7 @@
 // HTTP/2 with a client that keeps to the rules: questions, answers, statuses, and the end.
 
 #include "http/client.hh"
+#include "http/frames.hh"
 
 #include <array>
 
@@ -244,6 +245,38 @@ void test_settings_are_told_first(void** /*state*/) {
                      100);
 }
 
+// E42: as they go over the wire, before anything else.
+void test_settings_are_three(void** /*state*/) {
+    ServerContext context{Pair::memory};
+    const Service service;
+    ServerSession server{context, service};
+    server.fill();
+    const std::vector<Seen> said = frames_of(text_of(server.output().view()));
+    assert_int_equal(said.size(), 1);
+    assert_int_equal(said[0].type, NGHTTP2_SETTINGS);
+    assert_true(said[0].payload ==
+                big_endian(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 2) + big_endian(100, 4) +
+                    big_endian(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, 2) + big_endian(8192, 4) +
+                    big_endian(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 2) + big_endian(1, 4));
+}
+
+// E53: what is different in each answer takes no place in the table of what was said before.
+void test_fields_that_change_are_never_indexed(void** /*state*/) {
+    Pair pair;
+    for (int i = 0; i < 2; ++i) {
+        pair.client.get();
+        pair.server.feed(octets_of(pair.client.sent()));
+        pair.server.respond(pair.take().stream, octets_of("answer"), 60);
+        pair.server.fill();
+        const std::string said = text_of(pair.server.output().view());
+        // RFC 7541, section 6.2.3, with the names' places in the static table: 28, 24 and 33.
+        for (const std::string_view name : {"\x1f\x0d", "\x1f\x09", "\x1f\x12"}) {
+            assert_true(frames_of(said)[0].payload.find(name) != std::string::npos);
+        }
+        pair.client.hear();
+    }
+}
+
 void test_cancel_resets_the_stream(void** /*state*/) {
     Pair pair;
     const auto id = pair.client.get();
@@ -372,6 +405,8 @@ int main() {
         cmocka_unit_test(test_one_octet_at_a_time_is_the_same),
         cmocka_unit_test(test_forwarded_for_comes_with_the_request),
         cmocka_unit_test(test_settings_are_told_first),
+        cmocka_unit_test(test_settings_are_three),
+        cmocka_unit_test(test_fields_that_change_are_never_indexed),
         cmocka_unit_test(test_cancel_resets_the_stream),
         cmocka_unit_test(test_drain_answers_what_was_asked_before_the_client_knew),
         cmocka_unit_test(test_last_call_does_not_wait_for_the_client),
