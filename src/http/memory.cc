@@ -6,6 +6,7 @@
 
 #include "http/memory.hh"
 
+#include <algorithm>
 #include <cassert>
 #include <cstdint>
 #include <cstdlib>
@@ -54,7 +55,8 @@ void* Memory::allocate(std::size_t size, void* memory) noexcept {
     if (!self.may_have(size)) {
         return nullptr;
     }
-    void* block = std::malloc(size); // NOLINT(cppcoreguidelines-no-malloc)
+    void* block =
+        std::malloc(std::max(size, std::size_t{1})); // NOLINT(cppcoreguidelines-no-malloc)
     self.take(block);
     return block;
 }
