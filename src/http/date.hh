@@ -22,7 +22,7 @@ class Date {
   private:
     static constexpr std::size_t length = 29;
 
-    std::array<char, length + 1> text_{};
+    std::array<char, length + 1> text_{"Thu, 01 Jan 1970 00:00:00 GMT"};
     std::time_t written_{-1};
 };
 
