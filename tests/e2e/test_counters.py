@@ -376,7 +376,8 @@ def test_no_counter_ever_falls(counting, upstream):
             if turn % 4 == 3:
                 proxy.reload()
             else:
-                kill(proxy.workers()[turn % 2])
+                # Those of the generation before, which nobody replaces, have gone by then.
+                kill(wait_for(lambda: len(both := proxy.workers()) == 2 and both)[turn % 2])
             while not load.good_since(moment):
                 look()
                 time.sleep(0.02)  # how often it is looked, no wait for anything
