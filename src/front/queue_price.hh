@@ -42,6 +42,13 @@ class QueuePrice {
     /// One was read and dropped.
     void note_dropped() noexcept { ++dropped_; }
 
+    /// Whether so long has passed since the price last changed that it says nothing about the queue
+    /// any more: nobody asked, or this process was held up. It is to be looked at before a batch is
+    /// charged.
+    [[nodiscard]] bool is_old(TimePoint now) const noexcept {
+        return price_.count() > 0 && now - window_ >= 2 * between_looks;
+    }
+
     /// A batch was read. `full`: there may be more in the queue. true: the queue is to be looked
     /// at.
     [[nodiscard]] bool note_batch(bool full, TimePoint now) noexcept;

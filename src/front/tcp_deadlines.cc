@@ -89,7 +89,7 @@ TcpClient* TcpDeadlines::pop(Queue& queue, Transport transport, TimePoint now) c
 
 TcpClient* TcpDeadlines::pop(TimePoint now, Counter& why) noexcept {
     why = Counter::tcp_timed_out;
-    if (TcpClient* client = shaking_.pop(now)) {
+    if (TcpClient* client = pop(shaking_, Transport::tls, now)) {
         return client;
     }
     for (const Transport transport : {Transport::plain, Transport::tls}) {
@@ -122,7 +122,7 @@ TcpClient* TcpDeadlines::pop_deaf(TimePoint now) noexcept {
 
 TcpClient* TcpDeadlines::pop_idlest() noexcept {
     // Who has shown no use for it yet comes first, and who comes back at least cost.
-    for (Queue* queue : {&plain_.first_query, &secured_.first_query, &plain_.idle}) {
+    for (Queue* queue : {&shaking_, &plain_.first_query, &secured_.first_query, &plain_.idle}) {
         if (TcpClient* client = queue->pop(TimePoint::max())) {
             return client;
         }
@@ -131,8 +131,12 @@ TcpClient* TcpDeadlines::pop_idlest() noexcept {
 }
 
 TcpClient* TcpDeadlines::pop_idlest_over_tls() noexcept {
-    TcpClient* idlest = secured_.first_query.pop(TimePoint::max());
-    return idlest != nullptr ? idlest : secured_.idle.pop(TimePoint::max());
+    for (Queue* queue : {&shaking_, &secured_.first_query}) {
+        if (TcpClient* client = queue->pop(TimePoint::max())) {
+            return client;
+        }
+    }
+    return secured_.idle.pop(TimePoint::max());
 }
 
 void TcpDeadlines::soonest(const Queue& queue, Transport transport,
@@ -145,7 +149,7 @@ void TcpDeadlines::soonest(const Queue& queue, Transport transport,
 }
 
 void TcpDeadlines::soonest(TimePoint& earliest) const noexcept {
-    shaking_.soonest(earliest);
+    soonest(shaking_, Transport::tls, earliest);
     soonest(plain_.first_query, Transport::plain, earliest);
     soonest(plain_.idle, Transport::plain, earliest);
     soonest(secured_.first_query, Transport::tls, earliest);

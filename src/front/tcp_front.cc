@@ -65,11 +65,11 @@ bool TcpFront::full(Transport transport) const noexcept {
 /// Where there is no place, takes one of who was idle longest (RFC 7766, section 6.2.3).
 void TcpFront::make_way(Transport transport) noexcept {
     if (full(transport)) {
-        TcpClient* idlest =
-            places_.full() ? deadlines_.pop_idlest() : deadlines_.pop_idlest_over_tls();
+        const bool over_tls = transport == Transport::tls && tls_places_.full();
+        TcpClient* idlest = over_tls ? deadlines_.pop_idlest_over_tls() : deadlines_.pop_idlest();
         if (idlest != nullptr) {
             turn_.counters.add(Counter::tcp_idle_closed);
-            part(*idlest);
+            part(*idlest, TlsFailure::timeout);
         }
     }
 }
@@ -170,7 +170,7 @@ void TcpFront::close_blocked() noexcept {
     if (std::exchange(blocked_version_, version) != version) {
         clients_.for_each([this](TcpClient& client) {
             if (!client.closed && gate_.blocks(client.peer)) {
-                close(client);
+                close(client, TlsFailure::ended);
             }
         });
     }
@@ -224,7 +224,7 @@ void TcpFront::drain(bool to_successor) noexcept {
 /// The client has all its answers and this worker is done with it.
 void TcpFront::leave(TcpClient& client) noexcept {
     if (client.ended || !to_successor_ || client.transport == Transport::tls) {
-        part(client);
+        part(client, TlsFailure::ended);
         return;
     }
     handover_full_ = handover_full_ || !hand_over(handover_, client.socket.get(), client.in.view());
@@ -242,7 +242,7 @@ void TcpFront::leave(TcpClient& client) noexcept {
 void TcpFront::cut(TcpClient& client) noexcept {
     turn_.counters.add(Counter::tcp_timed_out);
     reset(client.socket);
-    close(client);
+    close(client, TlsFailure::ended);
 }
 
 /// `if_shaking`: what it counts as where a TLS handshake has come to nothing by that.

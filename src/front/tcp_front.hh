@@ -114,6 +114,7 @@ class TcpFront final : public Front {
 
     // Over TLS.
     void get_into_line(const TcpClient& client) noexcept;
+    [[nodiscard]] bool has_gone(Handle handle) noexcept;
     [[nodiscard]] bool may_seat() const noexcept;
     void seat_arrivals() noexcept;
     void begin_handshake(TcpClient& client, Handshakes::Seat seat) noexcept;

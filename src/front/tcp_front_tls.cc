@@ -55,11 +55,13 @@ void TcpFront::get_into_line(const TcpClient& client) noexcept {
     passed_over_ = 0;
     // As long as there is no seat nobody looks at who has gone meanwhile.
     if (arriving_.size() > most_gone + 2 * std::size_t{over_tls_}) {
-        std::erase_if(arriving_, [this](Handle handle) {
-            const TcpClient* const one = clients_.find(handle);
-            return one == nullptr || one->closed;
-        });
+        std::erase_if(arriving_, [this](Handle handle) { return has_gone(handle); });
     }
+}
+
+bool TcpFront::has_gone(Handle handle) noexcept {
+    const TcpClient* const client = clients_.find(handle);
+    return client == nullptr || client->closed;
 }
 
 /// Whether it is of use to look at who waits for a seat.
@@ -156,8 +158,8 @@ void TcpFront::unseal(TcpClient& client, dns::Octets records) noexcept {
             take(client, plain);
             filled = 0;
         }
-        if (client.closed) {
-            return;
+        if (client.closed || client.ended) {
+            return; // what follows in this stream means nothing
         }
     }
     if (filled > 0) {
@@ -203,6 +205,9 @@ void TcpFront::part(TcpClient& client, TlsFailure if_shaking) noexcept {
 
 /// Where others wait for a seat and there is none, those give theirs up who are too slow.
 void TcpFront::end_slow_handshakes() noexcept {
+    while (!arriving_.empty() && has_gone(arriving_.front())) {
+        arriving_.pop_front();
+    }
     while (handshakes_.full() && !arriving_.empty()) {
         TlsChannel* slow = slow_.pop(turn_.now);
         if (slow == nullptr) {

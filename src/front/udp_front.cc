@@ -57,6 +57,9 @@ void UdpFront::on_ready(std::uint32_t /*events*/) noexcept {
 
 /// Takes a batch of queries. true: there may be more.
 bool UdpFront::read() noexcept {
+    if (price_.is_old(turn_.now)) {
+        look_at_queue();
+    }
     for (std::size_t i = 0; i < batch_size; ++i) {
         msghdr& header = in_->headers[i].msg_hdr;
         in_->parts[i].iov_base = in_->octets[i].data();
@@ -73,17 +76,17 @@ bool UdpFront::read() noexcept {
         take(static_cast<std::size_t>(i));
     }
     const bool full = count == static_cast<int>(batch_size);
-    look_at_queue(full);
-    return full;
-}
-
-void UdpFront::look_at_queue(bool full) noexcept {
     if (price_.note_batch(full, turn_.now)) {
-        price_.look(ReceiveQueue::of(listener_.socket.get()).value_or(ReceiveQueue{}), turn_.now);
+        look_at_queue();
     }
     if (price_.price().count() > 0) {
         turn_.overloaded_until = turn_.now + overload_lasts;
     }
+    return full;
+}
+
+void UdpFront::look_at_queue() noexcept {
+    price_.look(ReceiveQueue::of(listener_.socket.get()).value_or(ReceiveQueue{}), turn_.now);
 }
 
 /// Takes a question if its source can pay for it, while there are too many (limits 28). Another

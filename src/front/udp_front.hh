@@ -67,7 +67,7 @@ class UdpFront final : public Front, public Watch {
     };
 
     [[nodiscard]] bool read() noexcept;
-    void look_at_queue(bool full) noexcept;
+    void look_at_queue() noexcept;
     void ask(const Client& client, dns::Octets message) noexcept;
     void take(std::size_t index) noexcept;
     void read_local(const msghdr& header, Client& client) const noexcept;

@@ -139,7 +139,7 @@ class Master {
     PidFile pid_file_;
     CounterRegion counters_; // for the master's life; generations have a lease
     ReceiveDrops receive_drops_;
-    std::uint64_t receive_errors_{0}; // while filters are there: as far as they are counted
+    std::uint64_t receive_errors_{0}; // as far as they are counted
     Listeners passed_;
     Handover handover_;
     OnLink on_link_;

@@ -162,20 +162,18 @@ void Master::apply_blocks() {
 }
 
 /// Before they are told, and before a socket is closed. At a socket the kernel makes no difference
-/// between who is blocked and for whom there is no room; but it counts the latter for all sockets.
+/// between who is blocked, what has a wrong checksum, and for whom there is no room; but it counts
+/// the latter for all sockets.
 void Master::count_receive_drops() {
     std::uint64_t dropped = 0;
     for_each_generation([&](const Generation& generation) {
         dropped += receive_drops_.since_last(generation.listeners);
     });
-    std::uint64_t lost = dropped;
-    if (filters_) {
-        const std::uint64_t errors = receive_buffer_errors();
-        lost = std::min(dropped, errors - receive_errors_);
-        receive_errors_ = errors;
-    }
+    const std::uint64_t errors = receive_buffer_errors();
+    const std::uint64_t lost = std::min(dropped, errors - receive_errors_);
+    receive_errors_ = errors;
     counters_.master().add(Counter::udp_receive_drops, lost);
-    counters_.master().add(Counter::blocked_dropped, dropped - lost);
+    counters_.master().add(Counter::blocked_dropped, filters_ ? dropped - lost : 0);
     counters_.master().set(Counter::udp_queue, receive_drops_.waiting());
 }
 
@@ -185,7 +183,6 @@ void Master::filter_packets(std::span<const FilterRule> rules) {
         return;
     }
     count_receive_drops(); // what was dropped so far was dropped for what there was before
-    receive_errors_ = receive_buffer_errors();
     std::vector<FilterRule> of_all;
     std::ranges::copy_if(rules, std::back_inserter(of_all),
                          [](const FilterRule& rule) { return rule.fate == Fate::drop; });

@@ -141,12 +141,19 @@ bool Gate::tells(const Address& peer) noexcept {
 
 bool Gate::pay(const Address& peer, Standing standing, std::chrono::nanoseconds price) noexcept {
     const AddressBits bits = AddressBits::of(peer);
-    const std::array budget{
-        Budget{.prefix = standing.near ? Prefix{bits, Prefix::host_length}
-                                       : Prefix::of(bits, alone_v4, alone_v6),
-               .kind = static_cast<std::uint8_t>(Kind::work),
-               .rate = {.cost = std::chrono::duration_cast<Debt>(price), .burst = burst_of_work}}};
-    if (meter_.charge(budget, turn_.now).passed()) {
+    const auto budget = [price](const Prefix& prefix, double times) {
+        return Budget{.prefix = prefix,
+                      .kind = static_cast<std::uint8_t>(Kind::work),
+                      .rate = {.cost = std::chrono::duration_cast<Debt>(price / times),
+                               .burst = burst_of_work}};
+    };
+    const double times = bits.is_v4() ? around_v4_times : around_v6_times;
+    const std::array budgets{budget(standing.near ? Prefix{bits, Prefix::host_length}
+                                                  : Prefix::of(bits, alone_v4, alone_v6),
+                                    1),
+                             budget(Prefix::of(bits, around_v4, around_v6), times)};
+    const auto charged = std::span{budgets}.first(standing.near ? 1 : 2);
+    if (meter_.charge(charged, turn_.now).passed()) {
         return true;
     }
     // It has asked all the same: who goes on so has to be known.

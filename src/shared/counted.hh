@@ -142,6 +142,7 @@ enum class TlsFailure : std::uint8_t {
     incompatible, // no version, cipher or protocol that both would speak
     nonsense,     // what it sent was no TLS, or broke its rules
     timeout,      // it took too long, or others needed its place
+    ended,        // by us for another reason: a block, the end of the service
     count_
 };
 
@@ -299,7 +300,7 @@ constexpr Names<Outcome> names_of<Outcome>{"query_duration",
 
 template <>
 constexpr Names<TlsFailure> names_of<TlsFailure>{
-    "tls_failures", {"closed", "certificate", "incompatible", "nonsense", "timeout"}};
+    "tls_failures", {"closed", "certificate", "incompatible", "nonsense", "timeout", "ended"}};
 
 template <>
 constexpr Names<RestartReason> names_of<RestartReason>{"worker_restarts",

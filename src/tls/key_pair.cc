@@ -304,6 +304,12 @@ void KeyPair::check_leaf() const {
         refuse_chain("the certificate is not one for servers (its extended key usage lacks "
                      "serverAuth), and clients refuse it; have one issued that is");
     }
+    unsigned usage = 0;
+    if (gnutls_x509_crt_get_key_usage(raw_.front(), &usage, nullptr) >= 0 &&
+        (usage & GNUTLS_KEY_DIGITAL_SIGNATURE) == 0) {
+        refuse_chain("the certificate's key is not one to sign with (its key usage lacks "
+                     "digitalSignature), which each handshake takes; have one issued that is");
+    }
     if (facts_.algorithm == GNUTLS_PK_RSA && facts_.bits < least_rsa_bits) {
         refuse_chain("the key is RSA of " + std::to_string(facts_.bits) +
                      " bits, which clients refuse; give one of 2048 at least, or of ECDSA");

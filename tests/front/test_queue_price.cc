@@ -142,7 +142,8 @@ void test_price_when_the_queue_is_emptied_now_and_then_then_falls(void** /*state
     assert_true(socket.price.price() > before * 9 / 10);
 }
 
-// limits 59: after a flood all is as before within a second, though nobody asks meanwhile.
+// limits 59: after a flood all is as before within a second, though nobody asks meanwhile; and the
+// first one who does pays nothing.
 void test_price_when_nobody_asks_then_it_is_over_within_a_second(void** /*state*/) {
     Socket socket;
     socket.become_dear();
@@ -150,9 +151,26 @@ void test_price_when_nobody_asks_then_it_is_over_within_a_second(void** /*state*
         socket.window(long_queue);
     }
     assert_true(socket.price.price() == QueuePrice::highest);
+    assert_false(socket.price.is_old(socket.now + 9ms));
     socket.now += 1s;
-    assert_false(socket.price.note_batch(false, socket.now));
+    assert_true(socket.price.is_old(socket.now));
+    socket.price.look(no_queue, socket.now);
     assert_true(socket.price.price() == 0ns);
+    assert_false(socket.price.is_old(socket.now + 1h));
+}
+
+// Whose processor is taken away for longer finds a queue, and who filled it.
+void test_price_when_held_up_before_a_long_queue_then_as_before(void** /*state*/) {
+    Socket socket;
+    socket.become_dear();
+    for (int i = 0; i < 30; ++i) {
+        socket.window(long_queue);
+    }
+    const auto before = socket.price.price();
+    socket.now += 90ms;
+    assert_true(socket.price.is_old(socket.now));
+    socket.price.look(long_queue, socket.now);
+    assert_true(socket.price.price() >= before);
 }
 
 // limits 28: without that it collapsed to 5,000 answers a second.
@@ -192,6 +210,7 @@ int main() {
         cmocka_unit_test(test_price_when_there_is_no_queue_any_more_then_falls_to_nothing),
         cmocka_unit_test(test_price_when_the_queue_is_emptied_now_and_then_then_falls),
         cmocka_unit_test(test_price_when_nobody_asks_then_it_is_over_within_a_second),
+        cmocka_unit_test(test_price_when_held_up_before_a_long_queue_then_as_before),
         cmocka_unit_test(test_price_when_dropping_takes_more_time_than_answering_then_falls),
         cmocka_unit_test(test_price_when_most_do_not_pay_then_does_not_rise),
     };

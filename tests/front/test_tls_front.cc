@@ -348,10 +348,54 @@ void test_client_when_it_may_not_ask_then_refused(void** state) {
     assert_int_equal(rig.count(Counter::access_refused), 1);
 }
 
+// limits 37: who has said nothing yet makes way first, over TLS as over TCP.
+void test_places_when_taken_by_who_is_silent_then_others_have_theirs(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.config.limits.tls_clients = 4;
+    serve(rig);
+    const auto served = connect_tls(rig);
+    exchange(rig, *served, 1);
+    std::vector<std::unique_ptr<TlsClient>> silent;
+    for (int i = 0; i < 4; ++i) {
+        silent.push_back(connect_tls(rig));
+        rig.pass(1ms);
+    }
+    assert_int_equal(rig.count(Counter::tcp_idle_closed), 1);
+    assert_int_equal(rig.count(TlsFailure::timeout), 1);
+    exchange(rig, *served, 2);
+    const auto honest = connect_tls(rig);
+    exchange(rig, *honest, 3);
+    assert_int_equal(rig.count(Counter::tcp_refused), 0);
+    // And they are not waited for as long as where there is room for all.
+    rig.pass(1300ms);
+    assert_int_equal(rig.count(Counter::tls_clients), 2);
+}
+
+// Where both kinds of places are taken, the end of one over TLS frees both.
+void test_places_when_all_are_taken_then_one_over_tls_makes_way_for_another(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.config.limits.tls_clients = 1;
+    rig.config.limits.tcp_clients = 2;
+    serve(rig);
+    const auto plain = dotproxy::test::connect(rig);
+    exchange(rig, *plain, 1);
+    const auto first = connect_tls(rig);
+    exchange(rig, *first, 2);
+    const auto second = connect_tls(rig);
+    exchange(rig, *second, 3);
+    exchange(rig, *plain, 4);
+    assert_int_equal(rig.count(Counter::tcp_refused), 0);
+}
+
 } // namespace
 
 int main() {
     const CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            test_places_when_taken_by_who_is_silent_then_others_have_theirs, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_places_when_all_are_taken_then_one_over_tls_makes_way_for_another, make_rig,
+            free_rig),
         cmocka_unit_test_setup_teardown(test_client_over_tls_then_answered, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_answer_when_it_has_an_opt_then_padded, make_rig,
                                         free_rig),
