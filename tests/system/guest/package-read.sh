@@ -28,6 +28,15 @@ lintian_says_nothing() {
         --fail-on=error,warning,info,pedantic dotproxy_*.changes
 }
 
+# Before that GnuTLS can be made to crash by clients (CVE-2025-6395).
+gnutls_is_mended() {
+    local needed
+    needed=$(dpkg-deb -f "$deb" Depends | tr ',' '\n' |
+        sed -n 's/^ *libgnutls30[a-z0-9]* (>= \(.*\))$/\1/p')
+    echo "$needed"
+    dpkg --compare-versions "${needed:-0}" ge 3.7.9-2+deb12u5~
+}
+
 # Every line that compiles one of our files. What hardening-check finds in a program depends on the
 # C library's part of it, and on which functions need a probe.
 compiled_with() {
@@ -99,5 +108,6 @@ done
 check 'no macro is defined twice' fails grep -i redefined build.log
 check 'there is every file, and none beside' is_complete
 check 'what the administrator changed is left alone' settings_survive
+check 'it takes a GnuTLS that clients do not crash' gnutls_is_mended
 check 'the init script is plain sh' checkbashisms "$content/etc/init.d/dotproxy"
 finish
