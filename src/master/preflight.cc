@@ -69,27 +69,33 @@ const Hidden* hider(const fs::path& path) {
     return found == hidden.end() ? nullptr : &*found;
 }
 
-/// Whether the socket unit is enabled, and passes this address.
-bool is_passed(const Address& address, const fs::path& units) {
+/// Whether the administrator wrote `text` into a drop-in of the unit of that name.
+bool drop_in_has(const std::string& text, const fs::path& units, const char* unit) {
     std::error_code none;
-    return address.port() == passed_port &&
-           (address.host() == "127.0.0.1" || address.host() == "::1") &&
-           fs::exists(fs::symlink_status(units / "sockets.target.wants/dotproxy.socket", none));
-}
-
-/// Whether the administrator gave the service the capability to bind low ports, in a drop-in.
-bool has_capability(const fs::path& units) {
-    std::error_code none;
-    fs::directory_iterator drop_ins{units / "dotproxy.service.d", none};
-    return std::any_of(fs::begin(drop_ins), fs::end(drop_ins), [](const fs::directory_entry& one) {
+    fs::directory_iterator drop_ins{units / (std::string{unit} + ".d"), none};
+    return std::any_of(fs::begin(drop_ins), fs::end(drop_ins), [&](const fs::directory_entry& one) {
         std::ifstream file{one.path()};
         for (std::string line; std::getline(file, line);) {
-            if (line.find("CAP_NET_BIND_SERVICE") != std::string::npos) {
+            if (line.find(text) != std::string::npos) {
                 return true;
             }
         }
         return false;
     });
+}
+
+/// Whether the socket unit is enabled, and passes this address.
+bool is_passed(const Address& address, const fs::path& units) {
+    std::error_code none;
+    return fs::exists(fs::symlink_status(units / "sockets.target.wants/dotproxy.socket", none)) &&
+           ((address.port() == passed_port &&
+             (address.host() == "127.0.0.1" || address.host() == "::1")) ||
+            drop_in_has("=" + address.text(), units, "dotproxy.socket"));
+}
+
+/// Whether the service has the capability to bind low ports.
+bool has_capability(const fs::path& units) {
+    return drop_in_has("CAP_NET_BIND_SERVICE", units, "dotproxy.service");
 }
 
 void warn_of_hidden(const std::string& place, const std::string& file, const char* elsewhere,

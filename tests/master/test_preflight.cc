@@ -135,6 +135,11 @@ void test_warnings_when_the_administrator_gave_a_way_then_none(void** /*state*/)
     Config of_network = config_with("/etc/ca.pem", 53);
     of_network.listen[0].address = Address::parse("192.0.2.1", 53).value();
     assert_int_equal(warnings(of_network, with_socket.surroundings).size(), 1);
+    with_socket.units.write("dotproxy.socket.d/network.conf",
+                            "[Socket]\nListenStream=192.0.2.1:53\n");
+    assert_true(warnings(of_network, with_socket.surroundings).empty());
+    of_network.listen[0].address = Address::parse("192.0.2.1", 54).value();
+    assert_int_equal(warnings(of_network, with_socket.surroundings).size(), 1);
     const Machine with_drop_in;
     with_drop_in.units.write("dotproxy.service.d/other.conf", "[Service]\nNice=1\n");
     assert_int_equal(of_port(with_drop_in.surroundings, 53).size(), 1);
