@@ -273,7 +273,6 @@ prepare_late() {
 
 # What the shipped configuration does not make use of, but may be confined all the same.
 check_rest() {
-    mkdir -p /etc/dotproxy
     cp $upstream_ca /etc/dotproxy/ca.pem
     cat >/etc/dotproxy/try.conf <<'END'
 listen = ( { address = "fe80::1%lo"; port = 5300; } );
@@ -284,7 +283,7 @@ END
         dotproxy -t -c $configuration.try
     check "what dotproxy -t says reaches a terminal" \
         sh -c 'script -q -c "dotproxy -t" /dev/null | grep good'
-    rm -r /etc/dotproxy $configuration.try
+    rm /etc/dotproxy/ca.pem /etc/dotproxy/try.conf $configuration.try
 }
 
 stage_install() {

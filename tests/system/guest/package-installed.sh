@@ -76,6 +76,9 @@ chmod 755 /usr/sbin/policy-rc.d
 check 'it is installed' dpkg -i dotproxy_*.deb
 check 'its user is there, without a home or a shell' grep -E \
     '^_dotproxy:[^:]*:[0-9]+:[0-9]+:[^:]*:/nonexistent:/usr/sbin/nologin$' /etc/passwd
+check 'so is a place for certificates, which its group reads' \
+    [ "$(stat -c '%a %U:%G' /etc/dotproxy /etc/dotproxy/tls | paste -s)" = \
+    "$(printf '755 root:root\t750 root:_dotproxy')" ]
 check 'the configuration is good' dotproxy -t
 check 'the units are good' verified
 check 'pauses between restarts grow where systemd can' pauses_grow_if_they_can

@@ -86,8 +86,10 @@ END
 settings_survive() {
     diff -u <(cd "$content" && find etc -type f | sed 's,^,/,' | LC_ALL=C sort) \
         <(dpkg-deb -I "$deb" conffiles | LC_ALL=C sort) &&
-        fails grep -nE '/etc/(dotproxy|ufw|logcheck)' <(dpkg-deb --ctrl-tarfile "$deb" | tar -xO \
-            --wildcards './p*' | sed -E '/^ *grep -qsE [^;&|>]* \/etc\/dotproxy\.conf$/d')
+        fails grep -nE '/etc/(dotproxy\.conf|ufw|logcheck)' <(
+            dpkg-deb --ctrl-tarfile "$deb" | tar -xO --wildcards './p*' |
+                sed -E '/^ *grep -qsE [^;&|>]* \/etc\/dotproxy\.conf$/d'
+        )
 }
 
 check 'lintian has nothing to say' lintian_says_nothing

@@ -121,6 +121,7 @@ check_removal() {
     check "no process is left" fails pgrep -u _dotproxy
     check "the settings are kept" equal "$(sha256sum </etc/dotproxy.conf)" "$settings"
     check "the account is kept" id _dotproxy
+    check "and the place for certificates" test -d /etc/dotproxy/tls
     check "it is installed again" apt_get install "$(package)"
     check "the settings are used" answers
     check "the service is enabled" is_enabled
