@@ -18,6 +18,7 @@ EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/boot-systemd.sh \
 	tests/system/boot-sysvinit.sh \
 	tests/system/build-package.sh \
+	tests/system/guest/certificates.sh \
 	tests/system/guest/machine.sh \
 	tests/system/guest/network.sh \
 	tests/system/guest/package-installed.sh \

@@ -13,6 +13,8 @@ cd /
 . /mnt/tap.sh
 # shellcheck source=tests/system/guest/upstream.sh
 . /mnt/guest/upstream.sh
+# shellcheck source=tests/system/guest/certificates.sh
+. /mnt/guest/certificates.sh
 
 script=/etc/init.d/dotproxy
 pid_file=/run/dotproxy.pid
@@ -164,8 +166,32 @@ check "start and restart end when it serves" answers +tries=1 +time=10
 check "an unknown argument is 3" gives 3 $script frobnicate
 check "and so is none" gives 3 $script
 
-# Mistakes
+# Clients over TLS
 cp $configuration /tmp/good.conf
+make_certificate /tmp/live
+check "certbot's hook puts a certificate in its place" env RENEWED_LINEAGE=/tmp/live $deploy_hook
+check "for the service alone" only_certificates_there
+serve_tls
+check "it takes port 853" restarts restart
+check "and answers there over TLS" answers_over_tls
+before=$(master)
+make_certificate /tmp/live
+check "the hook has a renewed one loaded" env RENEWED_LINEAGE=/tmp/live $deploy_hook
+check "which is shown" within 20 shows /tmp/live/fullchain.pem
+check "by the same master" test "$(master)" = "$before"
+check "who answers" answers_over_tls
+openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:prime256v1 -out /tmp/live/privkey.pem
+check "of a key that does not match the hook tells" complains 'is the key of another certificate' \
+    env RENEWED_LINEAGE=/tmp/live $deploy_hook
+check "and the old one is shown on" answers_over_tls
+make_certificate /tmp/live
+check "it is stopped" gives 0 $script stop
+check "the hook succeeds all the same" env RENEWED_LINEAGE=/tmp/live $deploy_hook
+check "and starts nothing" fails runs
+cp /tmp/good.conf $configuration
+check "it is started without TLS" gives 0 $script start
+
+# Mistakes
 echo 'workers = "many";' >>$configuration
 line="$configuration:$(wc -l <$configuration)"
 before=$(master) workers_before=$(workers)
@@ -230,12 +256,15 @@ check "starts it" gives 0 $script status
 check "removal" apt-get -q -y remove dotproxy
 check "stops it" fails runs
 check "keeps the configuration" cmp $configuration /tmp/changed.conf
+check "and the certificates" only_certificates_there
 check "leaves a script that does nothing" gives 0 sh $script start
 check "and knows that nothing runs" gives 3 sh $script status
 check "installed again" apt-get -q -y install /mnt/dotproxy.deb
 check "it answers as before" answers
 check "purge" apt-get -q -y purge dotproxy
 check "stops it" fails runs
-check "leaves nothing behind" diff /tmp/before <(list_files)
+check "leaves certificates to the administrator" only_certificates_there
+rm -r /etc/dotproxy
+check "leaves nothing else behind" diff /tmp/before <(list_files)
 check "but its user" getent passwd _dotproxy
 finish
