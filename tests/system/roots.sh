@@ -44,8 +44,8 @@ build-*)
     ;;
 system-*)
     include=systemd-sysv,dbus,apparmor,autopkgtest,bash-completion,dhcpcd-base,dnsmasq,dpkg-dev
-    include+=,dpkg-repack,file,isc-dhcp-client,libcap2-bin,network-manager,strace,systemd-resolved
-    include+=,ufw,util-linux-extra,$in_guests
+    include+=,dpkg-repack,file,isc-dhcp-client,knot-dnsutils,libcap2-bin,network-manager,strace
+    include+=,systemd-resolved,ufw,util-linux-extra,$in_guests
     # They come with a service each that wants port 53, the machine's resolv.conf, or its firewall.
     # shellcheck disable=SC2016
     hooks+=('for unit in dnsmasq NetworkManager NetworkManager-wait-online systemd-resolved ufw \

@@ -68,6 +68,7 @@ ufw_lets_clients_in() {
             grep -qE -- "-p $protocol .*--dport(s)? $port " /tmp/rules || return 1
         done
     done
+    grep -qE -- "-p tcp .*--dport(s)? 853 " /tmp/rules
 }
 
 # Nothing starts it where no init runs.

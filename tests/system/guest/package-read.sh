@@ -28,7 +28,7 @@ lintian_says_nothing() {
         --fail-on=error,warning,info,pedantic dotproxy_*.changes
 }
 
-# Before that GnuTLS can be made to crash by clients (CVE-2025-6395).
+# Before that GnuTLS can be made to crash by clients (E30, CVE-2025-6395).
 gnutls_is_mended() {
     local needed
     needed=$(dpkg-deb -f "$deb" Depends | tr ',' '\n' |

@@ -12,6 +12,8 @@ set -uo pipefail
 . /mnt/tap.sh
 # shellcheck source=tests/system/guest/upstream.sh
 . /mnt/guest/upstream.sh
+# shellcheck source=tests/system/guest/certificates.sh
+. /mnt/guest/certificates.sh
 # shellcheck source=tests/system/guest/network.sh
 . /mnt/guest/network.sh
 # shellcheck source=tests/system/guest/readme.sh
@@ -254,6 +256,161 @@ allow_list() {
     check "allow list: then anybody is asked" within 20 answers_new
 }
 
+# tls_client CA NAME: whether a client that trusts that authority, "" for those of the machine, has
+# the answer from who proves to be NAME, at the address that the text has.
+tls_client() {
+    kdig @192.0.2.2 "+tls-ca${1:+=$1}" "+tls-hostname=$2" +time=3 +retry=1 dotproxy.example A \
+        >/tmp/said 2>&1
+    grep '192\.0\.2\.1$' /tmp/said || { cat /tmp/said && return 1; }
+}
+on_another_machine() { ip netns exec lan bash -c "$(declare -f "$1"); $(printf '%q ' "$@")"; }
+
+live=/etc/letsencrypt/live/dns.example.net
+own_ca=/root/dns-ca/ca.pem
+
+# has_certbot: one that has its certificates from an authority that this machine trusts, and keeps
+# them where only root can read them.
+has_certbot() {
+    cat >/usr/bin/certbot <<'END'
+#!/bin/bash
+set -euo pipefail
+. /mnt/guest/upstream.sh
+. /mnt/guest/certificates.sh
+[ "${*:1:5}" = "certonly --standalone -d dns.example.net --deploy-hook" ]
+live=/etc/letsencrypt/live/dns.example.net archive=/etc/letsencrypt/archive/dns.example.net
+umask 077
+mkdir -p $live
+make_certificate $archive
+for file in fullchain privkey; do
+    ln -sf ../../archive/dns.example.net/$file.pem $live/$file.pem
+done
+RENEWED_LINEAGE=$live RENEWED_DOMAINS=dns.example.net sh -c "$6"
+END
+    chmod 755 /usr/bin/certbot
+}
+
+# configure_tls: has what README.Debian says be written into the groups `tls` and `listen`.
+configure_tls() {
+    local pair listener
+    pair=$(readme | sed -n 's/^    \(certificates = .*\)/\1/p')
+    listener=$(readme | sed -n 's/^    \({ address = .*"dot".*}\)$/\1/p')
+    edit_configuration -e "s,^tls: {,& $pair," -e "/^listen = (/a $listener," &&
+        grep -q '^tls: { certificates' /etc/dotproxy.conf && grep -q '853.*dot' /etc/dotproxy.conf
+}
+lists() { dotproxy -t 2>&1 | grep -F "$certificates/fullchain.pem: $1 (ECDSA 256), until "; }
+warns_of_port() { dotproxy -t 2>&1 | grep 'port 853 takes a privilege'; }
+warns_of_certificate() { dotproxy -t 2>&1 | grep "tls.certificates: .*; "; }
+master() { systemctl show -P MainPID dotproxy; }
+
+# E2, and E1 where it matters most.
+over_tls() {
+    ip address add 192.0.2.2/24 dev lan0 && ip -n lan address replace 192.0.2.7/24 dev lan1
+    cp /etc/dotproxy.conf /etc/dotproxy.conf.before
+    check "TLS: there is a place for certificates" \
+        [ "$(stat -c '%a %U:%G' $certificates)" = "750 root:_dotproxy" ]
+    has_certbot
+    check "TLS: certbot can put one there" follow "From Let's Encrypt"
+    check "TLS: for the service alone" only_certificates_there
+    check "TLS: it can be configured" configure_tls
+    check "TLS: that a privilege is missing is said" warns_of_port
+    check "TLS: it can be given" follow "Either dotproxy binds it"
+    check "TLS: the certificate is listed" lists dns.example.net
+    check "TLS: nothing is missing any more" fails warns_of_port
+    check "TLS: a client is answered" follow "shows whether they do"
+    check "TLS: with what the upstream knows" tls_client "" dns.example.net
+    check "TLS: on another machine, too" on_another_machine tls_client "" dns.example.net
+    check "TLS: who asks for another name believes nobody" fails tls_client "" other.example.net
+    check "TLS: a key that only root can read is refused" refuses_roots_key
+    renewal
+    own_authority
+    by_systemd
+    check "TLS: there is a profile for Apple's devices" is_a_profile
+    ip address flush dev lan0
+    check "TLS: without it all is as before" answers
+}
+
+refuses_roots_key() {
+    local said
+    chmod 600 $certificates/privkey.pem
+    said=$(dotproxy -t 2>&1 || true)
+    ! systemctl reload dotproxy && chmod 640 $certificates/privkey.pem && echo "$said" &&
+        grep "privkey.pem: Permission denied (read as user _dotproxy); see CERTIFICATES" <<<"$said" &&
+        systemctl reload dotproxy
+}
+
+renewal() {
+    local before
+    before=$(master)
+    certbot certonly --standalone -d dns.example.net --deploy-hook true 2>/dev/null
+    check "TLS: a renewed one is not shown by itself" fails shows $live/fullchain.pem 192.0.2.2
+    check "TLS: the hook has run" follow "have it copied this once"
+    check "TLS: then it is" within 20 shows $live/fullchain.pem 192.0.2.2
+    check "TLS: and nothing else is left there" only_certificates_there
+    check "TLS: by the master that was there" [ "$(master)" = "$before" ]
+    cp $live/privkey.pem /root/right.pem
+    openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:prime256v1 -out $live/privkey.pem
+    check "TLS: of a key that does not match the hook tells" refuses_key
+    check "TLS: the old one is shown on" tls_client "" dns.example.net
+    check "TLS: by the same master" [ "$(master)" = "$before" ]
+    cp /root/right.pem $live/privkey.pem
+    systemctl stop dotproxy
+    check "TLS: while the service is stopped the hook runs" \
+        env RENEWED_LINEAGE=$live /usr/local/sbin/dotproxy-deploy-hook
+    check "TLS: and does not start it" fails systemctl -q is-active dotproxy
+    systemctl start dotproxy
+    check "TLS: what starts then serves" tls_client "" dns.example.net
+    check "TLS: the hook takes another directory" \
+        env RENEWED_LINEAGE=$live /usr/local/sbin/dotproxy-deploy-hook $certificates/2
+    check "TLS: and makes it like the first one" \
+        only_certificates_there $certificates/2
+    rm -r $certificates/2
+}
+refuses_key() {
+    local said
+    said=$(RENEWED_LINEAGE=$live /usr/local/sbin/dotproxy-deploy-hook 2>&1) && return 1
+    grep "$certificates/privkey.pem: is the key of another" <<<"$said" || { echo "$said" && return 1; }
+}
+
+own_authority() {
+    check "own authority: it can be made" follow "From an authority of your own"
+    check "own authority: and a certificate" follow "makes a certificate, and puts it in place"
+    check "own authority: which is shown" within 20 shows /root/dns-ca/server.pem 192.0.2.2
+    check "own authority: and listed" lists "dns.example.net, 192.0.2.2"
+    check "own authority: with nothing to say against it" fails warns_of_certificate
+    check "own authority: who knows it is answered" follow "with an authority of your own,"
+    check "own authority: with what the upstream knows" tls_client $own_ca dns.example.net
+    check "own authority: by address, too" tls_client $own_ca 192.0.2.2
+    check "own authority: who does not know it believes nobody" \
+        fails tls_client "" dns.example.net
+}
+
+by_systemd() {
+    cp /etc/dotproxy.conf.before /etc/dotproxy.conf
+    check "TLS by systemd: dotproxy does not bind" undo "Or dotproxy binds it"
+    check "TLS by systemd: port 53 is held" follow "systemd holds the port"
+    check "TLS by systemd: it can be configured" configure_tls
+    check "TLS by systemd: that port 853 is not passed is said" warns_of_port
+    check "TLS by systemd: it can be" follow "Or systemd holds it"
+    check "TLS by systemd: and is" follow "Write your address into that copy"
+    check "TLS by systemd: nothing is missing any more" fails warns_of_port
+    check "TLS by systemd: a client is answered" tls_client $own_ca dns.example.net
+    check "TLS by systemd: without a privilege" \
+        grep '^CapBnd:[[:space:]]*0*$' "/proc/$(master)/status"
+    cp /etc/dotproxy.conf.before /etc/dotproxy.conf
+    check "TLS by systemd: it can be undone" undo "Or systemd holds it"
+    check "TLS by systemd: port 853 is free" fails listens 853
+    check "TLS by systemd: and so can the rest" undo "systemd holds the port"
+}
+
+is_a_profile() {
+    python3 -c 'import plistlib, sys
+with open(sys.argv[1], "rb") as file:
+    (payload,) = plistlib.load(file)["PayloadContent"]
+assert payload["DNSSettings"] == {
+    "DNSProtocol": "TLS", "ServerName": "dns.example.net", "ServerAddresses": ["192.0.2.2"]}
+' /usr/share/doc/dotproxy/examples/apple.mobileconfig
+}
+
 make_network
 first_steps
 systemd_resolved
@@ -265,6 +422,7 @@ privileged_port
 with_dnsmasq
 with_unbound
 network
+over_tls
 allow_list
 check "every command of README.Debian was followed" everything_was_followed
 finish

@@ -166,7 +166,7 @@ check "start and restart end when it serves" answers +tries=1 +time=10
 check "an unknown argument is 3" gives 3 $script frobnicate
 check "and so is none" gives 3 $script
 
-# Clients over TLS
+# Clients over TLS (E2)
 cp $configuration /tmp/good.conf
 make_certificate /tmp/live
 check "certbot's hook puts a certificate in its place" env RENEWED_LINEAGE=/tmp/live $deploy_hook
