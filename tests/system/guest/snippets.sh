@@ -236,8 +236,8 @@ network() {
     check "network: nobody at another address" fails from_network 198.51.100.2
     check "network: this machine is, as before" answers
     check "network: ufw, and its profile, know what is said of them" \
-        bash -c "$(commands "Let in only the network" | sed 's/^ufw /ufw --dry-run /')"
-    counts_as_followed "Let in only the network"
+        bash -c "$(commands "let in only the network" | sed 's/^ufw /ufw --dry-run /')"
+    counts_as_followed "let in only the network"
     cp /etc/dotproxy.conf.before /etc/dotproxy.conf
     ip address flush dev lan0
     check "network: it can be undone" undo "Or dotproxy binds it"
