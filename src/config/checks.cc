@@ -216,16 +216,16 @@ std::string read_certificate_file(const Value& value, std::string_view example) 
 }
 
 void check_certificates(const Config& config) {
-    if (!config.places.dot.empty() && config.certificates.empty()) {
-        throw ConfigError{config.places.dot +
-                          ": \"dot\" takes a certificate, and there is none; give tls: { "
+    if (!config.places.tls.empty() && config.certificates.empty()) {
+        throw ConfigError{config.places.tls +
+                          ": this takes a certificate, and there is none; give tls: { "
                           "certificates = ( { chain = \"/etc/dotproxy/tls/fullchain.pem\"; key = "
                           "\"/etc/dotproxy/tls/privkey.pem\"; } ); }"};
     }
-    if (config.places.dot.empty() && !config.certificates.empty()) {
+    if (config.places.tls.empty() && !config.certificates.empty()) {
         throw ConfigError{config.places.certificates +
-                          ": no listener uses them; give one protocols = ( \"dot\" ), or leave "
-                          "them out"};
+                          ": no listener uses them; give one protocols = ( \"dot\" ) or ( "
+                          "\"doh\" ), or leave them out"};
     }
 }
 

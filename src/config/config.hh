@@ -10,6 +10,7 @@
 #include "base/clock.hh"
 #include "base/listener.hh"
 #include "base/log.hh"
+#include "base/prefix.hh"
 #include "config/access.hh"
 #include "dns/name.hh"
 
@@ -31,11 +32,24 @@ struct ListenConfig {
     Address address; // with port
     bool udp{true};
     bool tcp{true};
-    bool dot{false};               // DNS over TLS, in place of tcp
-    std::optional<Access> allow{}; // here, in place of Config::allow
+    bool dot{false};                // DNS over TLS, in place of tcp; as the next two
+    bool doh{false};                // DNS over HTTPS
+    bool http{false};               // the same in the clear, for proxies
+    std::string path{"/dns-query"}; // where HTTP is spoken: of a question's URL
+    bool cors{false};               // and whether a web page may ask
+    std::vector<Prefix> trusted{};  // whose word about who its client is counts
+    std::optional<Access> allow{};  // here, in place of Config::allow
 
     [[nodiscard]] bool takes(Protocol protocol) const noexcept {
-        return protocol == Protocol::udp ? udp : tcp || dot;
+        return protocol == Protocol::udp ? udp : tcp || http || speaks_tls();
+    }
+
+    [[nodiscard]] bool speaks_tls() const noexcept { return dot || doh; }
+
+    [[nodiscard]] bool trusts(const Address& peer) const noexcept {
+        return std::ranges::any_of(trusted, [bits = AddressBits::of(peer)](const Prefix& one) {
+            return one.contains(bits);
+        });
     }
 };
 
@@ -152,12 +166,6 @@ struct Config {
         return here != nullptr && here->allow ? *here->allow : allow;
     }
 
-    /// Whether connections that come there speak TLS.
-    [[nodiscard]] bool speaks_tls_at(const Address& local) const noexcept {
-        const ListenConfig* const here = listener_at(Protocol::tcp, local);
-        return here != nullptr && here->dot;
-    }
-
     /// The addresses of all upstreams, as UpstreamConfig::text() calls them, in their order.
     [[nodiscard]] std::vector<std::string> upstream_texts() const {
         std::vector<std::string> texts;
@@ -176,7 +184,7 @@ struct Config {
         std::string group;
         std::string pid_file;
         std::string listen;
-        std::string dot; // of the first listener that speaks TLS; empty: none does
+        std::string tls; // of the first protocol that takes TLS; empty: none does
         std::string ca_file;
         std::string certificates; // empty: none are given
         std::string cookie_secret_file;

@@ -268,4 +268,25 @@ const char* config_library_version() noexcept {
     return version.c_str();
 }
 
+std::vector<Value> some(const Value& list, std::string_view example) {
+    std::vector<Value> values = list.elements(example);
+    if (values.empty()) {
+        list.refuse("is empty; give at least one, such as ( " + std::string{example} + " )");
+    }
+    return values;
+}
+
+Value required(const Value& group, std::string_view name, const std::string& example) {
+    auto value = group.find(name);
+    if (!value) {
+        group.refuse("has no " + std::string{name} + "; give " + example);
+    }
+    return *value;
+}
+
+std::uint16_t read_port(const Value& group, std::uint16_t otherwise) {
+    const auto port = group.find("port");
+    return port ? static_cast<std::uint16_t>(port->integer(1, 65535)) : otherwise;
+}
+
 } // namespace dotproxy

@@ -95,6 +95,15 @@ class Document {
     std::unique_ptr<Tree> tree_;
 };
 
+/// The elements of a list that must not be empty.
+[[nodiscard]] std::vector<Value> some(const Value& list, std::string_view example);
+
+/// A member that a group must have; `example` is what it looks like.
+[[nodiscard]] Value required(const Value& group, std::string_view name, const std::string& example);
+
+/// The port that a group gives.
+[[nodiscard]] std::uint16_t read_port(const Value& group, std::uint16_t otherwise);
+
 /// `text` in double quotes, cut off where it is very long: for messages.
 [[nodiscard]] std::string in_quotes(std::string_view text);
 

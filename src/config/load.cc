@@ -8,6 +8,7 @@
 #include "config/config.hh"
 #include "config/document.hh"
 #include "config/keys.hh"
+#include "config/listen.hh"
 #include "config/units.hh"
 
 #include <algorithm>
@@ -22,14 +23,11 @@ namespace {
 using namespace std::chrono_literals;
 using namespace std::string_view_literals;
 
-constexpr std::uint16_t default_listen_port = 5300; // needs no privilege, and is nobody else's
-constexpr std::uint16_t default_dot_port = 853;     // RFC 7858, section 3.1
 constexpr std::uint16_t default_upstream_port = 853;
 
 constexpr std::uint64_t least_cache = std::uint64_t{1} << 20U;
 constexpr std::uint64_t most_cache = std::uint64_t{sizeof(void*) < 8 ? 1 : 64} << 30U;
 
-constexpr auto listen_example = "{ address = \"127.0.0.1\"; }"sv;
 constexpr auto upstream_example = "{ name = \"dns.example\"; addresses = ( \"192.0.2.1\" ); }"sv;
 constexpr auto certificate_example =
     "{ chain = \"/etc/dotproxy/tls/fullchain.pem\"; key = \"/etc/dotproxy/tls/privkey.pem\"; }"sv;
@@ -80,85 +78,6 @@ Config defaults() {
                     .prefetch = true};
     config.log = {.level = log::Level::notice, .target = log::Target::automatic};
     return config;
-}
-
-/// The elements of a list that must not be empty.
-std::vector<Value> some(const Value& list, std::string_view example) {
-    std::vector<Value> values = list.elements(example);
-    if (values.empty()) {
-        list.refuse("is empty; give at least one, such as ( " + std::string{example} + " )");
-    }
-    return values;
-}
-
-Value required(const Value& group, std::string_view name, const std::string& example) {
-    auto value = group.find(name);
-    if (!value) {
-        group.refuse("has no " + std::string{name} + "; give " + example);
-    }
-    return *value;
-}
-
-std::uint16_t read_port(const Value& group, std::uint16_t otherwise) {
-    const auto port = group.find("port");
-    return port ? static_cast<std::uint16_t>(port->integer(1, 65535)) : otherwise;
-}
-
-/// Returns where "dot" stands, if it does.
-std::string read_protocols(const Value& list, ListenConfig& listen) {
-    static constexpr std::array words{"udp"sv, "tcp"sv, "dot"sv};
-    const std::array protocols{&listen.udp, &listen.tcp, &listen.dot};
-    std::string dot_place;
-    listen.udp = listen.tcp = false;
-    for (const Value& element : some(list, "\"udp\", \"tcp\"")) {
-        bool& protocol = *protocols.at(element.word(words));
-        if (protocol) {
-            element.refuse("is given twice; give each protocol once");
-        }
-        protocol = true;
-        if (listen.tcp && listen.dot) {
-            element.refuse("\"tcp\" and \"dot\" cannot be had on one port; give \"dot\" one of its "
-                           "own, such as 853");
-        }
-        if (&protocol == &listen.dot) {
-            dot_place = element.place();
-        }
-    }
-    return dot_place;
-}
-
-Access read_access(const Value& list) {
-    std::vector<AccessRule> rules;
-    for (const Value& element : some(list, "\"local\"")) {
-        rules.push_back(read_access_rule(element, rules));
-    }
-    if (std::ranges::none_of(rules, &AccessRule::allowed)) {
-        list.refuse("lets nobody ask; say who may, such as ( \"local\" )");
-    }
-    return Access{rules};
-}
-
-void read_listen(const Value& list, Config& config) {
-    std::vector<ListenConfig> all;
-    for (const Value& group : some(list, listen_example)) {
-        group.check_group(keys::listen);
-        const Value address = required(group, "address", "address = \"127.0.0.1\"");
-        ListenConfig listen;
-        if (const auto protocols = group.find("protocols")) {
-            const std::string dot = read_protocols(*protocols, listen);
-            config.places.dot = config.places.dot.empty() ? dot : config.places.dot;
-        }
-        const bool only_dot = listen.dot && !listen.udp;
-        listen.address = read_address(
-            address, read_port(group, only_dot ? default_dot_port : default_listen_port),
-            Whose::this_machine);
-        if (const auto allow = group.find("allow")) {
-            listen.allow = read_access(*allow);
-        }
-        check_listener(address, listen, all);
-        all.push_back(std::move(listen));
-    }
-    config.listen = std::move(all);
 }
 
 std::vector<Address> read_upstream_addresses(const Value& list, std::uint16_t port) {

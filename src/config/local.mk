@@ -7,6 +7,7 @@ libconfig_a_SOURCES = \
 	src/config/document.cc src/config/document.hh \
 	src/config/identity_text.cc src/config/identity_text.hh \
 	src/config/keys.cc src/config/keys.hh \
+	src/config/listen.cc src/config/listen.hh \
 	src/config/load.cc \
 	src/config/source.cc src/config/source.hh \
 	src/config/syntax.cc src/config/syntax.hh \

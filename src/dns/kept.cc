@@ -41,18 +41,8 @@ constexpr std::size_t from_ttl = record_fixed_size - before_ttl;
 constexpr std::uint16_t first_meta_type = 128;
 constexpr std::uint16_t last_meta_type = 255;
 
-/// Octets of an SOA's numbers, and of the last of them, MINIMUM.
-constexpr std::size_t soa_numbers_size = 20;
-constexpr std::size_t soa_minimum_size = 4;
-
 bool is_data(std::uint16_t qtype) noexcept {
     return qtype != type::opt && (qtype < first_meta_type || qtype > last_meta_type);
-}
-
-// RFC 2181, section 8.
-std::uint32_t unsigned_ttl(std::uint32_t ttl) noexcept {
-    constexpr std::uint32_t sign = 1U << 31U;
-    return (ttl & sign) != 0 ? 0 : ttl;
 }
 
 std::size_t record_count(const Answer& answer) noexcept {
@@ -91,15 +81,7 @@ template <typename Visit>
 // Whether record `i` says for how long something does not exist. An SOA outside the authority
 // section does not (RFC 2308, section 3).
 bool is_denial(const Answer& answer, std::size_t i, const Record& record) noexcept {
-    return i >= answer.answers && i - answer.answers < answer.authorities &&
-           record.type == type::soa && record.klass == klass::in &&
-           record.end - record.rdata >= soa_numbers_size;
-}
-
-// For how long an SOA says that something does not exist (C83).
-std::uint32_t negative_ttl(Octets records, const Record& soa) noexcept {
-    const std::uint32_t minimum = load32(records, soa.end - soa_minimum_size);
-    return std::min(unsigned_ttl(soa.ttl), unsigned_ttl(minimum));
+    return i >= answer.answers && i - answer.answers < answer.authorities && is_soa(record);
 }
 
 // Whether a record of the answer section, which belongs to the answer in some way, is what was

@@ -8,6 +8,7 @@ libdns_a_SOURCES = \
 	src/dns/frame.hh \
 	src/dns/kept.cc src/dns/kept.hh \
 	src/dns/key.cc src/dns/key.hh \
+	src/dns/lifetime.cc src/dns/lifetime.hh \
 	src/dns/local.cc src/dns/local.hh \
 	src/dns/name.cc src/dns/name.hh \
 	src/dns/name_text.cc src/dns/name_text.hh \

@@ -62,6 +62,26 @@ constexpr std::size_t question_fixed_size = 4;
     return owner_size ? record_at(message, at, *owner_size) : std::nullopt;
 }
 
+/// A TTL; one with the highest bit set is 0 (RFC 2181, section 8).
+[[nodiscard]] inline std::uint32_t unsigned_ttl(std::uint32_t ttl) noexcept {
+    constexpr std::uint32_t sign = 1U << 31U;
+    return (ttl & sign) != 0 ? 0 : ttl;
+}
+
+/// Whether it is an SOA with all its numbers.
+[[nodiscard]] inline bool is_soa(const Record& record) noexcept {
+    constexpr std::size_t numbers_size = 20; // octets
+    return record.type == type::soa && record.klass == klass::in &&
+           record.end - record.rdata >= numbers_size;
+}
+
+/// For how long such an SOA says that something does not exist (C83).
+[[nodiscard]] inline std::uint32_t negative_ttl(Octets octets, const Record& soa) noexcept {
+    constexpr std::size_t minimum_size = 4; // octets; the last of the numbers
+    const std::uint32_t minimum = load32(octets, soa.end - minimum_size);
+    return std::min(unsigned_ttl(soa.ttl), unsigned_ttl(minimum));
+}
+
 /// Writes a question behind the header of the message in `out`. Returns where it ends.
 [[nodiscard]] inline std::size_t put_question(MutableOctets out, Octets name, std::uint16_t type,
                                               std::uint16_t klass) noexcept {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// TcpClient: one client connection, over TLS or not. What is idle costs little: its buffers exist
-// only while they hold something, and so does what TLS takes.
+// TcpClient: one client connection, over TLS or not, with DNS in frames or over HTTP. What is idle
+// costs little: its buffers exist only while they hold something, and what TLS and HTTP take only
+// where they are spoken.
 
 #pragma once
 
@@ -10,7 +11,9 @@
 #include "base/deadline.hh"
 #include "base/fd.hh"
 #include "base/loop.hh"
+#include "front/door.hh"
 #include "front/tls_channel.hh"
+#include "http/server.hh"
 #include "relay/address_counts.hh"
 #include "relay/standing.hh"
 
@@ -28,8 +31,8 @@ inline void reset(const Fd& socket) noexcept {
     static_cast<void>(::connect(socket.get(), &nobody, sizeof nobody));
 }
 
-/// What lies between the frames and the socket.
-enum class Transport : std::uint8_t { plain, tls };
+/// What questions and answers are in.
+enum class Wire : std::uint8_t { frames, http };
 
 /// States, as far as they are not plain from the members:
 ///   shaking   over TLS: there is no session yet, or it is not ready
@@ -46,28 +49,36 @@ struct TcpClient final : Watch, Deadline {
     };
 
     TcpClient(TcpFront& its_front, Fd its_socket, const Address& its_peer, Standing its_standing,
-              Transport its_transport, AddressCounts::Place its_place,
+              const Door& its_door, AddressCounts::Place its_place,
               AddressCounts::Place its_tls_place) noexcept
         : front{its_front}, socket{std::move(its_socket)}, peer{its_peer}, standing{its_standing},
-          transport{its_transport}, place{std::move(its_place)}, tls_place{
-                                                                     std::move(its_tls_place)} {}
+          door{its_door}, place{std::move(its_place)}, tls_place{std::move(its_tls_place)},
+          wire{its_door.speaks.dot ? Wire::frames : Wire::http} {}
 
     void on_ready(std::uint32_t events) noexcept override;
 
     /// Whether nothing it says is a question yet.
     [[nodiscard]] bool shaking() const noexcept {
-        return transport == Transport::tls && (tls == nullptr || !tls->stream.ready());
+        return over_tls() && (tls == nullptr || !tls->stream.ready());
     }
 
-    /// Where answers are written to.
+    [[nodiscard]] bool over_tls() const noexcept { return door.transport == Transport::tls; }
+
+    /// Where answers in frames are written to.
     [[nodiscard]] Buffer& answers() noexcept {
         TlsChannel* const channel = tls.get();
         return channel == nullptr ? out : channel->plain;
     }
 
+    /// How many octets of answers wait for the client to permit them; over HTTP it may keep them
+    /// waiting though the connection is free (E47).
+    [[nodiscard]] std::size_t withheld() const noexcept {
+        return http != nullptr ? http->held() : 0;
+    }
+
     /// How many octets of answers there are that the kernel has not taken.
     [[nodiscard]] std::size_t unsent() const noexcept {
-        return out.size() + (tls != nullptr ? tls->plain.size() : 0);
+        return out.size() + (tls != nullptr ? tls->plain.size() : 0) + withheld();
     }
 
     TcpFront& front;
@@ -75,12 +86,13 @@ struct TcpClient final : Watch, Deadline {
     Watching watching; // after the socket: it ends first
     Address peer;
     Standing standing;
-    Transport transport;
+    const Door& door;               // where it came in
     AddressCounts::Place place;     // among the connections of its address
     AddressCounts::Place tls_place; // the same of those over TLS
     Buffer in;                      // queries that were read and not yet taken, and a part of one
     Buffer out; // what is not written yet: answers, or the records that they are in
-    std::unique_ptr<TlsChannel> tls; // after out; from when its handshake begins
+    std::unique_ptr<TlsChannel> tls;    // after out; from when its handshake begins
+    std::unique_ptr<http::Server> http; // over HTTP, from when its version is known
     std::uint32_t events{0};
     std::uint32_t in_flight{0};
     std::uint64_t written{0};     // octets of answers that the kernel took, in all
@@ -95,7 +107,8 @@ struct TcpClient final : Watch, Deadline {
     bool waiting{false}; // stands in the line of those to be read or written
     bool greeted{false}; // has sent a whole query
     bool stuck{false};   // has answers that the kernel does not take
-    bool parting{false}; // over TLS: has been served long enough by a worker that drains
+    bool parting{false}; // of those that stay: served long enough by a worker that drains
+    Wire wire;           // settled once it shakes hands no more
 };
 
 } // namespace dotproxy

@@ -15,6 +15,9 @@ using namespace std::chrono_literals;
 
 constexpr Clock::duration handshake_time = 5s; // E20
 constexpr Clock::duration first_query_time = 5s;
+// Longer than any of the usual proxies keeps a connection that it does not use (Caddy: 2 minutes):
+// what it sends while we close is lost, since it may not repeat a POST.
+constexpr Clock::duration proxy_idle_time = 150s;
 // A client that has answers to read takes at least so many octets in each write time, or it is cut:
 // 13 kbit/s. Slower links than that carry no TCP for DNS, and who reads single octets is no client.
 constexpr Clock::duration write_time = 10s;
@@ -29,10 +32,11 @@ TcpDeadlines::TcpDeadlines(const Config& config, const TcpPlaces& places,
                  Queue{std::max(first_query_time, Clock::duration{config.timeouts.client_idle})},
              .idle = Queue{config.timeouts.client_idle}},
       secured_{.first_query = Queue{first_query_time}, .idle = Queue{config.timeouts.tls_idle}},
+      proxies_{.first_query = Queue{proxy_idle_time}, .idle = Queue{proxy_idle_time}},
       reading_{write_time} {}
 
 void TcpDeadlines::set(TcpClient& client, TimePoint now) noexcept {
-    const bool stuck = !client.out.empty();
+    const bool stuck = !client.out.empty() || client.withheld() > 0; // E47
     if (stuck ? !client.stuck : !client.reading.armed() && client.written > client.read_before) {
         // What the kernel takes is watched as well: it may be all that is asked for in an hour.
         watch_reading(client, stuck ? read_by(client) : client.read_before, now);
@@ -53,7 +57,7 @@ void TcpDeadlines::set(TcpClient& client, TimePoint now) noexcept {
 /// Gives the client, which has read so much, a write time in which to read what was written.
 void TcpDeadlines::watch_reading(TcpClient& client, std::uint64_t read, TimePoint now) noexcept {
     client.read_before = read;
-    client.to_read = client.written;
+    client.to_read = client.written + client.withheld();
     reading_.arm(client.reading, now);
 }
 
@@ -92,8 +96,9 @@ TcpClient* TcpDeadlines::pop(TimePoint now, Counter& why) noexcept {
     if (TcpClient* client = pop(shaking_, Transport::tls, now)) {
         return client;
     }
-    for (const Transport transport : {Transport::plain, Transport::tls}) {
-        Patience& patience = transport == Transport::tls ? secured_ : plain_;
+    for (Patience* const each : {&plain_, &proxies_, &secured_}) {
+        Patience& patience = *each;
+        const auto transport = each == &secured_ ? Transport::tls : Transport::plain;
         if (TcpClient* client = pop(patience.first_query, transport, now)) {
             return client;
         }
@@ -122,7 +127,8 @@ TcpClient* TcpDeadlines::pop_deaf(TimePoint now) noexcept {
 
 TcpClient* TcpDeadlines::pop_idlest() noexcept {
     // Who has shown no use for it yet comes first, and who comes back at least cost.
-    for (Queue* queue : {&shaking_, &plain_.first_query, &secured_.first_query, &plain_.idle}) {
+    for (Queue* queue : {&shaking_, &plain_.first_query, &secured_.first_query,
+                         &proxies_.first_query, &plain_.idle, &proxies_.idle}) {
         if (TcpClient* client = queue->pop(TimePoint::max())) {
             return client;
         }
@@ -152,6 +158,8 @@ void TcpDeadlines::soonest(TimePoint& earliest) const noexcept {
     soonest(shaking_, Transport::tls, earliest);
     soonest(plain_.first_query, Transport::plain, earliest);
     soonest(plain_.idle, Transport::plain, earliest);
+    soonest(proxies_.first_query, Transport::plain, earliest);
+    soonest(proxies_.idle, Transport::plain, earliest);
     soonest(secured_.first_query, Transport::tls, earliest);
     soonest(secured_.idle, Transport::tls, earliest);
     reading_.soonest(earliest);

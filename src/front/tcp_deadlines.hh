@@ -54,7 +54,7 @@ class TcpDeadlines {
     };
 
     [[nodiscard]] Patience& patience_with(const TcpClient& client) noexcept {
-        return client.transport == Transport::tls ? secured_ : plain_;
+        return client.over_tls() ? secured_ : client.door.speaks.http ? proxies_ : plain_;
     }
 
     [[nodiscard]] Clock::duration kept(Clock::duration most, Transport transport) const noexcept;
@@ -70,6 +70,7 @@ class TcpDeadlines {
     Queue shaking_; // from accept to the end of the handshake (E20)
     Patience plain_;
     Patience secured_;
+    Patience proxies_;                          // which speak HTTP in the clear
     DeadlineQueue<TcpClient::Reading> reading_; // answers that are under way
 };
 

@@ -21,6 +21,14 @@ constexpr Clock::duration leave_again = 10ms;
 // away than anybody, or does not mean to.
 constexpr Clock::duration handshake_patience = 500ms;
 
+/// What nghttp2 may have in a worker: for each client that is there what it has when it does
+/// nothing, and as much again where it does something, for some (E50).
+std::size_t memory_for_http(const Config& config) noexcept {
+    constexpr std::size_t for_one = 32768;
+    constexpr std::size_t for_some = std::size_t{32} << 20U;
+    return for_some + for_one * std::max(config.limits.tls_clients, config.limits.tcp_clients);
+}
+
 } // namespace
 
 void TcpClient::on_ready(std::uint32_t ready) noexcept {
@@ -34,21 +42,22 @@ TcpFront::TcpFront(Turn& turn, Gate& gate, Relay& relay, Courtesy& courtesy,
       tls_places_{all, Counter::tls_clients, tls != nullptr ? turn.config.limits.tls_clients : 0},
       deadlines_{turn.config, places_, tls_places_}, slow_{handshake_patience},
       leaving_{leave_again}, intake_{turn, *this, gate, courtesy, handover},
-      clients_{turn.config.limits.tcp_clients + TcpPlaces::spare} {}
+      clients_{turn.config.limits.tcp_clients + TcpPlaces::spare}, http_{memory_for_http(
+                                                                       turn.config)} {}
 
 TcpFront::~TcpFront() = default;
 
 void TcpFront::welcome(Fd socket, const Address& peer, Standing standing,
-                       Transport transport) noexcept {
-    TcpClient* client = admit(std::move(socket), peer, standing, transport);
-    if (client != nullptr && transport == Transport::plain) {
+                       const Door& door) noexcept {
+    TcpClient* client = admit(std::move(socket), peer, standing, door);
+    if (client != nullptr && !client->over_tls()) {
         wait(*client); // the query is often there already
     }                  // else it gets into line when it has said something
 }
 
-void TcpFront::adopt(Fd socket, const Address& peer, Standing standing,
+void TcpFront::adopt(Fd socket, const Address& peer, Standing standing, const Door& door,
                      dns::Octets unread) noexcept {
-    if (TcpClient* client = admit(std::move(socket), peer, standing, Transport::plain)) {
+    if (TcpClient* client = admit(std::move(socket), peer, standing, door)) {
         client->greeted = true;
         TcpDeadlines::adopt(*client);
         client->in.append(unread);
@@ -76,13 +85,18 @@ void TcpFront::make_way(Transport transport) noexcept {
 
 /// Makes a client of a connection. nullptr: refused.
 TcpClient* TcpFront::admit(Fd socket, const Address& peer, Standing standing,
-                           Transport transport) noexcept {
-    AddressCounts::Place place = places_.enter(peer);
+                           const Door& door) noexcept {
+    const Transport transport = door.transport;
+    AddressCounts::Place place;
     AddressCounts::Place tls_place;
-    bool too_many = places_.is_too_many(place, clients_.size());
-    if (transport == Transport::tls) {
-        tls_place = tls_places_.enter(peer);
-        too_many = too_many || tls_places_.is_too_many(tls_place, over_tls_);
+    bool too_many = false;
+    if (!door.trusts(peer)) { // whose connections are those of all who are behind it
+        place = places_.enter(peer);
+        too_many = places_.is_too_many(place, clients_.size());
+        if (transport == Transport::tls) {
+            tls_place = tls_places_.enter(peer);
+            too_many = too_many || tls_places_.is_too_many(tls_place, over_tls_);
+        }
     }
     if (too_many) {
         refuse(socket, Counter::tcp_refused_address);
@@ -93,7 +107,7 @@ TcpClient* TcpFront::admit(Fd socket, const Address& peer, Standing standing,
         refuse(socket, Counter::tcp_refused);
         return nullptr;
     }
-    TcpClient* client = clients_.create(*this, std::move(socket), peer, standing, transport,
+    TcpClient* client = clients_.create(*this, std::move(socket), peer, standing, door,
                                         std::move(place), std::move(tls_place));
     if (client == nullptr) { // too many were closed in this turn
         turn_.counters.add(Counter::tcp_refused);
@@ -144,7 +158,7 @@ void TcpFront::wait(TcpClient& client) noexcept {
         return;
     }
     client.waiting = true;
-    if (client.transport == Transport::plain || client.tls != nullptr) {
+    if (!client.over_tls() || client.tls != nullptr) {
         waiting_.push_back(clients_.handle_of(&client));
     } else {
         get_into_line(client);
@@ -207,6 +221,9 @@ void TcpFront::soonest(TimePoint& earliest) const noexcept {
         slow_.soonest(earliest);
     }
     earliest = std::min(earliest, next_farewell());
+    if (!farewells_.notices.empty()) {
+        earliest = std::min(earliest, farewells_.notices.front().until);
+    }
     deadlines_.soonest(earliest);
     leaving_.soonest(earliest);
     intake_.soonest(earliest);
@@ -223,7 +240,7 @@ void TcpFront::drain(bool to_successor) noexcept {
 
 /// The client has all its answers and this worker is done with it.
 void TcpFront::leave(TcpClient& client) noexcept {
-    if (client.ended || !to_successor_ || client.transport == Transport::tls) {
+    if (client.ended || !to_successor_ || !client.door.can_hand_over()) {
         part(client, TlsFailure::ended);
         return;
     }
@@ -251,7 +268,7 @@ void TcpFront::close(TcpClient& client, TlsFailure if_shaking) noexcept {
         return;
     }
     client.closed = true;
-    if (client.transport == Transport::tls) {
+    if (client.over_tls()) {
         --over_tls_;
         if (client.shaking()) {
             turn_.counters.add(if_shaking);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// TcpFront: all TCP clients of a worker, over TLS or not, on all its listening sockets. Queries are
-// taken as they come and answered as their answers come (C5, C6). What one client can make us hold
-// is bounded: so many queries in flight, so many octets of answers; beyond that it is not read
-// (L29). So is how many connections one address can have (C15).
+// TcpFront: all TCP clients of a worker, over TLS or not, with DNS in frames or over HTTP, on all
+// its listening sockets. Queries are taken as they come and answered as their answers come (C5,
+// C6). What one client can make us hold is bounded: so many queries in flight, so many octets of
+// answers; beyond that it is not read (L29). So is how many connections one address can have (C15).
 //
 // A client over TLS first stands in the line of arrivals until it has a seat to shake hands in;
 // from there on it is a client like the others, with records between its frames and the socket.
@@ -14,13 +14,16 @@
 #include "base/deadline.hh"
 #include "base/listener.hh"
 #include "base/slab.hh"
+#include "front/door.hh"
 #include "front/handover.hh"
 #include "front/handshakes.hh"
 #include "front/tcp_client.hh"
 #include "front/tcp_deadlines.hh"
 #include "front/tcp_intake.hh"
 #include "front/tcp_places.hh"
+#include "http/server_context.hh"
 #include "relay/client.hh"
+#include "relay/relay.hh"
 #include "shared/counted.hh"
 #include "tls/server_context.hh"
 #include "upstream/turn.hh"
@@ -34,7 +37,6 @@ namespace dotproxy {
 class CounterLease;
 class Courtesy;
 class Gate;
-class Relay;
 
 class TcpFront final : public Front {
   public:
@@ -67,9 +69,10 @@ class TcpFront final : public Front {
     void end_answer(const Client& client, std::size_t size) noexcept override;
 
     /// A new connection, of who may ask; closed at once where there is no room for it.
-    void welcome(Fd socket, const Address& peer, Standing standing, Transport transport) noexcept;
+    void welcome(Fd socket, const Address& peer, Standing standing, const Door& door) noexcept;
     /// One that another worker had, and what that one had read of a query; as above.
-    void adopt(Fd socket, const Address& peer, Standing standing, dns::Octets unread) noexcept;
+    void adopt(Fd socket, const Address& peer, Standing standing, const Door& door,
+               dns::Octets unread) noexcept;
     /// Whether the other workers should come to the next connections first (L67).
     [[nodiscard]] bool more_than_its_share() const noexcept;
 
@@ -89,7 +92,7 @@ class TcpFront final : public Front {
 
   private:
     [[nodiscard]] TcpClient* admit(Fd socket, const Address& peer, Standing standing,
-                                   Transport transport) noexcept;
+                                   const Door& door) noexcept;
     void make_way(Transport transport) noexcept;
     [[nodiscard]] bool full(Transport transport) const noexcept;
     void refuse(const Fd& socket, Counter why) noexcept;
@@ -98,12 +101,18 @@ class TcpFront final : public Front {
     void visit(TcpClient& client) noexcept;
     [[nodiscard]] bool read(TcpClient& client) noexcept;
     void take(TcpClient& client, dns::Octets octets) noexcept;
-    void take_one(TcpClient& client, dns::Octets message) noexcept;
+    [[nodiscard]] std::size_t take_frames(TcpClient& client, dns::Octets octets) noexcept;
+    void taken(TcpClient& client, bool asked) noexcept;
+    [[nodiscard]] Client asker_of(const TcpClient& client) noexcept;
+    [[nodiscard]] Relay::Heard ask(TcpClient& client, const Client& asker,
+                                   dns::Octets message) noexcept;
     [[nodiscard]] bool may_take(const TcpClient& client) const noexcept;
     [[nodiscard]] bool may_ask(const TcpClient& client) const noexcept;
     void set_events(TcpClient& client) noexcept;
     void mark_dirty(TcpClient& client) noexcept;
     void write(TcpClient& client) noexcept;
+    [[nodiscard]] bool gather(TcpClient& client) noexcept;
+    [[nodiscard]] bool send(TcpClient& client) noexcept;
     void leave(TcpClient& client) noexcept;
     void account(TcpClient& client) noexcept;
     [[nodiscard]] bool make_room(TcpClient& client) noexcept;
@@ -119,22 +128,39 @@ class TcpFront final : public Front {
     void seat_arrivals() noexcept;
     void begin_handshake(TcpClient& client, Handshakes::Seat seat) noexcept;
     [[nodiscard]] bool shake(TcpClient& client) noexcept;
+    void settle_wire(TcpClient& client) noexcept;
     void unseal(TcpClient& client, dns::Octets records) noexcept;
-    [[nodiscard]] bool seal(TcpClient& client) noexcept;
+    [[nodiscard]] bool seal(TcpClient& client, Buffer& plain) noexcept;
     void part(TcpClient& client, TlsFailure if_shaking = TlsFailure::closed) noexcept;
     void end_slow_handshakes() noexcept;
     void begin_farewells() noexcept;
     void say_farewells() noexcept;
+    void say_farewell(TcpClient& client) noexcept;
     [[nodiscard]] TimePoint next_farewell() const noexcept;
+
+    // Over HTTP.
+    void speak(TcpClient& client, http::Version version) noexcept;
+    void take_http(TcpClient& client, dns::Octets octets) noexcept;
+    void feed(TcpClient& client, dns::Octets octets) noexcept;
+    void take_request(TcpClient& client, const http::Request& request) noexcept;
+    [[nodiscard]] bool find_asker(TcpClient& client, const http::Request& request,
+                                  Client& asker) noexcept;
+    void turn_down(TcpClient& client, std::uint32_t request, http::Status status) noexcept;
+    [[nodiscard]] dns::MutableOctets http_room(std::size_t size) noexcept;
+    void respond(TcpClient& client, const Client& asker, dns::Octets answer) noexcept;
+    [[nodiscard]] bool gather_http(TcpClient& client) noexcept;
 
     /// Whether what the client asks from now on is for the next generation to take.
     [[nodiscard]] bool is_handed_over(const TcpClient& client) const noexcept {
-        return draining_ && to_successor_ && client.transport == Transport::plain;
+        return draining_ && to_successor_ && client.door.can_hand_over();
     }
 
-    /// Whether the client is still served though this worker drains.
+    /// Whether the client is still served though this worker drains. Over HTTP it is until it has
+    /// heard of that, or a while longer.
     [[nodiscard]] bool stays(const TcpClient& client) const noexcept {
-        return to_successor_ && client.transport == Transport::tls && !client.parting;
+        const bool open = client.http != nullptr ? client.http->state() == http::Server::State::open
+                                                 : !client.parting;
+        return to_successor_ && !client.door.can_hand_over() && open;
     }
 
     Turn& turn_;
@@ -158,19 +184,27 @@ class TcpFront final : public Front {
     std::size_t passed_over_{0};  // of these, since somebody was given a seat, or gave one back
     std::uint32_t seats_left_{0}; // Handshakes::left() at that time
 
-    /// Of a worker that drains, to its clients over TLS.
+    /// Of a worker that drains, to its clients that cannot be handed over.
     struct Farewells {
+        struct Notice {
+            Handle client;
+            TimePoint until; // then what it has asked is the last
+        };
+
         std::deque<Handle> clients; // who have not had theirs
+        std::deque<Notice> notices; // over HTTP: to whom it was said
         std::size_t all{0};
         std::size_t said{0};
         TimePoint since{};
     } farewells_;
 
     std::vector<TcpClient*> closed_;
-    dns::MutableOctets room_;   // given out by begin_answer(), with the prefix
-    std::size_t held_{0};       // octets in the buffers of all clients
-    std::uint32_t over_tls_{0}; // clients, but for the closed ones
-    bool behind_{false};        // not all who waited were visited in the last turn
+    http::ServerContext http_;
+    std::vector<std::uint8_t> http_room_; // where an answer is written that goes out over HTTP
+    dns::MutableOctets room_;             // given out by begin_answer(), with the prefix of a frame
+    std::size_t held_{0};                 // octets in the buffers of all clients
+    std::uint32_t over_tls_{0};           // clients, but for the closed ones
+    bool behind_{false};                  // not all who waited were visited in the last turn
     std::uint32_t blocked_version_{0};
     bool draining_{false};
     bool to_successor_{false};

@@ -29,8 +29,10 @@ constexpr std::size_t client_output_cap = 1U << 20U;
 constexpr std::size_t held_cap = 64U << 20U;
 
 /// Whether something can be taken from what was read: a whole query, or what can never be one.
-bool has_query(const Buffer& in) noexcept {
-    return dns::next_frame(in.view()).state != dns::Frame::State::partial;
+bool has_query(const TcpClient& client) noexcept {
+    return client.wire == Wire::http
+               ? client.http != nullptr && client.http->has_request()
+               : dns::next_frame(client.in.view()).state != dns::Frame::State::partial;
 }
 
 } // namespace
@@ -41,7 +43,7 @@ void TcpFront::visit(TcpClient& client) noexcept {
         return;
     }
     turn_.streams.charge();
-    if (has_query(client.in)) {
+    if (has_query(client)) {
         take(client, {});
     } else if (may_ask(client) && read(client) && may_ask(client)) {
         wait(client);
@@ -73,38 +75,16 @@ bool TcpFront::read(TcpClient& client) noexcept {
 /// Takes the whole queries from what is held and `octets`, as far as the client may ask more and
 /// the turn has time for them.
 void TcpFront::take(TcpClient& client, dns::Octets octets) noexcept {
+    if (client.wire == Wire::http) {
+        take_http(client, octets);
+        return;
+    }
     const bool held = !client.in.empty();
     if (held) {
         client.in.append(octets);
         octets = client.in.view();
     }
-    std::size_t used = 0;
-    bool partial = false;
-    unsigned left = questions_a_visit;
-    while (!partial && left > 0 && may_take(client) && !turn_.streams.spent()) {
-        const dns::Frame frame = dns::next_frame(octets.subspan(used));
-        switch (frame.state) {
-        case dns::Frame::State::invalid:
-            turn_.counters.add(Counter::dropped);
-            turn_.counters.add(Counter::tcp_nonsense);
-            client.ended = true; // the stream is lost (C17); what was asked before is answered
-            used = octets.size();
-            break;
-        case dns::Frame::State::partial:
-            partial = true;
-            break;
-        case dns::Frame::State::complete:
-            used += frame.consumed;
-            --left;
-            take_one(client, frame.message);
-            if (client.nonsense == most_nonsense) {
-                turn_.counters.add(Counter::tcp_nonsense);
-                client.ended = true; // as above
-                used = octets.size();
-            }
-            break;
-        }
-    }
+    const std::size_t used = take_frames(client, octets);
     if (client.closed) {
         return; // an answer found no room any more; what it held counts no longer
     }
@@ -113,42 +93,79 @@ void TcpFront::take(TcpClient& client, dns::Octets octets) noexcept {
     } else {
         client.in.append(octets.subspan(used));
     }
+    taken(client, used > 0);
+}
+
+/// Returns how many octets were taken.
+std::size_t TcpFront::take_frames(TcpClient& client, dns::Octets octets) noexcept {
+    std::size_t used = 0;
+    for (unsigned left = questions_a_visit; left > 0; --left) {
+        if (!may_take(client) || turn_.streams.spent()) {
+            return used;
+        }
+        const dns::Frame frame = dns::next_frame(octets.subspan(used));
+        if (frame.state == dns::Frame::State::partial) {
+            return used;
+        }
+        if (frame.state == dns::Frame::State::complete) {
+            used += frame.consumed;
+            const Relay::Heard heard = ask(client, asker_of(client), frame.message);
+            client.nonsense = heard == Relay::Heard::question
+                                  ? 0
+                                  : static_cast<std::uint8_t>(client.nonsense + 1);
+        } else {
+            turn_.counters.add(Counter::dropped);
+        }
+        if (frame.state == dns::Frame::State::invalid || client.nonsense == most_nonsense) {
+            turn_.counters.add(Counter::tcp_nonsense);
+            client.ended = true; // the stream is lost (C17); what was asked before is answered
+            return octets.size();
+        }
+    }
+    return used;
+}
+
+/// After something was taken in, be it a question or a part of one.
+void TcpFront::taken(TcpClient& client, bool asked) noexcept {
     client.in.release();
     account(client);
     if (!make_room(client)) {
         return;
     }
-    if (used > 0) {
+    if (asked) {
         client.disarm(); // a whole query starts the idle time anew, a part of one does not (C10)
     }
     mark_dirty(client);
 }
 
-void TcpFront::take_one(TcpClient& client, dns::Octets message) noexcept {
-    const bool encrypted = client.transport == Transport::tls;
+/// Who asks on that connection, if it is who has made it.
+Client TcpFront::asker_of(const TcpClient& client) noexcept {
+    return {.front = this,
+            .connection = clients_.handle_of(&client),
+            .peer = client.peer,
+            .asked_at = turn_.now,
+            .standing = client.standing,
+            .stream = true,
+            .verified = true,
+            .encrypted = client.over_tls() || client.wire == Wire::http}; // E24
+}
+
+Relay::Heard TcpFront::ask(TcpClient& client, const Client& asker, dns::Octets message) noexcept {
     turn_.counters.add(Counter::tcp_queries);
-    turn_.counters.add(Counter::tls_queries, encrypted ? 1 : 0);
+    turn_.counters.add(Counter::tls_queries, client.over_tls() ? 1 : 0);
     turn_.streams.charge();
     client.greeted = true;
     ++client.in_flight;
-    const Relay::Heard heard = relay_.ask({.front = this,
-                                           .connection = clients_.handle_of(&client),
-                                           .peer = client.peer,
-                                           .asked_at = turn_.now,
-                                           .standing = client.standing,
-                                           .stream = true,
-                                           .verified = true,
-                                           .encrypted = encrypted},
-                                          message);
+    const Relay::Heard heard = relay_.ask(asker, message);
     if (heard == Relay::Heard::nothing) {
         --client.in_flight;
     }
-    client.nonsense =
-        heard == Relay::Heard::question ? 0 : static_cast<std::uint8_t>(client.nonsense + 1);
+    return heard;
 }
 
 bool TcpFront::may_ask(const TcpClient& client) const noexcept {
-    return !client.ended && (!draining_ || stays(client)) && may_take(client);
+    return !client.ended && (!draining_ || stays(client)) && may_take(client) &&
+           (client.http == nullptr || client.http->wants_input());
 }
 
 /// Whether queries that were read may be taken; the next generation takes those that are handed
@@ -156,15 +173,20 @@ bool TcpFront::may_ask(const TcpClient& client) const noexcept {
 bool TcpFront::may_take(const TcpClient& client) const noexcept {
     return !client.closed && !is_handed_over(client) &&
            client.in_flight < turn_.config.limits.queries_per_client &&
-           client.unsent() < output_limit;
+           // What a client over HTTP does not permit yet is bounded by its streams; not to read it
+           // for that would be not to read the permission.
+           client.unsent() - client.withheld() < output_limit;
 }
 
 dns::Channel TcpFront::channel(const Client& client, const dns::Asker& /*asker*/) const noexcept {
     const auto idle =
         deadlines_.idle_time(client.encrypted ? Transport::tls : Transport::plain) / 100ms;
-    return {.limit = dns::max_message_size,
-            .keepalive = static_cast<std::uint16_t>(std::min<decltype(idle)>(idle, 65535)),
-            .encrypted = client.encrypted};
+    dns::Channel channel;
+    channel.encrypted = client.encrypted;
+    if (client.request == 0) { // over HTTP it means nothing (E21)
+        channel.keepalive = static_cast<std::uint16_t>(std::min<decltype(idle)>(idle, 65535));
+    }
+    return channel;
 }
 
 dns::MutableOctets TcpFront::begin_answer(const Client& client, std::size_t size) noexcept {
@@ -180,19 +202,26 @@ dns::MutableOctets TcpFront::begin_answer(const Client& client, std::size_t size
     if (!make_room(*connection)) {
         return {};
     }
-    room_ =
-        connection->answers().grow(dns::frame_prefix_size + std::min(size, dns::max_message_size));
+    const std::size_t room = dns::frame_prefix_size + std::min(size, dns::max_message_size);
+    room_ = connection->wire == Wire::http ? http_room(room) : connection->answers().grow(room);
     return room_.subspan(dns::frame_prefix_size);
 }
 
 void TcpFront::end_answer(const Client& client, std::size_t size) noexcept {
-    TcpClient& connection = *clients_.find(client.connection);
-    dns::store16(room_, 0, static_cast<std::uint16_t>(size));
-    connection.answers().trim(room_.size() - dns::frame_prefix_size - size);
-    --connection.in_flight;
+    TcpClient* const connection = clients_.find(client.connection);
+    if (connection == nullptr) {
+        return; // it was there when it got room
+    }
+    if (connection->wire == Wire::http) {
+        respond(*connection, client, room_.subspan(dns::frame_prefix_size, size));
+    } else {
+        dns::store16(room_, 0, static_cast<std::uint16_t>(size));
+        connection->answers().trim(room_.size() - dns::frame_prefix_size - size);
+    }
+    --connection->in_flight;
     turn_.counters.add(Counter::tcp_answers);
-    account(connection);
-    mark_dirty(connection);
+    account(*connection);
+    mark_dirty(*connection);
 }
 
 void TcpFront::mark_dirty(TcpClient& client) noexcept {
@@ -212,28 +241,50 @@ void TcpFront::flush() noexcept {
     dirty_.clear();
 }
 
-void TcpFront::write(TcpClient& client) noexcept {
-    if (client.tls != nullptr && !seal(client)) {
-        close(client);
-        return;
+/// Moves what there is to be written to `out`. false: the session has failed.
+bool TcpFront::gather(TcpClient& client) noexcept {
+    if (client.http != nullptr) {
+        return gather_http(client);
     }
-    if (!client.out.empty()) {
-        const auto octets = client.out.view();
-        const ssize_t count =
-            ::send(client.socket.get(), octets.data(), octets.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (count > 0) {
-            client.out.consume(static_cast<std::size_t>(count));
-            client.out.release();
-            client.written += static_cast<std::uint64_t>(count);
-            account(client);
-        } else if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
+    return client.tls == nullptr || seal(client, client.tls->plain);
+}
+
+/// false: the client had to be closed.
+bool TcpFront::send(TcpClient& client) noexcept {
+    if (client.out.empty()) {
+        return true;
+    }
+    const auto octets = client.out.view();
+    const ssize_t count =
+        ::send(client.socket.get(), octets.data(), octets.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (count > 0) {
+        client.out.consume(static_cast<std::size_t>(count));
+        client.out.release();
+        client.written += static_cast<std::uint64_t>(count);
+        account(client);
+    } else if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
+        close(client);
+        return false;
+    }
+    return true;
+}
+
+void TcpFront::write(TcpClient& client) noexcept {
+    bool more = true;
+    while (more) {
+        if (!gather(client)) {
             close(client);
             return;
         }
+        more = client.http != nullptr && !client.out.empty();
+        if (!send(client)) {
+            return;
+        }
+        more = more && client.out.empty(); // what had no room before it
     }
-    const bool held = has_query(client.in);
+    const bool held = has_query(client);
     const bool settled =
-        client.in_flight == 0 && client.out.empty() && (!held || is_handed_over(client));
+        client.in_flight == 0 && client.unsent() == 0 && (!held || is_handed_over(client));
     if (settled && (client.ended || (draining_ && !stays(client)))) {
         leave(client);
         return;

@@ -2,7 +2,7 @@
 // Copyright the dotproxy authors
 //
 // TcpFront: what clients over TLS have besides: the line before the handshake, records in place of
-// octets, and an orderly end.
+// octets, and, as those over HTTP, an orderly end.
 
 #include "front/tcp_front.hh"
 #include "relay/gate.hh"
@@ -23,6 +23,8 @@ constexpr unsigned looks_a_turn = 64;
 constexpr std::size_t octets_a_piece = 1024;
 // No more of the line than this, and half of it, is of clients that have gone.
 constexpr std::size_t most_gone = 64;
+// Who does not confirm within this time that it has heard of the end has heard of it.
+constexpr Clock::duration notice_time = std::chrono::seconds{1};
 
 /// The address that a connection came to, which chooses a certificate.
 Address local_address(const Fd& socket) noexcept {
@@ -105,7 +107,7 @@ void TcpFront::seat_arrivals() noexcept {
 
 void TcpFront::begin_handshake(TcpClient& client, Handshakes::Seat seat) noexcept {
     client.tls = std::make_unique<TlsChannel>(client, *tls_, local_address(client.socket),
-                                              client.out, std::move(seat));
+                                              client.door.speaks, client.out, std::move(seat));
     slow_.arm(*client.tls, turn_.now);
     count_clients();
 }
@@ -131,11 +133,31 @@ bool TcpFront::shake(TcpClient& client) noexcept {
     }
     turn_.counters.add(Counter::tls_handshakes);
     turn_.counters.add(Counter::tls_resumed, channel.stream.resumed() ? 1 : 0);
+    settle_wire(client);
     channel.disarm();
     channel.seat = {};
     client.disarm(); // from here on it has the time for a first question
     count_clients();
     return true;
+}
+
+/// What is spoken on it is known from now on, but for the version of HTTP of a client that did not
+/// say it. At a port for both, who says nothing speaks DNS in frames (E23).
+void TcpFront::settle_wire(TcpClient& client) noexcept {
+    using Application = tls::ServerStream::Application;
+    switch (client.tls->stream.application()) {
+    case Application::dot:
+        client.wire = Wire::frames;
+        break;
+    case Application::http2:
+        speak(client, http::Version::http2);
+        break;
+    case Application::http1:
+        speak(client, http::Version::http1);
+        break;
+    case Application::unsaid:
+        break;
+    }
 }
 
 /// Takes in what was read, and takes the queries that were in it.
@@ -177,9 +199,8 @@ void TcpFront::unseal(TcpClient& client, dns::Octets records) noexcept {
     mark_dirty(client);
 }
 
-/// Makes records of the answers that were written. false: the session has failed.
-bool TcpFront::seal(TcpClient& client) noexcept {
-    Buffer& plain = client.tls->plain;
+/// Makes records of what is in `plain`. false: the session has failed.
+bool TcpFront::seal(TcpClient& client, Buffer& plain) noexcept {
     if (plain.empty()) {
         return true;
     }
@@ -190,15 +211,22 @@ bool TcpFront::seal(TcpClient& client) noexcept {
     return io == tls::Io::done;
 }
 
-/// Closes a client, over TLS with the word that nothing more will come, or why.
+/// Closes a client, over TLS or HTTP with the word that nothing more will come, or why.
 void TcpFront::part(TcpClient& client, TlsFailure if_shaking) noexcept {
-    if (client.tls != nullptr && !client.closed) {
+    if (client.closed) {
+        return;
+    }
+    if (client.http != nullptr) {
+        client.http->terminate();
+        static_cast<void>(gather(client));
+    }
+    if (client.tls != nullptr) {
         client.tls->stream.close();
-        const auto octets = client.out.view();
-        if (!octets.empty()) {
-            static_cast<void>(::send(client.socket.get(), octets.data(), octets.size(),
-                                     MSG_NOSIGNAL | MSG_DONTWAIT));
-        }
+    }
+    const auto octets = client.out.view();
+    if (!octets.empty()) {
+        static_cast<void>(
+            ::send(client.socket.get(), octets.data(), octets.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
     }
     close(client, if_shaking);
 }
@@ -246,14 +274,33 @@ TimePoint TcpFront::next_farewell() const noexcept {
 
 void TcpFront::say_farewells() noexcept {
     while (next_farewell() <= turn_.now) {
-        TcpClient* client = clients_.find(farewells_.clients.front());
+        const Handle handle = farewells_.clients.front();
         farewells_.clients.pop_front();
         ++farewells_.said;
-        if (client != nullptr && !client->closed) {
-            client->parting = true;
-            mark_dirty(*client); // it goes when it has its answers
+        if (!has_gone(handle)) {
+            say_farewell(*clients_.find(handle));
         }
     }
+    while (!farewells_.notices.empty() && farewells_.notices.front().until <= turn_.now) {
+        const Handle handle = farewells_.notices.front().client;
+        farewells_.notices.pop_front();
+        if (!has_gone(handle)) {
+            clients_.find(handle)->http->last_call();
+            mark_dirty(*clients_.find(handle));
+        }
+    }
+}
+
+/// It goes when it has its answers; over HTTP also those to what it asks before it has heard of
+/// this.
+void TcpFront::say_farewell(TcpClient& client) noexcept {
+    client.parting = true;
+    if (client.http != nullptr) {
+        client.http->drain();
+        farewells_.notices.push_back(
+            {.client = clients_.handle_of(&client), .until = turn_.now + notice_time});
+    }
+    mark_dirty(client);
 }
 
 } // namespace dotproxy

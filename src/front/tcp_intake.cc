@@ -45,30 +45,36 @@ void TcpIntake::Source::on_ready(std::uint32_t /*events*/) noexcept {
 TcpIntake::TcpIntake(Turn& turn, TcpFront& front, Gate& gate, Courtesy& courtesy,
                      const Handover& handover)
     : turn_{turn}, front_{front}, gate_{gate}, courtesy_{courtesy}, handover_{handover},
-      out_of_resources_{resource_pause}, yield_{share_pause} {}
+      nowhere_{turn.config.allow}, out_of_resources_{resource_pause}, yield_{share_pause} {
+    doors_.reserve(turn.config.listen.size()); // clients refer to them
+    for (const ListenConfig& listen : turn.config.listen) {
+        doors_.emplace_back(listen, turn.config.allow);
+    }
+}
 
 TcpIntake::~TcpIntake() = default;
 
 bool TcpIntake::open(const Listener& listener) {
-    return open(listener.socket.get(), &turn_.config.access_at(Protocol::tcp, listener.address),
-                transport_at(listener.address));
+    return open(listener.socket.get(), &door_at(listener.address));
 }
 
 bool TcpIntake::open_handover() {
-    return open(handover_.out.get(), nullptr, Transport::plain);
+    return open(handover_.out.get(), nullptr);
 }
 
-Transport TcpIntake::transport_at(const Address& local) const noexcept {
-    return turn_.config.speaks_tls_at(local) ? Transport::tls : Transport::plain;
+const Door& TcpIntake::door_at(const Address& local) const noexcept {
+    const ListenConfig* const here = turn_.config.listener_at(Protocol::tcp, local);
+    return here == nullptr ? nowhere_
+                           : doors_[static_cast<std::size_t>(here - turn_.config.listen.data())];
 }
 
-bool TcpIntake::open(int socket, const Access* access, Transport transport) {
-    sources_.push_back(std::make_unique<Source>(*this, socket, access, transport));
+bool TcpIntake::open(int socket, const Door* door) {
+    sources_.push_back(std::make_unique<Source>(*this, socket, door));
     return courtesy_.open(socket, *sources_.back());
 }
 
 void TcpIntake::come_in(const Source& source) noexcept {
-    if (source.access == nullptr) {
+    if (source.door == nullptr) {
         take_over_all();
     } else {
         accept_from(source);
@@ -90,9 +96,9 @@ void TcpIntake::accept_from(const Source& source) noexcept {
         }
         turn_.counters.add(Counter::tcp_accepted);
         const auto peer = Address::from(name);
-        if (const auto standing = let_in(socket, peer, *source.access)) {
+        if (const auto standing = let_in(socket, peer, *source.door)) {
             if (gate_.connect(*peer, *standing)) {
-                front_.welcome(std::move(socket), *peer, *standing, source.transport);
+                front_.welcome(std::move(socket), *peer, *standing, *source.door);
             } else {
                 reset(socket);
             }
@@ -125,27 +131,41 @@ void TcpIntake::adopt(Fd socket, dns::Octets unread, Handed what) noexcept {
     // Neither is known of one that was reset on the way.
     const auto local = name_of(socket.get(), &::getsockname);
     const auto peer = name_of(socket.get(), &::getpeername);
+    const Door& door = door_at(local.value_or(Address{}));
     // Who may ask may be others than when it came (limits 42).
-    const Access& access = turn_.config.access_at(Protocol::tcp, local.value_or(Address{}));
-    const auto standing = let_in(socket, peer, access);
+    const auto standing = let_in(socket, peer, door);
     if (!standing) {
         return;
     }
-    if (what == Handed::newcomer && transport_at(local.value_or(Address{})) == Transport::tls) {
-        front_.welcome(std::move(socket), *peer, *standing, Transport::tls);
+    if (what == Handed::newcomer && !door.can_hand_over()) {
+        front_.welcome(std::move(socket), *peer, *standing, door);
     } else {
-        front_.adopt(std::move(socket), *peer, *standing, unread);
+        front_.adopt(std::move(socket), *peer, *standing, door.can_hand_over() ? door : nowhere_,
+                     unread);
     }
+}
+
+/// The standing of who may come in at that door; nullopt: it may not. A proxy stands for many, of
+/// which each has its own with each request.
+std::optional<Standing> TcpIntake::standing_of(const std::optional<Address>& peer,
+                                               const Door& door) noexcept {
+    if (peer && door.trusts(*peer)) {
+        return Standing{};
+    }
+    if (door.is_for_proxies()) {
+        return std::nullopt;
+    }
+    return gate_.admit(peer, door.access);
 }
 
 /// nullopt: who comes from there may not ask, or is blocked, and the connection is reset (counted).
 std::optional<Standing> TcpIntake::let_in(const Fd& socket, const std::optional<Address>& peer,
-                                          const Access& access) noexcept {
+                                          const Door& door) noexcept {
     if (peer && gate_.blocks(*peer)) {
         reset(socket);
         return std::nullopt;
     }
-    const auto standing = gate_.admit(peer, access);
+    const auto standing = standing_of(peer, door);
     if (!standing) {
         turn_.counters.add(Counter::access_refused);
         reset(socket);

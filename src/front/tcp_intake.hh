@@ -11,6 +11,7 @@
 #include "base/deadline.hh"
 #include "base/listener.hh"
 #include "dns/wire.hh"
+#include "front/door.hh"
 #include "front/handover.hh"
 #include "front/tcp_client.hh"
 #include "relay/standing.hh"
@@ -49,29 +50,28 @@ class TcpIntake {
   private:
     /// A listening socket, or the end of the handover that connections come out of.
     struct Source final : Watch {
-        Source(TcpIntake& its_intake, int its_socket, const Access* its_access,
-               Transport its_transport) noexcept
-            : intake{its_intake}, socket{its_socket}, access{its_access}, transport{its_transport} {
-        }
+        Source(TcpIntake& its_intake, int its_socket, const Door* its_door) noexcept
+            : intake{its_intake}, socket{its_socket}, door{its_door} {}
 
         void on_ready(std::uint32_t events) noexcept override;
         TcpIntake& intake;
         int socket;
-        const Access* access; // who may ask there; nullptr: it is the handover
-        Transport transport;  // what is spoken there
+        const Door* door; // nullptr: it is the handover
     };
 
     /// All sources are left alone while this is armed.
     struct Pause : Deadline {};
 
-    [[nodiscard]] bool open(int socket, const Access* access, Transport transport);
+    [[nodiscard]] bool open(int socket, const Door* door);
     void come_in(const Source& source) noexcept;
     void accept_from(const Source& source) noexcept;
     void take_over_all() noexcept;
     void adopt(Fd socket, dns::Octets unread, Handed what) noexcept;
-    [[nodiscard]] Transport transport_at(const Address& local) const noexcept;
+    [[nodiscard]] const Door& door_at(const Address& local) const noexcept;
+    [[nodiscard]] std::optional<Standing> standing_of(const std::optional<Address>& peer,
+                                                      const Door& door) noexcept;
     [[nodiscard]] std::optional<Standing>
-    let_in(const Fd& socket, const std::optional<Address>& peer, const Access& access) noexcept;
+    let_in(const Fd& socket, const std::optional<Address>& peer, const Door& door) noexcept;
     void pause(DeadlineQueue<Pause>& length) noexcept;
     void resume() noexcept;
 
@@ -80,6 +80,8 @@ class TcpIntake {
     Gate& gate_;
     Courtesy& courtesy_;
     const Handover& handover_;
+    std::vector<Door> doors_; // of all that is configured, in its order
+    Door nowhere_;            // of where nothing is, any more
     // Deadlines, before what stands in them.
     DeadlineQueue<Pause> out_of_resources_;
     DeadlineQueue<Pause> yield_; // others have fewer clients

@@ -21,8 +21,8 @@ struct TcpClient;
 struct TlsChannel final : Deadline {
     /// `out`: where records go.
     TlsChannel(TcpClient& its_client, const tls::ServerContext& context, const Address& local,
-               Buffer& out, Handshakes::Seat its_seat) noexcept
-        : client{its_client}, stream{context, local, out}, seat{std::move(its_seat)} {}
+               const tls::Offer& offer, Buffer& out, Handshakes::Seat its_seat) noexcept
+        : client{its_client}, stream{context, local, offer, out}, seat{std::move(its_seat)} {}
 
     TcpClient& client;
     tls::ServerStream stream;

@@ -135,6 +135,7 @@ void Http1::reject(Status status) noexcept {
 
 void Http1::finish(Status status) noexcept {
     question_.drop_message();
+    ++turned_down_;
     write(status, octets_of(explanation(status)), std::nullopt);
 }
 

@@ -22,6 +22,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace dotproxy::http {
 
@@ -125,12 +126,16 @@ class Server {
     /// Ends at once: no more than a farewell is written.
     virtual void terminate() noexcept = 0;
 
+    /// How many requests were answered with an error by itself since it was last asked.
+    [[nodiscard]] std::uint32_t take_refused() noexcept { return std::exchange(turned_down_, 0); }
+
     /// Why it is not open any more, for the log; empty when it ended in order.
     [[nodiscard]] virtual std::string_view reason() const noexcept = 0;
 
   protected:
     Buffer output_;
     State state_{State::open};
+    std::uint32_t turned_down_{0}; // requests, since it was last asked
 };
 
 /// Which of the two a client speaks, of one that has not said so by ALPN.

@@ -249,6 +249,7 @@ void ServerSession::answer_refused() noexcept {
     for (const auto& stream : streams_) {
         if (stream->state == Stream::State::refused && state_ == State::open) {
             --refused_;
+            ++turned_down_;
             submit(*stream, stream->status, octets_of(explanation(stream->status)), std::nullopt);
         }
     }

@@ -26,29 +26,43 @@ constexpr int ticket_lifetime = 7200;
 
 constexpr std::size_t most_name = 255;
 
+/// By their places in ServerStream::Application, but for the first.
+constexpr std::array<std::string_view, 3> applications{"dot", "h2", "http/1.1"};
+
+/// Offers `names`. A client that offers none of them is told so.
+bool offer_all(gnutls_session_t session, std::span<const std::string_view> names) noexcept {
+    std::array<std::array<unsigned char, 8>, applications.size()> texts{};
+    std::array<gnutls_datum_t, applications.size()> protocols{};
+    for (std::size_t i = 0; i < names.size(); ++i) { // GnuTLS takes a copy, but not from const
+        std::copy(names[i].begin(), names[i].end(), texts[i].begin());
+        protocols[i] = {texts[i].data(), static_cast<unsigned>(names[i].size())};
+    }
+    constexpr unsigned alpn = GNUTLS_ALPN_MANDATORY | GNUTLS_ALPN_SERVER_PRECEDENCE;
+    return gnutls_alpn_set_protocols(session, protocols.data(), static_cast<unsigned>(names.size()),
+                                     alpn) >= 0;
+}
+
 } // namespace
 
-ServerStream::ServerStream(const ServerContext& context, const Address& local,
+ServerStream::ServerStream(const ServerContext& context, const Address& local, const Offer& offer,
                            Buffer& output) noexcept
     : Session{flags, output}, context_{context}, local_{local} {
-    if (handle() == nullptr || !set_up()) {
+    if (handle() == nullptr || !set_up(offer)) {
         fail(Failure::protocol, "The TLS session cannot be set up");
     }
 }
 
-bool ServerStream::set_up() noexcept {
+bool ServerStream::set_up(const Offer& offer) noexcept {
     gnutls_session_t session = handle();
     gnutls_session_set_ptr(session, this);
     gnutls_handshake_set_post_client_hello_function(session, on_hello);
     gnutls_handshake_set_max_packet_length(session, most_hello);
     gnutls_db_set_cache_expiration(session, ticket_lifetime);
-    std::array<unsigned char, 3> dot{'d', 'o', 't'}; // GnuTLS takes a copy, but not from const
-    const gnutls_datum_t protocol{dot.data(), dot.size()};
-    // Who offers nothing is taken to mean DNS; who offers something else is told so (E22).
-    constexpr unsigned alpn = GNUTLS_ALPN_MANDATORY | GNUTLS_ALPN_SERVER_PRECEDENCE;
+    const std::span all{applications};
+    const auto offered = !offer.http ? all.first(1) : offer.dot ? all : all.subspan(1);
     return gnutls_priority_set(session, context_.priority()) >= 0 &&
            gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, context_.first()) >= 0 &&
-           gnutls_alpn_set_protocols(session, &protocol, 1, alpn) >= 0 &&
+           offer_all(session, offered) &&
            gnutls_session_ticket_enable_server(session, &context_.ticket_key()) >= 0;
 }
 
@@ -69,6 +83,16 @@ Io ServerStream::handshake() noexcept {
         send_ticket();
     }
     return io;
+}
+
+ServerStream::Application ServerStream::application() const noexcept {
+    gnutls_datum_t chosen{};
+    if (gnutls_alpn_get_selected_protocol(handle(), &chosen) < 0) {
+        return Application::unsaid;
+    }
+    const std::string_view name{reinterpret_cast<const char*>(chosen.data), chosen.size};
+    const auto at = std::find(applications.begin(), applications.end(), name);
+    return static_cast<Application>(at - applications.begin() + 1);
 }
 
 void ServerStream::send_ticket() noexcept {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// ServerStream: the session with a client that speaks DNS over TLS (RFC 7858). It is ready when the
-// handshake is over; who the client is, is not asked.
+// ServerStream: the session with a client over TLS. It is ready when the handshake is over; who the
+// client is, is not asked, but what it means to speak (ALPN, RFC 7301).
 
 #pragma once
 
@@ -17,10 +17,23 @@
 
 namespace dotproxy::tls {
 
+/// What clients may speak at a port.
+struct Offer {
+    bool dot{false};  // DNS in frames (RFC 7858)
+    bool http{false}; // HTTP/2, or what was before
+};
+
 class ServerStream final : public Session {
   public:
     /// `local`: where the client came to. The context and `output` outlive the stream.
-    ServerStream(const ServerContext& context, const Address& local, Buffer& output) noexcept;
+    ServerStream(const ServerContext& context, const Address& local, const Offer& offer,
+                 Buffer& output) noexcept;
+
+    enum class Application : std::uint8_t { unsaid, dot, http2, http1 };
+
+    /// What the client has chosen of it; meaningful when ready. unsaid: it leaves that to what it
+    /// sends. Who chooses something else gets no further than the handshake (E22).
+    [[nodiscard]] Application application() const noexcept;
 
     /// Goes on with the handshake. done: the client has what it takes to resume the session as
     /// well.
@@ -46,7 +59,7 @@ class ServerStream final : public Session {
   private:
     static int on_hello(gnutls_session_t session) noexcept;
 
-    [[nodiscard]] bool set_up() noexcept;
+    [[nodiscard]] bool set_up(const Offer& offer) noexcept;
     void choose_certificate() noexcept;
     void send_ticket() noexcept;
 

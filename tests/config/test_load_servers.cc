@@ -162,8 +162,8 @@ void test_parse_when_a_listener_speaks_tls_then_so_it_does(void** /*state*/) {
     assert_string_equal(config.listen[0].address.text().c_str(), "[::1]:853");
     assert_true(config.listen[0].dot && !config.listen[0].udp && !config.listen[0].tcp);
     assert_true(config.listen[0].takes(dotproxy::Protocol::tcp));
-    assert_true(config.speaks_tls_at(config.listen[0].address));
-    assert_false(config.speaks_tls_at(config.listen[1].address));
+    assert_true(config.listen[0].speaks_tls());
+    assert_false(config.listen[1].speaks_tls());
     assert_string_equal(config.listen[2].address.text().c_str(), "127.0.0.2:5300");
     assert_true(config.listen[2].dot && config.listen[2].udp);
     assert_int_equal(config.certificates.size(), 1);
@@ -176,7 +176,7 @@ void test_parse_when_a_listener_speaks_tls_then_so_it_does(void** /*state*/) {
 // E3
 void test_parse_when_tls_lacks_something_then_error(void** /*state*/) {
     assert_error_at("listen = ( { address = \"::1\";\n protocols = ( \"udp\", \"dot\" ); } );",
-                    "2: listen[0].protocols[1]: \"dot\" takes a certificate, and there is none; ");
+                    "2: listen[0].protocols[1]: this takes a certificate, and there is none; ");
     assert_error_at(setting("listen[].protocols", "( \"dot\", \"tcp\" )"),
                     "1: listen[0].protocols[1]: \"tcp\" and \"dot\" cannot be had on one port; ");
     assert_error_at("listen = ( { address = \"::1\"; port = 853; },"

@@ -7,6 +7,7 @@ dns_tests = \
 	tests/dns/test_keeping \
 	tests/dns/test_kept \
 	tests/dns/test_key \
+	tests/dns/test_lifetime \
 	tests/dns/test_local \
 	tests/dns/test_name \
 	tests/dns/test_name_text \
@@ -36,6 +37,8 @@ tests_dns_test_kept_SOURCES = tests/dns/test_kept.cc tests/dns/keeping.hh tests/
 tests_dns_test_kept_LDADD = $(dns_test_libraries)
 tests_dns_test_key_SOURCES = tests/dns/test_key.cc tests/dns/messages.hh
 tests_dns_test_key_LDADD = $(dns_test_libraries)
+tests_dns_test_lifetime_SOURCES = tests/dns/test_lifetime.cc tests/dns/messages.hh tests/unit.hh
+tests_dns_test_lifetime_LDADD = $(dns_test_libraries)
 tests_dns_test_local_SOURCES = tests/dns/test_local.cc tests/dns/messages.hh
 tests_dns_test_local_LDADD = $(dns_test_libraries)
 tests_dns_test_name_SOURCES = tests/dns/test_name.cc tests/dns/messages.hh

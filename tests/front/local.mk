@@ -1,6 +1,8 @@
 front_tests = \
 	tests/front/test_courtesy \
+	tests/front/test_forwarded \
 	tests/front/test_handover \
+	tests/front/test_http_front \
 	tests/front/test_overload \
 	tests/front/test_queue_price \
 	tests/front/test_streams \
@@ -19,6 +21,11 @@ TESTS += $(front_tests)
 tests_front_test_courtesy_SOURCES = tests/front/test_courtesy.cc tests/worker/clock.cc \
 	tests/worker/clock.hh tests/unit.hh
 tests_front_test_courtesy_LDADD = libfront.a libshared.a libconfig.a libbase.a $(CMOCKA_LIBS)
+tests_front_test_forwarded_SOURCES = tests/front/test_forwarded.cc tests/unit.hh
+tests_front_test_forwarded_LDADD = libfront.a libhttp.a libconfig.a libdns.a libbase.a $(CMOCKA_LIBS)
+tests_front_test_http_front_SOURCES = tests/front/test_http_front.cc tests/front/http_clients.hh \
+	tests/front/tls_clients.hh tests/http/peer.hh tests/unit.hh
+tests_front_test_http_front_LDADD = $(rig)
 tests_front_test_handover_SOURCES = tests/front/test_handover.cc tests/unit.hh
 tests_front_test_handover_LDADD = libfront.a $(CMOCKA_LIBS)
 tests_front_test_overload_SOURCES = tests/front/test_overload.cc tests/unit.hh

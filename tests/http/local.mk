@@ -19,7 +19,8 @@ tests_http_test_memory_SOURCES = tests/http/test_memory.cc tests/unit.hh
 tests_http_test_memory_LDADD = $(http_test_libs)
 tests_http_test_question_SOURCES = tests/http/test_question.cc tests/unit.hh
 tests_http_test_question_LDADD = $(http_test_libs)
-http_test_peer = tests/http/client.hh tests/http/frames.hh tests/http/raw.hh tests/unit.hh
+http_test_peer = tests/http/client.hh tests/http/frames.hh tests/http/peer.hh \
+	tests/http/raw.hh tests/unit.hh
 tests_http_test_server_faults_SOURCES = tests/http/test_server_faults.cc $(http_test_peer)
 tests_http_test_server_faults_LDADD = $(http_test_libs)
 tests_http_test_server_floods_SOURCES = tests/http/test_server_floods.cc $(http_test_peer)

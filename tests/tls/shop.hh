@@ -46,8 +46,9 @@ inline Address at(const char* literal) {
 
 /// A ServerStream and what it gave.
 struct Clerk {
-    explicit Clerk(const ServerContext& context, const Address& local = at("192.0.2.53"))
-        : stream{context, local, output} {}
+    explicit Clerk(const ServerContext& context, const Address& local = at("192.0.2.53"),
+                   const Offer& offer = {.dot = true})
+        : stream{context, local, offer, output} {}
 
     void take(std::span<const std::uint8_t> ciphertext) {
         stream.feed(ciphertext);

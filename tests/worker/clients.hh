@@ -161,6 +161,9 @@ class TcpClient {
                 return;
             }
             held_.insert(held_.end(), octets.begin(), octets.begin() + count);
+            // Acknowledged at once: no time passes in which the kernel would do it.
+            constexpr int at_once = 1;
+            ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_QUICKACK, &at_once, sizeof at_once);
         }
     }
 

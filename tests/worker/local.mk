@@ -9,4 +9,4 @@ tests_worker_librig_a_SOURCES = \
 	tests/worker/resolver.cc tests/worker/resolver.hh \
 	tests/worker/rig.cc tests/worker/rig.hh tests/worker/rig_names.hh
 rig = tests/worker/librig.a tests/tls/libpeer.a libfront.a librelay.a libupstream.a libshared.a \
-	libtls.a libconfig.a libdns.a libbase.a $(GNUTLS_LIBS) $(CMOCKA_LIBS)
+	libtls.a libhttp.a libconfig.a libdns.a libbase.a $(GNUTLS_LIBS) $(NGHTTP2_LIBS) $(CMOCKA_LIBS)

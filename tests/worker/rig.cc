@@ -46,10 +46,18 @@ Rig::Rig(World& world)
                                                  Protocol::udp, *Address::parse("127.0.0.1", 0))},
       tcp_listener_{open_listener(Protocol::tcp, *Address::parse("127.0.0.1", 0))},
       tls_listener_{open_listener(Protocol::tcp, *Address::parse("127.0.0.1", 0))},
+      http_listener_{open_listener(Protocol::tcp, *Address::parse("127.0.0.1", 0))},
       udp_address_{bound_address(udp_listener_)}, tcp_address_{bound_address(tcp_listener_)},
-      tls_address_{bound_address(tls_listener_)} {
+      tls_address_{bound_address(tls_listener_)}, http_address_{bound_address(http_listener_)} {
     tls_listener_.address = tls_address_;
-    config.listen.push_back({.address = tls_address_, .udp = false, .tcp = false, .dot = true});
+    http_listener_.address = http_address_;
+    config.listen.push_back(
+        {.address = tls_address_, .udp = false, .tcp = false, .dot = true, .doh = true});
+    config.listen.push_back({.address = http_address_,
+                             .udp = false,
+                             .tcp = false,
+                             .http = true,
+                             .trusted = {*Prefix::parse("127.0.0.1")}});
 }
 
 Resolver& Rig::add_upstream(bool trusted) {
@@ -65,6 +73,7 @@ void Rig::open() {
     assert_true(worker_->udp.open());
     assert_true(worker_->tcp.open(tcp_listener_));
     assert_true(worker_->tcp.open(tls_listener_));
+    assert_true(worker_->tcp.open(http_listener_));
     assert_true(worker_->tcp.open_handover());
 }
 

@@ -112,8 +112,11 @@ class Rig {
 
     [[nodiscard]] const Address& tcp_address() const noexcept { return tcp_address_; }
 
-    /// Where TCP clients speak TLS.
+    /// Where TCP clients speak TLS, and in it DNS in frames, or HTTP where they say so.
     [[nodiscard]] const Address& tls_address() const noexcept { return tls_address_; }
+
+    /// Where they speak HTTP in the clear; 127.0.0.1 is a proxy.
+    [[nodiscard]] const Address& http_address() const noexcept { return http_address_; }
 
     [[nodiscard]] Endpoints& endpoints() noexcept { return worker_->endpoints; }
 
@@ -180,9 +183,11 @@ class Rig {
     Listener udp_listener_;
     Listener tcp_listener_;
     Listener tls_listener_;
+    Listener http_listener_;
     Address udp_address_;
     Address tcp_address_;
     Address tls_address_;
+    Address http_address_;
     std::unique_ptr<Worker> worker_;
 };
 

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "config/listen.hh"
+
+#include "config/checks.hh"
+#include "config/keys.hh"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+
+namespace dotproxy {
+
+namespace {
+
+using namespace std::string_view_literals;
+
+constexpr std::uint16_t default_dot_port = 853; // RFC 7858, section 3.1
+constexpr std::uint16_t default_doh_port = 443; // RFC 9110, section 4.2.2
+
+constexpr auto listen_example = "{ address = \"127.0.0.1\"; }"sv;
+
+/// Refuses a protocol of which another one's connections on the same port cannot be told apart.
+void check_together(const Value& element, const ListenConfig& listen) {
+    if (listen.tcp && listen.speaks_tls()) {
+        const std::string one = listen.dot ? "\"dot\"" : "\"doh\"";
+        element.refuse("\"tcp\" and " + one + " cannot be had on one port; give " + one +
+                       " one of its own, such as " + (listen.dot ? "853" : "443"));
+    }
+    if (listen.http && (listen.tcp || listen.speaks_tls())) {
+        element.refuse("\"http\" cannot be had on one port with another protocol over TCP; give it "
+                       "one of its own, such as 8053");
+    }
+}
+
+/// Returns where the first protocol stands that takes TLS; empty: none does.
+std::string read_protocols(const Value& list, ListenConfig& listen) {
+    static constexpr std::array words{"udp"sv, "tcp"sv, "dot"sv, "doh"sv, "http"sv};
+    const std::array protocols{&listen.udp, &listen.tcp, &listen.dot, &listen.doh, &listen.http};
+    std::string tls_place;
+    listen.udp = listen.tcp = false;
+    for (const Value& element : some(list, "\"udp\", \"tcp\"")) {
+        bool& protocol = *protocols.at(element.word(words));
+        if (protocol) {
+            element.refuse("is given twice; give each protocol once");
+        }
+        protocol = true;
+        check_together(element, listen);
+        if (listen.speaks_tls() && tls_place.empty()) {
+            tls_place = element.place();
+        }
+    }
+    return tls_place;
+}
+
+/// A path as a URL has it (RFC 3986, section 3.3), from which questions differ by parameters.
+std::string read_path(const Value& value) {
+    constexpr std::size_t most = 255;
+    const std::string path = value.string("/dns-query");
+    const bool written_right = std::ranges::all_of(path, [](char c) {
+        return c > ' ' && c < '\x7f' && "?#%\"<>\\^`{|}"sv.find(c) == std::string_view::npos;
+    });
+    if (path.front() != '/' || path.size() > most || !written_right) {
+        value.refuse(in_quotes(path) +
+                     " is not the path of a URL; give one such as \"/dns-query\", without "
+                     "parameters and percent signs");
+    }
+    return path;
+}
+
+std::vector<Prefix> read_trusted(const Value& list) {
+    std::vector<Prefix> all;
+    for (const Value& element : some(list, "\"127.0.0.1\"")) {
+        const Prefix prefix = read_prefix(element);
+        if (std::ranges::find(all, prefix) != all.end()) {
+            element.refuse(in_quotes(prefix.text()) + " is given twice; give each network once");
+        }
+        all.push_back(prefix);
+    }
+    return all;
+}
+
+/// What is of use only where HTTP is spoken.
+void read_http(const Value& group, ListenConfig& listen) {
+    const auto take = [&](std::string_view name, const auto& read) {
+        if (const auto value = group.find(name)) {
+            read(*value);
+            if (!listen.doh && !listen.http) {
+                value->refuse("is of no use without HTTP; give protocols = ( \"doh\" ) beside it, "
+                              "or leave it out");
+            }
+        }
+    };
+    take("path", [&](const Value& value) { listen.path = read_path(value); });
+    take("cors", [&](const Value& value) { listen.cors = value.boolean(); });
+    take("trusted", [&](const Value& value) { listen.trusted = read_trusted(value); });
+    if (listen.http && listen.trusted.empty()) {
+        // E70: else whoever comes would be answered in the clear, and all through a proxy would be
+        // one client.
+        group.refuse("\"http\" is for proxies, and none is trusted; give those that may come, such "
+                     "as trusted = ( \"127.0.0.1\" )");
+    }
+}
+
+std::uint16_t default_port(const ListenConfig& listen) {
+    if (listen.udp || !listen.speaks_tls()) {
+        return default_listen_port;
+    }
+    return listen.dot ? default_dot_port : default_doh_port;
+}
+
+} // namespace
+
+Access read_access(const Value& list) {
+    std::vector<AccessRule> rules;
+    for (const Value& element : some(list, "\"local\"")) {
+        rules.push_back(read_access_rule(element, rules));
+    }
+    if (std::ranges::none_of(rules, &AccessRule::allowed)) {
+        list.refuse("lets nobody ask; say who may, such as ( \"local\" )");
+    }
+    return Access{rules};
+}
+
+void read_listen(const Value& list, Config& config) {
+    std::vector<ListenConfig> all;
+    for (const Value& group : some(list, listen_example)) {
+        group.check_group(keys::listen);
+        const Value address = required(group, "address", "address = \"127.0.0.1\"");
+        ListenConfig listen;
+        if (const auto protocols = group.find("protocols")) {
+            const std::string tls = read_protocols(*protocols, listen);
+            config.places.tls = config.places.tls.empty() ? tls : config.places.tls;
+        }
+        listen.address =
+            read_address(address, read_port(group, default_port(listen)), Whose::this_machine);
+        read_http(group, listen);
+        if (const auto allow = group.find("allow")) {
+            listen.allow = read_access(*allow);
+        }
+        check_listener(address, listen, all);
+        all.push_back(std::move(listen));
+    }
+    config.listen = std::move(all);
+}
+
+} // namespace dotproxy
