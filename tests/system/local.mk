@@ -1,12 +1,12 @@
 # What is run on whole systems: it needs root, and packages of its own (tests/system/packages). Not
 # part of `make check`; `make check-system` runs it, in this order: the two packages are built beside
-# each other, and what needs that for Debian 13, which runs all tests as it is built, comes late.
-# What it builds lies in system/.
+# each other, and what takes longest begins early. What it builds lies in system/.
 SYSTEM_TESTS = \
 	tests/system/package.sh \
+	tests/system/tests-13.sh \
+	tests/system/machine.sh \
 	tests/system/systemd-13.sh \
 	tests/system/systemd-12.sh \
-	tests/system/machine.sh \
 	tests/system/sysv.sh \
 	tests/system/piuparts.sh \
 	tests/system/reproducible.sh \
@@ -18,6 +18,7 @@ EXTRA_DIST += $(SYSTEM_TESTS) \
 	tests/system/boot-systemd.sh \
 	tests/system/boot-sysvinit.sh \
 	tests/system/build-package.sh \
+	tests/system/guest/all-tests.sh \
 	tests/system/guest/certificates.sh \
 	tests/system/guest/machine.sh \
 	tests/system/guest/network.sh \
