@@ -72,8 +72,11 @@ int ServerSession::on_data(nghttp2_session* /*session*/, std::uint8_t /*flags*/,
                            const std::uint8_t* data, std::size_t size, void* self) noexcept {
     ServerSession& session = *static_cast<ServerSession*>(self);
     Stream* stream = session.stream_of(id);
-    if (stream == nullptr || stream->state != Stream::State::receiving) {
-        return 0; // it was answered early, or reset
+    if (stream == nullptr || stream->state == Stream::State::ignored) {
+        return 0; // it is being reset
+    }
+    if (stream->state != Stream::State::receiving) {
+        return session.take_rest(*stream, size);
     }
     return guarded([&] { return session.take_body(*stream, {data, size}); });
 }
@@ -107,16 +110,10 @@ int ServerSession::on_frame(nghttp2_session* /*session*/, const nghttp2_frame* f
     });
 }
 
-int ServerSession::on_frame_sent(nghttp2_session* session, const nghttp2_frame* frame,
+int ServerSession::on_frame_sent(nghttp2_session* /*session*/, const nghttp2_frame* frame,
                                  void* self) noexcept {
-    ServerSession& server = *static_cast<ServerSession*>(self);
     if (frame->hd.type == NGHTTP2_GOAWAY) {
-        server.farewell_ = frame->goaway.error_code;
-    }
-    const std::int32_t id = frame->hd.stream_id;
-    if (ends_stream(*frame) && nghttp2_session_get_stream_remote_close(session, id) == 0) {
-        // It was answered before all of it had come (RFC 9113, section 8.1).
-        return server.reset(id, NGHTTP2_NO_ERROR);
+        static_cast<ServerSession*>(self)->farewell_ = frame->goaway.error_code;
     }
     return 0;
 }
@@ -170,6 +167,7 @@ int ServerSession::begin_stream(std::int32_t id) {
     stream.state = Stream::State::receiving;
     stream.fields = 0;
     stream.fields_size = 0;
+    stream.rest = 0;
     stream.question.begin();
     return 0;
 }
@@ -234,6 +232,17 @@ int ServerSession::take_body(Stream& stream, std::span<const std::uint8_t> part)
     }
     bodies_ += stream.question.body_size() - before;
     return 0;
+}
+
+/// What comes of a request that was answered early. The client is to stop (RFC 9113, section 8.1),
+/// but not as long as that may be under way: some take the answer for an error then.
+int ServerSession::take_rest(Stream& stream, std::size_t size) noexcept {
+    stream.rest += size;
+    if (stream.rest <= body_limit) {
+        return 0;
+    }
+    stream.rest = 0;
+    return reset(stream.id, NGHTTP2_NO_ERROR);
 }
 
 void ServerSession::make_whole(Stream& stream) {

@@ -108,6 +108,7 @@ class ServerSession final : public Server {
         Status status{Status::ok}; // where it is refused
         std::size_t fields{0};
         std::size_t fields_size{0};
+        std::size_t rest{0}; // octets that came after it was answered
         Question question;
         Buffer answer;     // of its body, what is not yet written to a frame
         bool large{false}; // the answer is
@@ -141,6 +142,7 @@ class ServerSession final : public Server {
     [[nodiscard]] int take_field(Stream& stream, std::string_view name, std::string_view value);
     [[nodiscard]] int take_body(Stream& stream, std::span<const std::uint8_t> part);
     [[nodiscard]] int take_head(Stream& stream, bool last);
+    [[nodiscard]] int take_rest(Stream& stream, std::size_t size) noexcept;
     void make_whole(Stream& stream);
     void refuse(Stream& stream, Status status) noexcept;
     void ignore(Stream& stream) noexcept;

@@ -20,6 +20,7 @@ EXTRA_DIST += $(e2e_tests) $(unsanitized_e2e_tests) \
 	tests/e2e/harness/client.py \
 	tests/e2e/harness/client_hello.py \
 	tests/e2e/harness/configuration.py \
+	tests/e2e/harness/http.py \
 	tests/e2e/harness/inject.py \
 	tests/e2e/harness/ipv6.py \
 	tests/e2e/harness/load.py \
@@ -54,6 +55,7 @@ e2e_tests = \
 	tests/e2e/test_fairness.py \
 	tests/e2e/test_access.py \
 	tests/e2e/test_certificates.py \
+	tests/e2e/test_doh.py \
 	tests/e2e/test_dot.py \
 	tests/e2e/test_blocks.py \
 	tests/e2e/test_limits.py \

@@ -20,7 +20,8 @@ def defaults(listen, upstreams, ca_file):
     falls silent shall not see that, though the machine does other things for a second or two."""
     settings = {
         "workers": 2,
-        "listen": [dict(zip(("address", "port", "protocols"), one)) for one in listen],
+        "listen": [one if isinstance(one, dict) else
+                   dict(zip(("address", "port", "protocols"), one)) for one in listen],
         "upstreams": [describe(one) for one in upstreams],
         "local_zones": False,
         "control_socket": "",
