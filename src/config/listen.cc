@@ -74,6 +74,10 @@ std::vector<Prefix> read_trusted(const Value& list) {
     std::vector<Prefix> all;
     for (const Value& element : some(list, "\"127.0.0.1\"")) {
         const Prefix prefix = read_prefix(element);
+        if (prefix.length() == (prefix.is_v4() ? Prefix::v4_offset : 0)) {
+            element.refuse(in_quotes(prefix.text()) + " is everybody, who could then say to be "
+                                                      "anybody; give the proxies' addresses");
+        }
         if (std::ranges::find(all, prefix) != all.end()) {
             element.refuse(in_quotes(prefix.text()) + " is given twice; give each network once");
         }

@@ -73,12 +73,19 @@ struct TcpClient final : Watch, Deadline {
     /// How many octets of answers wait for the client to permit them; over HTTP it may keep them
     /// waiting though the connection is free (E47).
     [[nodiscard]] std::size_t withheld() const noexcept {
-        return http != nullptr ? http->held() : 0;
+        return http != nullptr && !ended ? http->withheld() : 0;
     }
 
-    /// How many octets of answers there are that the kernel has not taken.
-    [[nodiscard]] std::size_t unsent() const noexcept {
-        return out.size() + (tls != nullptr ? tls->plain.size() : 0) + withheld();
+    /// How many octets of answers there are that could be written.
+    [[nodiscard]] std::size_t writable() const noexcept {
+        return out.size() + (tls != nullptr ? tls->plain.size() : 0) +
+               (http != nullptr ? http->output().size() : 0);
+    }
+
+    /// How many octets there are of what was read and of what is to be written.
+    [[nodiscard]] std::size_t holds() const noexcept {
+        return in.size() + out.size() + (tls != nullptr ? tls->plain.size() : 0) +
+               (http != nullptr ? http->held() + http->received() : 0);
     }
 
     TcpFront& front;
@@ -95,9 +102,11 @@ struct TcpClient final : Watch, Deadline {
     std::unique_ptr<http::Server> http; // over HTTP, from when its version is known
     std::uint32_t events{0};
     std::uint32_t in_flight{0};
-    std::uint64_t written{0};     // octets of answers that the kernel took, in all
-    std::uint64_t read_before{0}; // of these, when it was last looked at, had arrived
-    std::uint64_t to_read{0};     // and so many have to have by the end of its write time
+    std::uint64_t written{0};          // octets of answers that the kernel took, in all
+    std::uint64_t read_before{0};      // of these, when it was last looked at, had arrived
+    std::uint64_t to_read{0};          // and so many have to have by the end of its write time
+    std::uint64_t permitted_before{0}; // the same of what it has to permit, over HTTP
+    std::uint64_t to_permit{0};
     Reading reading{*this};
     std::size_t held{0};      // of in and out, as the front has counted them
     std::uint8_t nonsense{0}; // frames since the last one that was a question

@@ -57,7 +57,9 @@ void TcpDeadlines::set(TcpClient& client, TimePoint now) noexcept {
 /// Gives the client, which has read so much, a write time in which to read what was written.
 void TcpDeadlines::watch_reading(TcpClient& client, std::uint64_t read, TimePoint now) noexcept {
     client.read_before = read;
-    client.to_read = client.written + client.withheld();
+    client.to_read = client.written;
+    client.permitted_before = client.http != nullptr ? client.http->permitted() : 0;
+    client.to_permit = client.permitted_before + client.withheld();
     reading_.arm(client.reading, now);
 }
 
@@ -114,7 +116,8 @@ TcpClient* TcpDeadlines::pop_deaf(TimePoint now) noexcept {
     while (const TcpClient::Reading* reading = reading_.pop(now)) {
         TcpClient& client = reading->client;
         const std::uint64_t read = read_by(client);
-        if (read < client.to_read && read - client.read_before < least_read) {
+        if ((read < client.to_read && read - client.read_before < least_read) ||
+            permits_too_little(client)) {
             return &client;
         }
         client.read_before = read;
@@ -125,15 +128,24 @@ TcpClient* TcpDeadlines::pop_deaf(TimePoint now) noexcept {
     return nullptr;
 }
 
+/// Whether it keeps answers waiting, whatever else it reads, such as that its pings arrived.
+bool TcpDeadlines::permits_too_little(const TcpClient& client) noexcept {
+    if (client.http == nullptr || client.withheld() == 0) {
+        return false;
+    }
+    const std::uint64_t permitted = client.http->permitted();
+    return permitted < client.to_permit && permitted - client.permitted_before < least_read;
+}
+
 TcpClient* TcpDeadlines::pop_idlest() noexcept {
     // Who has shown no use for it yet comes first, and who comes back at least cost.
-    for (Queue* queue : {&shaking_, &plain_.first_query, &secured_.first_query,
-                         &proxies_.first_query, &plain_.idle, &proxies_.idle}) {
+    for (Queue* queue : {&shaking_, &plain_.first_query, &secured_.first_query, &plain_.idle,
+                         &secured_.idle, &proxies_.first_query}) {
         if (TcpClient* client = queue->pop(TimePoint::max())) {
             return client;
         }
     }
-    return secured_.idle.pop(TimePoint::max());
+    return proxies_.idle.pop(TimePoint::max()); // each is many clients'
 }
 
 TcpClient* TcpDeadlines::pop_idlest_over_tls() noexcept {

@@ -64,6 +64,7 @@ class TcpDeadlines {
     void watch_reading(TcpClient& client, std::uint64_t read, TimePoint now) noexcept;
     [[nodiscard]] static std::uint64_t under_way(const TcpClient& client) noexcept;
     [[nodiscard]] static std::uint64_t read_by(const TcpClient& client) noexcept;
+    [[nodiscard]] static bool permits_too_little(const TcpClient& client) noexcept;
 
     const TcpPlaces& places_;
     const TcpPlaces& tls_places_;

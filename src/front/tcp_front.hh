@@ -147,7 +147,7 @@ class TcpFront final : public Front {
                                   Client& asker) noexcept;
     void turn_down(TcpClient& client, std::uint32_t request, http::Status status) noexcept;
     [[nodiscard]] dns::MutableOctets http_room(std::size_t size) noexcept;
-    void respond(TcpClient& client, const Client& asker, dns::Octets answer) noexcept;
+    [[nodiscard]] bool respond(TcpClient& client, const Client& asker, dns::Octets answer) noexcept;
     [[nodiscard]] bool gather_http(TcpClient& client) noexcept;
 
     /// Whether what the client asks from now on is for the next generation to take.

@@ -175,7 +175,7 @@ bool TcpFront::may_take(const TcpClient& client) const noexcept {
            client.in_flight < turn_.config.limits.queries_per_client &&
            // What a client over HTTP does not permit yet is bounded by its streams; not to read it
            // for that would be not to read the permission.
-           client.unsent() - client.withheld() < output_limit;
+           client.writable() < output_limit;
 }
 
 dns::Channel TcpFront::channel(const Client& client, const dns::Asker& /*asker*/) const noexcept {
@@ -195,7 +195,7 @@ dns::MutableOctets TcpFront::begin_answer(const Client& client, std::size_t size
         turn_.counters.add(Counter::clients_gone);
         return {};
     }
-    if (connection->unsent() > client_output_cap) {
+    if (connection->wire == Wire::frames && connection->writable() > client_output_cap) {
         cut(*connection); // it does not read (L29)
         return {};
     }
@@ -212,14 +212,15 @@ void TcpFront::end_answer(const Client& client, std::size_t size) noexcept {
     if (connection == nullptr) {
         return; // it was there when it got room
     }
+    bool sent = true;
     if (connection->wire == Wire::http) {
-        respond(*connection, client, room_.subspan(dns::frame_prefix_size, size));
+        sent = respond(*connection, client, room_.subspan(dns::frame_prefix_size, size));
     } else {
         dns::store16(room_, 0, static_cast<std::uint16_t>(size));
         connection->answers().trim(room_.size() - dns::frame_prefix_size - size);
     }
     --connection->in_flight;
-    turn_.counters.add(Counter::tcp_answers);
+    turn_.counters.add(sent ? Counter::tcp_answers : Counter::clients_gone);
     account(*connection);
     mark_dirty(*connection);
 }
@@ -283,8 +284,8 @@ void TcpFront::write(TcpClient& client) noexcept {
         more = more && client.out.empty(); // what had no room before it
     }
     const bool held = has_query(client);
-    const bool settled =
-        client.in_flight == 0 && client.unsent() == 0 && (!held || is_handed_over(client));
+    const bool settled = client.in_flight == 0 && client.writable() == 0 &&
+                         client.withheld() == 0 && (!held || is_handed_over(client));
     if (settled && (client.ended || (draining_ && !stays(client)))) {
         leave(client);
         return;
@@ -309,7 +310,7 @@ void TcpFront::set_events(TcpClient& client) noexcept {
 
 /// Keeps the sum of what all clients hold.
 void TcpFront::account(TcpClient& client) noexcept {
-    const std::size_t now = client.in.size() + client.unsent();
+    const std::size_t now = client.holds();
     held_ += now - client.held;
     client.held = now;
 }

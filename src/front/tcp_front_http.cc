@@ -126,11 +126,10 @@ dns::MutableOctets TcpFront::http_room(std::size_t size) noexcept {
     return std::span{http_room_}.first(size);
 }
 
-void TcpFront::respond(TcpClient& client, const Client& asker, dns::Octets answer) noexcept {
+/// false: the client does not want it any more.
+bool TcpFront::respond(TcpClient& client, const Client& asker, dns::Octets answer) noexcept {
     const auto max_age = static_cast<std::uint32_t>(dns::lifetime_of(answer).count());
-    if (client.http->respond(asker.request, answer, max_age) == http::Server::Answered::gone) {
-        turn_.counters.add(Counter::clients_gone);
-    }
+    return client.http->respond(asker.request, answer, max_age) == http::Server::Answered::queued;
 }
 
 /// As gather().

@@ -16,6 +16,10 @@ namespace {
 // The memory of more is freed when it was used.
 constexpr std::size_t kept_input = 2048;
 
+// A body that is not wanted is read to its end if it is no longer: who still sends when the connection
+// is closed does not see the answer.
+constexpr std::size_t skipped_body = std::size_t{1} << 20U;
+
 constexpr std::string_view line_end = "\r\n";
 constexpr std::string_view head_end = "\r\n\r\n";
 
@@ -30,6 +34,7 @@ std::span<const std::uint8_t> octets_of(std::string_view text) noexcept {
 } // namespace
 
 Server::State Http1::feed(std::span<const std::uint8_t> octets) noexcept {
+    forget_taken();
     if (state_ == State::open) {
         input_.append(octets);
         large_ = large_ || input_.size() > kept_input;
@@ -89,9 +94,12 @@ bool Http1::read_head() {
     }
     last_ = draining_ || !head.keep_alive;
     status_ = question_.judge_head(service_);
-    if (head.body_size > body_limit || (status_ && question_.expects_continue())) {
+    if (head.body_size > skipped_body || (status_ && question_.expects_continue())) {
         reject(status_.value_or(Status::content_too_large)); // what comes next is not worth reading
         return false;
+    }
+    if (head.body_size > body_limit && !status_) {
+        status_ = Status::content_too_large;
     }
     body_left_ = static_cast<std::size_t>(head.body_size);
     begin_body();
@@ -135,8 +143,15 @@ void Http1::reject(Status status) noexcept {
 
 void Http1::finish(Status status) noexcept {
     question_.drop_message();
-    ++turned_down_;
+    turned_down_ += status == Status::no_content ? 0U : 1U;
     write(status, octets_of(explanation(status)), std::nullopt);
+}
+
+/// Its owner is done with the message of the request that it took.
+void Http1::forget_taken() noexcept {
+    if (phase_ == Phase::asked) {
+        question_.drop_message();
+    }
 }
 
 bool Http1::next_request(Request& request) noexcept {
@@ -185,6 +200,7 @@ void Http1::cancel(std::uint32_t stream) noexcept {
 }
 
 Server::State Http1::fill() noexcept {
+    forget_taken();
     advance();
     return state_;
 }
@@ -218,10 +234,7 @@ void Http1::append(std::string_view text) {
 }
 
 void Http1::drain() noexcept {
-    draining_ = true;
-    if (phase_ == Phase::head && input_.empty()) {
-        terminate();
-    }
+    draining_ = true; // whoever asks meanwhile, as proxies do all the time, is answered
 }
 
 void Http1::last_call() noexcept {

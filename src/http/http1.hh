@@ -44,6 +44,10 @@ class Http1 final : public Server {
 
     [[nodiscard]] std::size_t held() const noexcept override { return output_.size(); }
 
+    [[nodiscard]] std::size_t received() const noexcept override {
+        return input_.size() + question_.message().size();
+    }
+
     [[nodiscard]] std::size_t asked() const noexcept override {
         return phase_ == Phase::asked ? 1 : 0;
     }
@@ -52,7 +56,7 @@ class Http1 final : public Server {
         return phase_ == Phase::head && input_.empty() && output_.empty();
     }
 
-    /// An answer says that it is the last; who has nothing under way is left at once.
+    /// The next answer says that it is the last.
     void drain() noexcept override;
     void last_call() noexcept override;
     void terminate() noexcept override;
@@ -63,6 +67,7 @@ class Http1 final : public Server {
     /// owner has it. Then the next one's head.
     enum class Phase : std::uint8_t { head, body, whole, asked };
 
+    void forget_taken() noexcept;
     void advance() noexcept;
     [[nodiscard]] bool read_head();
     [[nodiscard]] bool read_body();

@@ -109,6 +109,15 @@ class Server {
     /// it or for the client's permission (E47). Who has any and takes none is held to be gone.
     [[nodiscard]] virtual std::size_t held() const noexcept = 0;
 
+    /// Of these, octets that wait for the client's permission, while it can still give it.
+    [[nodiscard]] virtual std::size_t withheld() const noexcept { return 0; }
+
+    /// Octets of answers that it has permitted so far.
+    [[nodiscard]] virtual std::uint64_t permitted() const noexcept { return 0; }
+
+    /// Octets of requests that are kept: not whole, or not taken.
+    [[nodiscard]] virtual std::size_t received() const noexcept = 0;
+
     /// How many requests were taken and are not answered yet.
     [[nodiscard]] virtual std::size_t asked() const noexcept = 0;
 

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <new>
+#include <utility>
 
 namespace dotproxy::http {
 
@@ -64,7 +65,12 @@ int ServerSession::on_header(nghttp2_session* /*session*/, const nghttp2_frame* 
         return 0; // there was no room for it
     }
     return guarded([&] {
-        return session.take_field(*stream, text_of(name, name_size), text_of(value, value_size));
+        const int result = session.count_field(*stream, name_size + value_size);
+        // A proxy says in the head for whom it asks: what comes behind the body is its client's.
+        if (result == 0 && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+            session.take_field(*stream, text_of(name, name_size), text_of(value, value_size));
+        }
+        return result;
     });
 }
 
@@ -135,6 +141,7 @@ ssize_t ServerSession::read_answer(nghttp2_session* /*session*/, std::int32_t /*
     std::copy(part.begin(), part.end(), to);
     stream.answer.consume(part.size());
     static_cast<ServerSession*>(self)->unsent_ -= part.size();
+    static_cast<ServerSession*>(self)->permitted_ += part.size();
     if (stream.answer.empty()) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
     }
@@ -173,9 +180,9 @@ int ServerSession::begin_stream(std::int32_t id) {
 }
 
 /// E43. nghttp2 bounds the octets of a head as they come, and not what they unfold to.
-int ServerSession::take_field(Stream& stream, std::string_view name, std::string_view value) {
+int ServerSession::count_field(Stream& stream, std::size_t size) noexcept {
     constexpr std::size_t overhead = 32; // RFC 9113, section 6.5.2
-    stream.fields_size += name.size() + value.size() + overhead;
+    stream.fields_size += size + overhead;
     ++stream.fields;
     if (stream.fields_size > fields_limit_hard) {
         if (bomb_) {
@@ -185,8 +192,12 @@ int ServerSession::take_field(Stream& stream, std::string_view name, std::string
         ignore(stream);
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; // resets it; the rest is only decoded
     }
+    return 0;
+}
+
+void ServerSession::take_field(Stream& stream, std::string_view name, std::string_view value) {
     if (stream.state != Stream::State::receiving) {
-        return 0;
+        return;
     }
     if (stream.fields_size > fields_limit || stream.fields > fields_count_limit) {
         stream.question.too_many_fields();
@@ -197,7 +208,6 @@ int ServerSession::take_field(Stream& stream, std::string_view name, std::string
     } else {
         stream.question.add_field(name, value, service_);
     }
-    return 0;
 }
 
 int ServerSession::take_head(Stream& stream, bool last) {
@@ -221,8 +231,7 @@ int ServerSession::take_head(Stream& stream, bool last) {
 /// E48. The window is given back as it is used, whatever becomes of the body: where it is withheld
 /// two bodies can keep each other from ever being whole.
 int ServerSession::take_body(Stream& stream, std::span<const std::uint8_t> part) {
-    const std::size_t before = stream.question.body_size();
-    if (part.size() > bodies_limit - bodies_) {
+    if (part.size() > messages_limit - std::min(messages_limit, messages_)) {
         ignore(stream);
         return reset(stream.id, NGHTTP2_ENHANCE_YOUR_CALM);
     }
@@ -230,7 +239,7 @@ int ServerSession::take_body(Stream& stream, std::span<const std::uint8_t> part)
         refuse(stream, Status::content_too_large);
         return 0;
     }
-    bodies_ += stream.question.body_size() - before;
+    keep_message(stream);
     return 0;
 }
 
@@ -250,14 +259,13 @@ void ServerSession::make_whole(Stream& stream) {
         refuse(stream, *status);
         return;
     }
+    keep_message(stream);
     whole_.push_back(&stream);
-    stop_receiving(stream);
     stream.state = Stream::State::whole;
 }
 
 void ServerSession::refuse(Stream& stream, Status status) noexcept {
-    stop_receiving(stream);
-    stream.question.drop_message();
+    drop_message(stream);
     stream.state = Stream::State::refused;
     stream.status = status;
     ++refused_;
@@ -266,8 +274,7 @@ void ServerSession::refuse(Stream& stream, Status status) noexcept {
 /// It is being reset.
 void ServerSession::ignore(Stream& stream) noexcept {
     if (stream.state == Stream::State::receiving) {
-        stop_receiving(stream);
-        stream.question.drop_message();
+        drop_message(stream);
         stream.state = Stream::State::ignored;
     }
 }
@@ -278,8 +285,15 @@ int ServerSession::reset(std::int32_t id, std::uint32_t error) noexcept {
                : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
-void ServerSession::stop_receiving(Stream& stream) noexcept {
-    bodies_ -= stream.question.body_size();
+/// What is kept of its message counts.
+void ServerSession::keep_message(Stream& stream) noexcept {
+    messages_ += stream.question.message().size() - stream.message;
+    stream.message = stream.question.message().size();
+}
+
+void ServerSession::drop_message(Stream& stream) noexcept {
+    messages_ -= std::exchange(stream.message, 0);
+    stream.question.drop_message();
 }
 
 /// The stream has ended, in whatever way.
@@ -289,7 +303,6 @@ void ServerSession::closed(Stream& stream) noexcept {
         stream.state = Stream::State::killed; // until its owner has answered it
         return;
     case Stream::State::receiving:
-        stop_receiving(stream);
         break;
     case Stream::State::refused:
         --refused_;

@@ -61,6 +61,7 @@ ServerSession::ServerSession(ServerContext& context, const Service& service,
 ServerSession::~ServerSession() = default;
 
 Server::State ServerSession::feed(std::span<const std::uint8_t> octets) noexcept {
+    forget_taken();
     if (state_ != State::open) {
         return state_;
     }
@@ -79,13 +80,22 @@ bool ServerSession::wants_input() const noexcept {
     return state_ == State::open && whole_.empty() && output_.size() < output_limit;
 }
 
+/// Its owner is done with the message of the request that it took.
+void ServerSession::forget_taken() noexcept {
+    if (taken_ != nullptr) {
+        drop_message(*std::exchange(taken_, nullptr));
+    }
+}
+
 bool ServerSession::next_request(Request& request) noexcept {
+    forget_taken();
     if (!has_request()) {
         return false;
     }
     Stream& stream = *whole_.front();
     whole_.erase(whole_.begin());
     stream.state = Stream::State::asked;
+    taken_ = &stream;
     ++asked_;
     request = {.stream = static_cast<std::uint32_t>(stream.id),
                .message = stream.question.message(),
@@ -110,7 +120,7 @@ void ServerSession::cancel(std::uint32_t stream) noexcept {
     }
     --asked_;
     if (asked->state == Stream::State::killed || state_ != State::open) {
-        free_stream(*asked);
+        disown(*asked);
         return;
     }
     asked->state = Stream::State::ignored;
@@ -120,6 +130,7 @@ void ServerSession::cancel(std::uint32_t stream) noexcept {
 }
 
 Server::State ServerSession::fill() noexcept {
+    forget_taken();
     while (state_ != State::dead && output_.size() < output_limit) {
         const std::uint8_t* octets = nullptr;
         const ssize_t size = nghttp2_session_mem_send(session_.get(), &octets);
@@ -208,7 +219,7 @@ Server::Answered ServerSession::answer(std::uint32_t id, Status status,
     }
     --asked_;
     if (stream->state == Stream::State::killed || state_ != State::open) {
-        free_stream(*stream);
+        disown(*stream);
         return Answered::gone;
     }
     submit(*stream, status, body, max_age);
@@ -249,13 +260,25 @@ void ServerSession::answer_refused() noexcept {
     for (const auto& stream : streams_) {
         if (stream->state == Stream::State::refused && state_ == State::open) {
             --refused_;
-            ++turned_down_;
+            turned_down_ += stream->status == Status::no_content ? 0U : 1U;
             submit(*stream, stream->status, octets_of(explanation(stream->status)), std::nullopt);
         }
     }
 }
 
+/// A stream of which nothing can be sent any more; nghttp2 may know it still.
+void ServerSession::disown(Stream& stream) noexcept {
+    if (state_ != State::dead && stream_of(stream.id) == &stream) {
+        static_cast<void>(nghttp2_session_set_stream_user_data(session_.get(), stream.id, nullptr));
+    }
+    free_stream(stream);
+}
+
 void ServerSession::free_stream(Stream& stream) noexcept {
+    if (taken_ == &stream) {
+        taken_ = nullptr;
+    }
+    drop_message(stream);
     stream.state = Stream::State::free;
     free_.push_back(&stream); // which has room for all
     --used_;

@@ -4,7 +4,7 @@
 // ServerSession: HTTP/2 with a client (RFC 9113), by nghttp2. See Server for how it is used.
 //
 // What one client can make us hold is bounded: so many streams at a time, those that it has given
-// up but that are still asked among them (E46); 128 KiB of bodies that are not whole (E48); 256 KiB
+// up but that are still asked among them (E46); 128 KiB of messages (E48); 256 KiB
 // of nghttp2's own (E50); output() (E45). Answers that wait are its owner's to bound, by held().
 
 #pragma once
@@ -38,8 +38,9 @@ class ServerSession final : public Server {
     static constexpr std::size_t fields_limit_hard = 16384;
     static constexpr std::size_t fields_count_limit = 64;
 
-    /// Of all bodies of a connection that are not whole, in octets (E48).
-    static constexpr std::size_t bodies_limit = 131072;
+    /// Of all messages of a connection that are kept, in octets: those that are not whole, and
+    /// those that wait to be taken (E48).
+    static constexpr std::size_t messages_limit = 131072;
 
     /// The context and the service outlive it. dead from the start when there is no memory.
     ServerSession(ServerContext& context, const Service& service,
@@ -61,6 +62,14 @@ class ServerSession final : public Server {
     State fill() noexcept override;
 
     [[nodiscard]] std::size_t held() const noexcept override { return output_.size() + unsent_; }
+
+    [[nodiscard]] std::size_t withheld() const noexcept override {
+        return state_ == State::open ? unsent_ : 0;
+    }
+
+    [[nodiscard]] std::uint64_t permitted() const noexcept override { return permitted_; }
+
+    [[nodiscard]] std::size_t received() const noexcept override { return messages_; }
 
     [[nodiscard]] std::size_t asked() const noexcept override { return asked_; }
 
@@ -108,7 +117,8 @@ class ServerSession final : public Server {
         Status status{Status::ok}; // where it is refused
         std::size_t fields{0};
         std::size_t fields_size{0};
-        std::size_t rest{0}; // octets that came after it was answered
+        std::size_t message{0}; // octets of its message, as they count
+        std::size_t rest{0};    // octets that came after it was answered
         Question question;
         Buffer answer;     // of its body, what is not yet written to a frame
         bool large{false}; // the answer is
@@ -139,7 +149,8 @@ class ServerSession final : public Server {
     [[nodiscard]] Stream* stream_of(std::int32_t id) noexcept;
     [[nodiscard]] Stream* asked_stream(std::uint32_t id) noexcept;
     [[nodiscard]] int begin_stream(std::int32_t id);
-    [[nodiscard]] int take_field(Stream& stream, std::string_view name, std::string_view value);
+    [[nodiscard]] int count_field(Stream& stream, std::size_t size) noexcept;
+    void take_field(Stream& stream, std::string_view name, std::string_view value);
     [[nodiscard]] int take_body(Stream& stream, std::span<const std::uint8_t> part);
     [[nodiscard]] int take_head(Stream& stream, bool last);
     [[nodiscard]] int take_rest(Stream& stream, std::size_t size) noexcept;
@@ -147,8 +158,11 @@ class ServerSession final : public Server {
     void refuse(Stream& stream, Status status) noexcept;
     void ignore(Stream& stream) noexcept;
     [[nodiscard]] int reset(std::int32_t id, std::uint32_t error) noexcept;
-    void stop_receiving(Stream& stream) noexcept;
+    void keep_message(Stream& stream) noexcept;
+    void drop_message(Stream& stream) noexcept;
+    void forget_taken() noexcept;
     void closed(Stream& stream) noexcept;
+    void disown(Stream& stream) noexcept;
     void free_stream(Stream& stream) noexcept;
     void release_idle() noexcept;
     void answer_refused() noexcept;
@@ -170,7 +184,9 @@ class ServerSession final : public Server {
     std::size_t used_{0};                          // streams that are not free
     std::size_t asked_{0};                         // of these, those that are asked or killed
     std::size_t refused_{0};                       // and refused
-    std::size_t bodies_{0};                        // octets of bodies that are not whole
+    std::size_t messages_{0};                      // octets of messages that are kept
+    Stream* taken_{nullptr};                       // whose message is in use by its owner
+    std::uint64_t permitted_{0};                   // octets of answers that the client has taken on
     std::size_t unsent_{0};                        // octets of answers that are not in output_ yet
     int error_{0};                                 // of nghttp2, that ended it
     std::uint32_t farewell_{0};                    // the error in our last GOAWAY

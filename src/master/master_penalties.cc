@@ -73,6 +73,10 @@ Untouchables Master::untouchables() const {
                 found.upstreams.push_back(prefix_of(AddressBits::of(address)));
             }
         }
+        for (const ListenConfig& listen : config.listen) {
+            found.proxies.insert(found.proxies.end(), listen.trusted.begin(),
+                                 listen.trusted.end());
+        }
     };
     if (current_) {
         add(current_->config);

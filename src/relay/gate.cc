@@ -140,20 +140,15 @@ bool Gate::tells(const Address& peer) noexcept {
 }
 
 bool Gate::pay(const Address& peer, Standing standing, std::chrono::nanoseconds price) noexcept {
-    const AddressBits bits = AddressBits::of(peer);
-    const auto budget = [price](const Prefix& prefix, double times) {
-        return Budget{.prefix = prefix,
-                      .kind = static_cast<std::uint8_t>(Kind::work),
-                      .rate = {.cost = std::chrono::duration_cast<Debt>(price / times),
-                               .burst = burst_of_work}};
+    const auto rate = [price](double times) {
+        return Rate{.cost = std::chrono::duration_cast<Debt>(price / times),
+                    .burst = burst_of_work};
     };
-    const double times = bits.is_v4() ? around_v4_times : around_v6_times;
-    const std::array budgets{budget(standing.near ? Prefix{bits, Prefix::host_length}
-                                                  : Prefix::of(bits, alone_v4, alone_v6),
-                                    1),
-                             budget(Prefix::of(bits, around_v4, around_v6), times)};
-    const auto charged = std::span{budgets}.first(standing.near ? 1 : 2);
-    if (meter_.charge(charged, turn_.now).passed()) {
+    const Rates rates{
+        .alone = rate(1), .around_v4 = rate(around_v4_times), .around_v6 = rate(around_v6_times)};
+    Budgets room; // NOLINT(*-member-init): what is used is written
+    const auto budgets = budgets_at(rates, Kind::work, peer, standing, room);
+    if (meter_.charge(budgets, turn_.now).passed()) {
         return true;
     }
     // It has asked all the same: who goes on so has to be known.
@@ -237,6 +232,13 @@ std::span<const Budget> Gate::budgets_of(Kind kind, const Address& peer, Standin
     if (rates.alone.cost == Debt{0}) {
         return {};
     }
+    return budgets_at(rates, kind, peer, standing, room);
+}
+
+/// The budgets of that kind at those rates: one for who is near, else one more for the network
+/// around it (limits 9).
+std::span<const Budget> Gate::budgets_at(const Rates& rates, Kind kind, const Address& peer,
+                                         Standing standing, Budgets& room) noexcept {
     const AddressBits bits = AddressBits::of(peer);
     const auto octet = static_cast<std::uint8_t>(kind);
     if (standing.near) {

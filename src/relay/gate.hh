@@ -125,6 +125,9 @@ class Gate {
 
     [[nodiscard]] std::span<const Budget>
     budgets_of(Kind kind, const Address& peer, Standing standing, Budgets& room) const noexcept;
+    [[nodiscard]] static std::span<const Budget> budgets_at(const Rates& rates, Kind kind,
+                                                            const Address& peer, Standing standing,
+                                                            Budgets& room) noexcept;
     [[nodiscard]] bool charge(Kind kind, const Address& peer, Standing standing,
                               bool verified) noexcept;
     [[nodiscard]] bool is_blocked_unverified(const Address& peer) noexcept;

@@ -162,7 +162,7 @@ std::string CertificateFacts::text() const {
             line += (line.empty() ? "" : ", ") + name;
         }
     }
-    return line + " (" + key_type() + "), until " + time_text(until);
+    return line + " (" + key_type() + ")" + ", until " + time_text(until);
 }
 
 std::vector<std::string> CertificateFacts::warnings(std::time_t now) const {

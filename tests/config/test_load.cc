@@ -393,8 +393,8 @@ void test_parse_when_word_is_unknown_then_error_lists_the_known(void** /*state*/
     assert_error("log = { level = \"warn\"; };", "1: log.level: \"warn\" is not known here; give "
                                                  "error, warning, notice, info or debug");
     assert_error(setting("listen[].protocols", "( \"sctp\" )"),
-                 "1: listen[0].protocols[0]: \"sctp\" is not known here; give udp, tcp or "
-                 "dot");
+                 "1: listen[0].protocols[0]: \"sctp\" is not known here; give udp, tcp, "
+                 "dot, doh or http");
 }
 
 // Text that the usual settings would follow has its own group of this name.

@@ -200,10 +200,61 @@ void test_parse_when_tls_lacks_something_then_error(void** /*state*/) {
     }
 }
 
+// E23, E60, E70: what a listener speaks over HTTP, and with whom.
+void test_parse_when_listener_speaks_http_then_taken(void** /*state*/) {
+    const Config config = parse_secure(
+        "listen = ( { address = \"::1\"; protocols = ( \"doh\" ); path = \"/q\"; cors = true; },"
+        " { address = \"127.0.0.1\"; protocols = ( \"doh\", \"dot\" ); },"
+        " { address = \"127.0.0.2\"; port = 8053; protocols = ( \"http\" );"
+        " trusted = ( \"127.0.0.1\", \"10.0.0.0/8\" ); } );",
+        pair);
+    const dotproxy::ListenConfig& https = config.listen[0];
+    assert_true(https.doh && https.speaks_tls() && !https.dot && !https.tcp && !https.udp);
+    assert_int_equal(https.address.port(), 443);
+    assert_string_equal(https.path.c_str(), "/q");
+    assert_true(https.cors && https.trusted.empty());
+    assert_true(config.listen[1].doh && config.listen[1].dot);
+    assert_int_equal(config.listen[1].address.port(), 853);
+    assert_string_equal(config.listen[1].path.c_str(), "/dns-query");
+    const dotproxy::ListenConfig& http = config.listen[2];
+    assert_true(http.http && !http.speaks_tls() && http.takes(dotproxy::Protocol::tcp));
+    assert_true(http.trusts(*dotproxy::Address::parse("10.1.2.3", 1)));
+    assert_false(http.trusts(*dotproxy::Address::parse("11.1.2.3", 1)));
+}
+
+void test_parse_when_listener_over_http_makes_no_sense_then_error(void** /*state*/) {
+    const auto refuse = [](const std::string& rest, const std::string& error) {
+        assert_error_at("listen = ( { address = \"127.0.0.1\"; " + rest + " } );", error);
+    };
+    refuse("protocols = ( \"http\" );",
+           "1: listen[0]: \"http\" is for proxies, and none is trusted; ");
+    refuse("protocols = ( \"http\", \"tcp\" ); trusted = ( \"127.0.0.1\" );",
+           "1: listen[0].protocols[1]: \"http\" cannot be had on one port with another ");
+    refuse("protocols = ( \"tcp\", \"doh\" );",
+           "1: listen[0].protocols[1]: \"tcp\" and \"doh\" cannot be had on one port; ");
+    refuse("path = \"/dns-query\";", "1: listen[0].path: is of no use without HTTP; ");
+    refuse("trusted = ( \"127.0.0.1\" );", "1: listen[0].trusted: is of no use without HTTP; ");
+    refuse("protocols = ( \"doh\" ); trusted = ( \"x\" );",
+           "1: listen[0].trusted[0]: \"x\" is not a network; ");
+    for (const char* const everybody : {"0.0.0.0/0", "::/0"}) {
+        refuse("protocols = ( \"http\" ); trusted = ( \"" + std::string{everybody} + "\" );",
+               "1: listen[0].trusted[0]: \"" + std::string{everybody} + "\" is everybody, ");
+    }
+    refuse("protocols = ( \"doh\" ); trusted = ( \"10.0.0.0/8\", \"10.0.0.0/8\" );",
+           "1: listen[0].trusted[1]: \"10.0.0.0/8\" is given twice; ");
+    for (const char* const path :
+         {"dns-query", "/dns-query{?dns}", "/a b", "/%2f", "/#", "/\\\\"}) {
+        refuse("protocols = ( \"doh\" ); path = \"" + std::string{path} + "\";",
+               "1: listen[0].path: ");
+    }
+}
+
 } // namespace
 
 int main() {
     const CMUnitTest tests[] = {
+        cmocka_unit_test(test_parse_when_listener_speaks_http_then_taken),
+        cmocka_unit_test(test_parse_when_listener_over_http_makes_no_sense_then_error),
         cmocka_unit_test(test_parse_when_list_is_empty_then_error),
         cmocka_unit_test(test_parse_when_something_required_is_missing_then_error),
         cmocka_unit_test(test_parse_when_upstream_cannot_be_verified_then_error),

@@ -151,7 +151,7 @@ def test_listeners_and_certificates_go_together(directory, authority, leaf):
     bare = 'listen = ( { address = "127.0.0.1";\n protocols = ( "dot" ); } );\n'
     result = check(write(directory, bare, authority))
     assert result.returncode == 2
-    assert 'test.conf:2: listen[0].protocols[0]: "dot" takes a certificate' in result.stderr
+    assert "test.conf:2: listen[0].protocols[0]: this takes a certificate" in result.stderr
     idle = listing(leaf.for_server()).replace('"dot"', '"tcp"')
     result = check(write(directory, idle, authority))
     assert result.returncode == 2 and "tls.certificates: no listener uses them" in result.stderr

@@ -5,6 +5,8 @@
 # reloads in which nothing is lost.
 
 import base64
+import contextlib
+import http.client
 import re
 import shutil
 import signal
@@ -211,7 +213,7 @@ def test_large_answers_pass(start_https, upstream, context):
     _, address = start_https(workers=1)
     with HttpsClient(address, context) as client:
         messages = [wire.query(f"n{number}.example", "TYPE65280", id=number)
-                    for number in range(8)]
+                    for number in range(40)]
         streams = [client.post(message) for message in messages]
         for message, stream in zip(messages, streams):
             reply = client.reply(stream)
@@ -273,6 +275,53 @@ def test_reloads_lose_nothing(start_https, context):
                      one.connections > seen[0] and other.connections > seen[1])
     assert not one.problems and not other.problems, (one.problems, other.problems)
     assert one.full == other.full == 1
+    assert one.answered and other.answered
+
+
+class ConstantProxy:
+    """A proxy that asks all the time over HTTP/1.1, on connections that it keeps."""
+
+    def __init__(self, address):
+        self.address, self.answered, self.told, self.problems = address, 0, 0, []
+        self.over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+    def _run(self):
+        try:
+            with contextlib.closing(http.client.HTTPConnection(*self.address,
+                                                               timeout=30)) as connection:
+                while not self.over.is_set():
+                    connection.request("POST", PATH, wire.query("www.example", id=0),
+                                       {"content-type": "application/dns-message",
+                                        "x-forwarded-for": "127.0.0.1"})
+                    reply = connection.getresponse()
+                    assert reply.status == 200
+                    assert wire.address_in(reply.read())
+                    self.answered += 1
+                    self.told += reply.will_close  # and connects once more
+        except Exception as problem:
+            self.problems.append(problem)
+
+
+def test_reloads_lose_nothing_of_proxies(start_http):
+    """E62: over HTTP/1.1 the next answer says that it is the last one of that connection."""
+    proxy, address = start_http(timeouts={"drain": "1s"})
+    with ConstantProxy(address) as one, ConstantProxy(address) as other:
+        for _ in range(8):
+            seen = one.told, other.told
+            proxy.reload()
+            wait_for(lambda: one.problems or other.problems or
+                     one.told > seen[0] and other.told > seen[1])
+    assert not one.problems and not other.problems, (one.problems, other.problems)
     assert one.answered and other.answered
 
 

@@ -187,21 +187,28 @@ void test_streams_given_up_then_they_count_until_they_are_answered(void** state)
     exchange_http(rig, *client, 7); // and then there is room again
 }
 
+/// A client with an answer that it does not permit.
+std::unique_ptr<HttpsClient> connect_stingy(Rig& rig) {
+    auto client = connect_https(rig);
+    exchange_http(rig, *client, 1);
+    const std::array window{nghttp2_settings_entry{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0}};
+    nghttp2_submit_settings(client->http.session(), 0, window.data(), window.size());
+    const std::uint64_t before = rig.count(Counter::tcp_answers);
+    post(*client, query("www.example", 2));
+    assert_true(rig.until([&] {
+        client->step();
+        return rig.count(Counter::tcp_answers) > before;
+    }));
+    return client;
+}
+
 // E47: who permits nothing is held to read nothing.
 void test_answers_not_permitted_then_cut_after_the_write_time(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
     serve(rig);
-    const auto stingy = connect_https(rig);
     const auto other = connect_https(rig);
     exchange_http(rig, *other, 1);
-    exchange_http(rig, *stingy, 1);
-    const std::array window{nghttp2_settings_entry{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0}};
-    nghttp2_submit_settings(stingy->http.session(), 0, window.data(), window.size());
-    post(*stingy, query("www.example", 2));
-    assert_true(rig.until([&] {
-        stingy->step();
-        return rig.count(Counter::tcp_answers) == 3;
-    }));
+    const auto stingy = connect_stingy(rig);
     for (int i = 0; i < 9; ++i) {
         rig.pass(1s);
         stingy->step();
@@ -212,6 +219,34 @@ void test_answers_not_permitted_then_cut_after_the_write_time(void** state) {
     assert_true(closed(rig, stingy->over.socket));
     assert_int_equal(rig.count(Counter::tcp_timed_out), 1);
     exchange_http(rig, *other, 4);
+}
+
+// E47: nor does it help that it reads something else.
+void test_answers_not_permitted_when_it_pings_then_cut_all_the_same(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    serve(rig);
+    const auto stingy = connect_stingy(rig);
+    for (int i = 0; i < 10; ++i) {
+        assert_false(stingy->over.socket.is_closed());
+        for (int pings = 0; pings < 10; ++pings) {
+            nghttp2_submit_ping(stingy->http.session(), 0, nullptr);
+        }
+        stingy->step();
+        rig.pass(1s);
+    }
+    assert_true(closed(rig, stingy->over.socket));
+    assert_int_equal(rig.count(Counter::tcp_timed_out), 1);
+}
+
+// Who has ended its side cannot permit anything any more, and nothing waits for that.
+void test_answers_not_permitted_when_it_ends_its_side_then_left(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    serve(rig);
+    const auto stingy = connect_stingy(rig);
+    stingy->over.socket.end_writing();
+    assert_true(closed(rig, stingy->over.socket));
+    assert_int_equal(rig.count(Counter::tcp_timed_out), 0);
+    assert_int_equal(rig.count(Counter::tls_clients), 0);
 }
 
 // E61: a ping is no question.
@@ -416,6 +451,10 @@ int main() {
         cmocka_unit_test_setup_teardown(
             test_streams_given_up_then_they_count_until_they_are_answered, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_answers_not_permitted_then_cut_after_the_write_time,
+                                        make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_answers_not_permitted_when_it_pings_then_cut_all_the_same, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(test_answers_not_permitted_when_it_ends_its_side_then_left,
                                         make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_idle_client_then_left_whatever_it_pings, make_rig,
                                         free_rig),

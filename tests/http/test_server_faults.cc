@@ -67,7 +67,7 @@ void test_bodies_of_a_connection_are_bounded(void** /*state*/) {
             resets.push_back(one);
         }
     }
-    assert_int_equal(resets.size(), 50 - ServerSession::bodies_limit / part.size());
+    assert_int_equal(resets.size(), 50 - ServerSession::messages_limit / part.size());
     // Those that were there first are not harmed.
     raw.feed(data(1, "!", true));
     Request request;
@@ -75,6 +75,37 @@ void test_bodies_of_a_connection_are_bounded(void** /*state*/) {
     assert_int_equal(request.message.size(), part.size() + 1);
     raw.feed(post_head(1001) + data(1001, part)); // and so there is room again
     assert_true(raw.said(NGHTTP2_RST_STREAM).empty());
+}
+
+// E73: what a proxy says of its client stands in the head. Behind the body that client may write
+// what it likes.
+void test_trailers_say_nothing(void** /*state*/) {
+    Raw raw{{.forwarded = true}};
+    raw.feed(frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1,
+                   post_block() + literal("x-forwarded-for", "203.0.113.9")) +
+             data(1, "asked") +
+             frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | NGHTTP2_FLAG_END_STREAM, 1,
+                   literal("x-forwarded-for", "10.1.1.1") + literal("content-type", "x/y")));
+    Request request;
+    assert_true(raw.server.next_request(request));
+    assert_string_equal(std::string{request.forwarded_for}.c_str(), "203.0.113.9");
+    assert_int_equal(request.message.size(), 5);
+}
+
+// E48: what was taken is not kept, and what was not counts.
+void test_messages_then_they_count_until_they_are_taken(void** /*state*/) {
+    Raw raw;
+    const std::string body(10000, 'x');
+    raw.feed(post_head(1) + data(1, body, true) + post_head(3) + data(3, body.substr(0, 5000)));
+    assert_int_equal(raw.server.received(), 15000);
+    Request request;
+    assert_true(raw.server.next_request(request));
+    assert_int_equal(request.message.size(), body.size());
+    assert_false(raw.server.next_request(request)); // from here on the owner is done with it
+    assert_int_equal(raw.server.received(), 5000);
+    raw.feed(rst(3));
+    assert_int_equal(raw.server.received(), 0);
+    assert_int_equal(raw.server.asked(), 1);
 }
 
 // E48: the connection's window holds two bodies that are not whole, and neither has to wait for the
@@ -253,6 +284,8 @@ int main() {
         cmocka_unit_test(test_trailers_are_counted_and_ignored),
         cmocka_unit_test(test_too_many_streams_are_refused),
         cmocka_unit_test(test_bodies_of_a_connection_are_bounded),
+        cmocka_unit_test(test_trailers_say_nothing),
+        cmocka_unit_test(test_messages_then_they_count_until_they_are_taken),
         cmocka_unit_test(test_half_bodies_do_not_lock_each_other_out),
         cmocka_unit_test(test_body_that_is_too_long_is_answered),
         cmocka_unit_test(test_body_of_another_length_is_reset),

@@ -37,6 +37,15 @@ gnutls_is_mended() {
     dpkg --compare-versions "${needed:-0}" ge 3.7.9-2+deb12u5~
 }
 
+# Before that clients can have it end a worker (E41, CVE-2026-27135).
+nghttp2_is_mended() {
+    local needed
+    needed=$(dpkg-deb -f "$deb" Depends | tr ',' '\n' |
+        sed -n 's/^ *libnghttp2-14 (>= \(.*\))$/\1/p')
+    echo "$needed"
+    dpkg --compare-versions "${needed:-0}" ge 1.52.0-1+deb12u3~
+}
+
 # Every line that compiles one of our files. What hardening-check finds in a program depends on the
 # C library's part of it, and on which functions need a probe.
 compiled_with() {
@@ -111,5 +120,6 @@ check 'no macro is defined twice' fails grep -i redefined build.log
 check 'there is every file, and none beside' is_complete
 check 'what the administrator changed is left alone' settings_survive
 check 'it takes a GnuTLS that clients do not crash' gnutls_is_mended
+check 'and such an nghttp2' nghttp2_is_mended
 check 'the init script is plain sh' checkbashisms "$content/etc/init.d/dotproxy"
 finish
