@@ -58,7 +58,7 @@ std::string read_protocols(const Value& list, ListenConfig& listen) {
 /// A path as a URL has it (RFC 3986, section 3.3), from which questions differ by parameters.
 std::string read_path(const Value& value) {
     constexpr std::size_t most = 255;
-    const std::string path = value.string("/dns-query");
+    std::string path = value.string("/dns-query");
     const bool written_right = std::ranges::all_of(path, [](char c) {
         return c > ' ' && c < '\x7f' && "?#%\"<>\\^`{|}"sv.find(c) == std::string_view::npos;
     });

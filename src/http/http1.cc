@@ -16,8 +16,8 @@ namespace {
 // The memory of more is freed when it was used.
 constexpr std::size_t kept_input = 2048;
 
-// A body that is not wanted is read to its end if it is no longer: who still sends when the connection
-// is closed does not see the answer.
+// A body that is not wanted is read to its end if it is no longer: who still sends when the
+// connection is closed does not see the answer.
 constexpr std::size_t skipped_body = std::size_t{1} << 20U;
 
 constexpr std::string_view line_end = "\r\n";
