@@ -25,12 +25,21 @@ class Tap:
             self._write(f"# {line}")
 
     def pytest_collection_finish(self, session):
-        self._write(f"1..{len(session.items)}")
+        plan = f"1..{len(session.items)}"
+        if self._skipped and not session.items:
+            plan += self._reason()
+        self._skipped = None
+        self._write(plan)
 
     def pytest_collectreport(self, report):
         if report.failed:
             self._note(str(report.longrepr))
             self._write(f"Bail out! {report.nodeid} cannot be loaded")
+        elif report.skipped:
+            self._skipped = report.longrepr[2]  # of a whole file
+
+    def _reason(self):
+        return " # SKIP " + self._skipped.removeprefix("Skipped: ").replace("\n", " ")
 
     def pytest_runtest_logreport(self, report):
         if report.failed:
@@ -48,7 +57,7 @@ class Tap:
         # A "#" in a name would begin a directive.
         line = f"{'not ok' if self._failed else 'ok'} {self._number} - {name.replace('#', ' ')}"
         if self._skipped and not self._failed:
-            line += " # SKIP " + self._skipped.removeprefix("Skipped: ").replace("\n", " ")
+            line += self._reason()
         self._write(line)
         self._failed, self._skipped, self._notes = False, None, []
 

@@ -19,8 +19,11 @@ import pytest
 
 from harness import wire
 from harness.client import TcpClient, TlsClient, tls_context
-from harness.http import PATH, HttpClient, HttpsClient, Refused
 from harness.waiting import free_port, wait_for
+
+pytest.importorskip("h2", reason="python3-h2 is not installed")
+
+from harness.http import PATH, HttpClient, HttpsClient, Refused  # noqa: E402
 
 needs = {tool: pytest.mark.skipif(not shutil.which(tool), reason=f"{tool} is not installed")
          for tool in ("curl", "dnsperf", "h2load", "kdig", "nghttp")}
