@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
 #
-# All tests with the compiler and the libraries of Debian 13, without precompiled headers, as nowhere
-# else. Not optimized as the package is, which would take four times as long.
+# All tests with the compiler and the libraries of Debian 13. Not as the package is built, which
+# would take five times as long: headers are precompiled, and nothing is optimized.
 
 # shellcheck source=tests/system/host.sh
 . "$(dirname "$0")/host.sh"

@@ -11,7 +11,7 @@ jobs=$((2 * $(nproc)))
 mkdir /tmp/source /tmp/build
 tar -C /tmp/source --strip-components=1 -xf /mnt/*.orig.tar.gz
 cd /tmp/build
-/tmp/source/configure CXXFLAGS=-O0 >configure.log 2>&1 || {
+/tmp/source/configure --enable-pch CXXFLAGS=-O0 >configure.log 2>&1 || {
     tail -n 20 configure.log
     exit 1
 }
