@@ -28,22 +28,12 @@ lintian_says_nothing() {
         --fail-on=error,warning,info,pedantic dotproxy_*.changes
 }
 
-# Before that GnuTLS can be made to crash by clients (E30, CVE-2025-6395).
-gnutls_is_mended() {
+# takes_no_older PATTERN VERSION: of a library that it depends on, whose package's name matches.
+takes_no_older() {
     local needed
-    needed=$(dpkg-deb -f "$deb" Depends | tr ',' '\n' |
-        sed -n 's/^ *libgnutls30[a-z0-9]* (>= \(.*\))$/\1/p')
+    needed=$(dpkg-deb -f "$deb" Depends | tr ',' '\n' | sed -n "s/^ *$1 (>= \(.*\))\$/\1/p")
     echo "$needed"
-    dpkg --compare-versions "${needed:-0}" ge 3.7.9-2+deb12u5~
-}
-
-# Before that clients can have it end a worker (E41, CVE-2026-27135).
-nghttp2_is_mended() {
-    local needed
-    needed=$(dpkg-deb -f "$deb" Depends | tr ',' '\n' |
-        sed -n 's/^ *libnghttp2-14 (>= \(.*\))$/\1/p')
-    echo "$needed"
-    dpkg --compare-versions "${needed:-0}" ge 1.52.0-1+deb12u3~
+    dpkg --compare-versions "${needed:-0}" ge "$2"
 }
 
 # Every line that compiles one of our files. What hardening-check finds in a program depends on the
@@ -119,7 +109,9 @@ done
 check 'no macro is defined twice' fails grep -i redefined build.log
 check 'there is every file, and none beside' is_complete
 check 'what the administrator changed is left alone' settings_survive
-check 'it takes a GnuTLS that clients do not crash' gnutls_is_mended
-check 'and such an nghttp2' nghttp2_is_mended
+# E30, CVE-2025-6395; E41, CVE-2026-27135
+check 'it takes a GnuTLS that clients do not crash' \
+    takes_no_older 'libgnutls30[a-z0-9]*' 3.7.9-2+deb12u5~
+check 'and such an nghttp2' takes_no_older libnghttp2-14 1.52.0-1+deb12u3~
 check 'the init script is plain sh' checkbashisms "$content/etc/init.d/dotproxy"
 finish
