@@ -43,4 +43,30 @@ inline std::unique_ptr<TcpClient> connect(Rig& rig, int receive_buffer = 0) {
     return client;
 }
 
+/// Answers with a record of so many octets.
+inline void answer_with(Resolver& resolver, const Asked& asked, std::size_t size) {
+    dns::test::Message message = right_answer(asked);
+    message.pointer(dns::header_size);
+    message.u16(dns::type::txt).u16(1).u32(300).u16(static_cast<unsigned>(size));
+    message.fill(size, 0); // strings of no octets
+    message.count(dns::test::Section::answer);
+    resolver.send(asked.session, message.octets());
+}
+
+/// Answers with so many octets each until the worker asks no more, though it waits for none of
+/// them. Returns how many.
+inline std::size_t answer_all(Rig& rig, Resolver& resolver, std::size_t size) {
+    std::size_t answered = 0;
+    std::size_t quiet = 0;
+    assert_true(rig.until([&] {
+        quiet = rig.relay().idle() ? quiet + 1 : 0;
+        for (; !resolver.asked.empty(); ++answered) {
+            quiet = 0;
+            answer_with(resolver, resolver.take(), size);
+        }
+        return quiet == 20;
+    }));
+    return answered;
+}
+
 } // namespace dotproxy::test

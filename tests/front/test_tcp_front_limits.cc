@@ -18,6 +18,7 @@ using dotproxy::Fd;
 using dotproxy::hand_over;
 using dotproxy::Protocol;
 using dotproxy::take_over;
+using dotproxy::test::answer_all;
 using dotproxy::test::answer_to;
 using dotproxy::test::closed;
 using dotproxy::test::connect;
@@ -60,20 +61,8 @@ std::size_t stuff(Rig& rig, Resolver& resolver, TcpClient& client) {
     for (std::uint16_t id = 0; id < 100; ++id) {
         client.send(query(name_of(id), id, dotproxy::dns::type::txt));
     }
-    for (int quiet = 0; quiet < 20; ++quiet) {
-        rig.step();
-        while (!resolver.asked.empty()) {
-            quiet = 0;
-            const Asked one = resolver.take();
-            dotproxy::dns::test::Message message = right_answer(one);
-            message.pointer(dotproxy::dns::header_size);
-            message.u16(dotproxy::dns::type::txt).u16(1).u32(300).u16(60000);
-            message.fill(60000, 0); // strings of no octets
-            message.count(dotproxy::dns::test::Section::answer);
-            resolver.send(one.session, message.octets());
-        }
-    }
-    return resolver.asked_in_all;
+    assert_true(rig.until([&] { return resolver.asked.size() == 2; }));
+    return answer_all(rig, resolver, 60000);
 }
 
 // L29: a client that does not read is not read; what is held for it is bounded.

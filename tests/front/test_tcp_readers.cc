@@ -4,9 +4,10 @@
 // TCP clients that read slowly or not at all: what they may cost, in time and memory (L26, L29).
 
 #include "front/tcp_front.hh"
+
+#include "front/tcp_clients.hh"
 #include "relay/cache_rig.hh"
 #include "unit.hh"
-#include "worker/rig.hh"
 #include "worker/rig_names.hh"
 
 #include <algorithm>
@@ -20,6 +21,10 @@
 using namespace std::chrono_literals;
 using dotproxy::Clock;
 using dotproxy::hand_over;
+using dotproxy::test::answer_all;
+using dotproxy::test::answer_with;
+using dotproxy::test::connect;
+using dotproxy::test::serve;
 
 namespace {
 
@@ -27,10 +32,9 @@ constexpr std::size_t large = 60000;
 constexpr int small_buffer = 4096;
 
 /// One upstream that leaves the answering to the test.
-Resolver& serve(Rig& rig) {
-    Resolver& resolver = rig.add_upstream();
+Resolver& serve_by_hand(Rig& rig) {
+    Resolver& resolver = serve(rig);
     resolver.answers = false;
-    rig.open();
     return resolver;
 }
 
@@ -45,51 +49,21 @@ void ask(TcpClient& client, std::size_t count) {
     }
 }
 
-std::unique_ptr<TcpClient> connect(Rig& rig) {
-    const std::uint64_t before = rig.count(Counter::tcp_accepted);
-    auto client = std::make_unique<TcpClient>(rig.tcp_address(), small_buffer);
-    assert_true(rig.until([&] { return rig.count(Counter::tcp_accepted) > before; }));
-    return client;
-}
-
-/// Answers with a record of so many octets.
-void answer(Resolver& resolver, const Asked& asked, std::size_t size) {
-    dotproxy::dns::test::Message message = right_answer(asked);
-    message.pointer(dotproxy::dns::header_size);
-    message.u16(dotproxy::dns::type::txt).u16(1).u32(300).u16(static_cast<unsigned>(size));
-    message.fill(size, 0); // strings of no octets
-    message.count(dotproxy::dns::test::Section::answer);
-    resolver.send(asked.session, message.octets());
-}
-
-/// Answers with `large` octets each until the worker asks no more. Returns how many.
-std::size_t answer_all(Rig& rig, Resolver& resolver) {
-    std::size_t answered = 0;
-    for (int quiet = 0; quiet < 20; ++quiet) {
-        rig.step();
-        while (!resolver.asked.empty()) {
-            quiet = 0;
-            answer(resolver, resolver.take(), large);
-            ++answered;
-        }
-    }
-    return answered;
-}
-
 /// A client with more to read than the kernel takes, that asked more than is taken from it.
 std::unique_ptr<TcpClient> stuffed(Rig& rig) {
     rig.config.limits.queries_per_client = 2;
-    Resolver& resolver = serve(rig);
-    auto client = connect(rig);
+    Resolver& resolver = serve_by_hand(rig);
+    auto client = connect(rig, small_buffer);
     ask(*client, 100);
-    assert_in_range(answer_all(rig, resolver), 2, 99);
+    assert_true(rig.until([&] { return resolver.asked.size() == 2; }));
+    assert_in_range(answer_all(rig, resolver, large), 2, 99);
     return client;
 }
 
 /// Reads so many octets in all, as they come; what is asked thereupon is answered.
 void read(Rig& rig, const TcpClient& client, std::size_t octets) {
     assert_true(rig.until([&] { return (octets -= client.discard(octets)) == 0; }));
-    answer_all(rig, *rig.resolvers[0]);
+    answer_all(rig, *rig.resolvers[0], large);
 }
 
 // A slow link is no fault: three thousand octets a second for as long as it takes.
@@ -135,11 +109,11 @@ void test_client_when_it_stops_to_read_then_closed_after_another_10_s(void** sta
 void test_answers_when_a_mebibyte_is_unread_then_the_client_is_closed(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
     rig.config.limits.queries_per_client = 128;
-    Resolver& resolver = serve(rig);
-    const auto greedy = connect(rig);
+    Resolver& resolver = serve_by_hand(rig);
+    const auto greedy = connect(rig, small_buffer);
     ask(*greedy, 100);
     assert_true(rig.until([&] { return resolver.asked.size() == 100; }));
-    answer_all(rig, resolver);
+    answer_all(rig, resolver, large);
     assert_true(rig.until([&] { return rig.count(Counter::tcp_clients) == 0; }));
     assert_int_equal(rig.count(Counter::tcp_timed_out), 1);
     assert_in_range(rig.count(Counter::tcp_answers), 17, 99);
@@ -155,21 +129,21 @@ void test_answers_when_64_mebibytes_are_unread_then_those_that_hold_most_are_clo
     static_assert(each * large < 1U << 20U);
     Rig& rig = *static_cast<Rig*>(*state);
     rig.config.limits.tcp_clients = 1000;
-    Resolver& resolver = serve(rig);
+    Resolver& resolver = serve_by_hand(rig);
     rig.counters.slot(1).set(Counter::tcp_clients, 2 * clients); // the other worker has its share
     std::vector<std::unique_ptr<TcpClient>> deaf;
     std::vector<std::unique_ptr<TcpClient>> modest;
     for (std::size_t i = 0; i < clients; ++i) {
-        deaf.push_back(connect(rig));
+        deaf.push_back(connect(rig, small_buffer));
         ask(*deaf.back(), each); // the same names: each is asked once for all (C95)
         if (i % 2 == 0) {        // one answer among those that come when all is taken
-            modest.push_back(connect(rig));
+            modest.push_back(connect(rig, small_buffer));
             modest.back()->send(question(each - 1 - i / 2 % 5));
         }
     }
     const std::uint64_t asked = clients * each + modest.size();
     assert_true(rig.until([&] { return rig.count(Counter::tcp_queries) == asked; }));
-    answer_all(rig, resolver);
+    answer_all(rig, resolver, large);
     assert_true(rig.until([&] { return rig.relay().idle(); }));
     for (const auto& client : modest) {
         assert_true(rig.until([&] { return !client->receive().empty(); }));
@@ -189,7 +163,7 @@ void test_answers_when_64_mebibytes_are_unread_then_those_that_hold_most_are_clo
 void know(Rig& rig, Resolver& resolver, TcpClient& client, const Message& query, std::size_t size) {
     client.send(query);
     assert_true(rig.until([&] { return !resolver.asked.empty(); }));
-    answer(resolver, resolver.take(), size);
+    answer_with(resolver, resolver.take(), size);
     assert_true(rig.until([&] { return !client.receive().empty(); }));
 }
 
@@ -221,7 +195,7 @@ void test_answers_when_who_takes_them_is_closed_for_room_then_it_holds_nothing(v
     rig.config.limits.tcp_clients = 16 * clients;
     rig.config.cache = dotproxy::test::default_cache();
     rig.cache = std::make_shared<const dotproxy::CacheMemory>(rig.config.cache.size, 1);
-    Resolver& resolver = serve(rig);
+    Resolver& resolver = serve_by_hand(rig);
     rig.counters.slot(1).set(Counter::tcp_clients, 4 * clients); // the other worker has its share
     TcpClient first{rig.tcp_address()};
     know(rig, resolver, first, question(0), most);
@@ -230,7 +204,7 @@ void test_answers_when_who_takes_them_is_closed_for_room_then_it_holds_nothing(v
     std::ranges::copy(TcpClient::frame(query("localhost", 0)), std::back_inserter(both));
     std::vector<std::unique_ptr<TcpClient>> deaf;
     for (std::size_t i = 0; i < clients; ++i) {
-        deaf.push_back(connect(rig));
+        deaf.push_back(connect(rig, small_buffer));
         for (int j = 0; j < 12; ++j) { // more than the kernel takes
             deaf.back()->send(question(1));
         }
@@ -240,7 +214,7 @@ void test_answers_when_who_takes_them_is_closed_for_room_then_it_holds_nothing(v
     for (std::size_t i = 0; !first.is_closed(); ++i) {
         assert_in_range(deaf.size(), 1, 4 * clients);
         if (i % 6 == 0) {
-            deaf.push_back(connect(rig));
+            deaf.push_back(connect(rig, small_buffer));
         }
         deaf.back()->send(question(1));
         settle(rig);
@@ -271,7 +245,7 @@ void test_drain_when_the_handover_is_full_then_the_worker_rests(void** state) {
     serve(rig);
     std::vector<std::unique_ptr<TcpClient>> clients;
     for (int i = 0; i < 30; ++i) {
-        clients.push_back(connect(rig));
+        clients.push_back(connect(rig, small_buffer));
     }
     std::array<int, 2> ends{-1, -1};
     assert_int_equal(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);

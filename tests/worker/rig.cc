@@ -10,6 +10,13 @@ namespace dotproxy::test {
 
 namespace {
 
+/// What the kernel holds for a client that does not read is the same in every run: left alone, the
+/// buffer grows as real time passes.
+void fix_send_buffer(const Listener& listener) {
+    const int size = 128 * 1024;
+    ::setsockopt(listener.socket.get(), SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+}
+
 Address bound_address(const Listener& listener) {
     Address address;
     socklen_t size = Address::capacity;
@@ -51,6 +58,9 @@ Rig::Rig(World& world)
       tls_address_{bound_address(tls_listener_)}, http_address_{bound_address(http_listener_)} {
     tls_listener_.address = tls_address_;
     http_listener_.address = http_address_;
+    for (const Listener* listener : {&tcp_listener_, &tls_listener_, &http_listener_}) {
+        fix_send_buffer(*listener);
+    }
     config.listen.push_back(
         {.address = tls_address_, .udp = false, .tcp = false, .dot = true, .doh = true});
     config.listen.push_back({.address = http_address_,
