@@ -216,8 +216,19 @@ check_once() {
     fi
 }
 
+# What was compiled or read before, and has not changed since, is kept beside the root file systems
+# of the system tests and taken from there. Packages are compiled anew each time.
+keep_what_is_computed() {
+    local store=${DOTPROXY_TEST_ROOTS:-/var/cache/dotproxy-tests}
+    mkdir -p "$store"
+    export lint_notes=$store/lint PATH=/usr/lib/ccache:$PATH
+    export CCACHE_DIR=$store/ccache CCACHE_MAXSIZE=2G CCACHE_BASEDIR=$top CCACHE_NOHASHDIR=1
+    export CCACHE_SLOPPINESS=pch_defines,time_macros # the C++ library's headers have none of them
+}
+
 # As a release would be, with sanitizers, on whole systems.
 check_all() {
+    keep_what_is_computed
     # distcheck builds what it tests; build/check makes tarballs, and holds results.
     attempt configure_in build/check --enable-werror
     begin_aside build_sanitized

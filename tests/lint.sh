@@ -7,13 +7,14 @@
 # depends on the version of the tools; `./build.sh check` runs it through automake's driver. What the
 # LLVM tools of Debian 12 say counts; with others their cases are skipped.
 #
-# A file that clang-tidy found clean is not read again until it, a header or .clang-tidy changes.
-# Notes about that are kept in lint/ of the current directory.
+# A file that clang-tidy found clean is not read again until it, a header that it includes,
+# .clang-tidy or clang-tidy itself changes. Notes about that are kept in $lint_notes, or in lint/ of
+# the current directory.
 
 set -euo pipefail
 
 top=$(cd "${srcdir:-$(dirname "$0")/..}" && pwd)
-notes=$PWD/lint
+notes=${lint_notes:-$PWD/lint}
 [ "${1:-}" != --tidy ] || notes=$2 # how this script calls itself, once for each file
 limit=1200 # seconds for one file, since it may run at a low priority
 number=0
@@ -32,8 +33,11 @@ result() {
 # tidy FILE: clang-tidy's findings go to notes/FILE.found; notes/FILE.clean says for what it was
 # run.
 tidy() {
-    local file=$1 note=$notes/${1//\//_} state
-    state=$(cat "$file" .clang-tidy <(find src -name '*.hh' -exec cat {} +) | sha256sum)
+    local file=$1 note=$notes/${1//\//_} state parts flags
+    read -ra flags < <(pkg-config --cflags gnutls libconfig libnghttp2 libseccomp)
+    flags+=(-std=c++20 -Isrc '-DSYSCONFDIR="/etc"' '-DPACKAGE_VERSION="0"')
+    mapfile -t parts < <(g++ -MM "${flags[@]}" "$file" | sed 's/\\$//' | tr -s ' ' '\n' | sed 1d)
+    state=$(cat "${parts[@]:?}" .clang-tidy "$0" <(clang-tidy --version) | sha256sum)
     if [ -e "$note.clean" ] && [ "$(<"$note.clean")" = "$state" ]; then
         return
     fi
@@ -43,11 +47,8 @@ tidy() {
     local -x GLIBC_TUNABLES=glibc.malloc.hugetlb=1
     # The analyser looks at as many states of a function as find what it finds here; by itself it
     # takes three times as many, and as long.
-    # shellcheck disable=SC2046 # flags are words
-    if timeout "$limit" clang-tidy --quiet "$file" -- -std=c++20 -Isrc \
-        -Xclang -analyzer-config -Xclang max-nodes=75000 \
-        '-DSYSCONFDIR="/etc"' '-DPACKAGE_VERSION="0"' \
-        $(pkg-config --cflags gnutls libconfig libnghttp2 libseccomp) >"$note.found" 2>&1; then
+    if timeout "$limit" clang-tidy --quiet "$file" -- "${flags[@]}" \
+        -Xclang -analyzer-config -Xclang max-nodes=75000 >"$note.found" 2>&1; then
         rm -f "$note.found"
         echo "$state" >"$note.clean"
     else
