@@ -88,13 +88,20 @@ if [ -d "$root" ]; then
 else
     # Another tree's, perhaps, and in use. Nobody comes back to one after a week.
     find "$store" -maxdepth 1 -name "$kind-*" -mtime +7 -exec rm -rf {} +
+    # Nor to what was being made when it was killed; nobody else makes this kind now.
+    for stale in "$store/new-$kind".*; do
+        [ -e "$stale" ] || continue
+        awk -v begin="$stale/" 'index($2, begin) == 1 { print $2 }' /proc/self/mounts | sort -r |
+            xargs -r umount
+        rm -rf --one-file-system "$stale"
+    done
     mirror=$("$here/mirror.sh")
     keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     sources=()
     for part in "$suite" "$suite-updates"; do
         sources+=("deb [signed-by=$keyring] $mirror $part main")
     done
-    new=$(mktemp -d "$store/new.XXXXXX")
+    new=$(mktemp -d "$store/new-$kind.XXXXXX")
     trap 'rm -rf "$new"' EXIT
     target=$new/root
     [ $variant != minbase ] || target=$new/root.tar.gz
