@@ -5,6 +5,7 @@ libfront_a_SOURCES = \
 	src/front/forwarded.cc src/front/forwarded.hh \
 	src/front/handover.cc src/front/handover.hh \
 	src/front/handshakes.cc src/front/handshakes.hh \
+	src/front/proxy_header.cc src/front/proxy_header.hh \
 	src/front/queue_price.cc src/front/queue_price.hh \
 	src/front/tcp_client.hh \
 	src/front/tcp_deadlines.cc src/front/tcp_deadlines.hh \

@@ -4,6 +4,7 @@ front_tests = \
 	tests/front/test_handover \
 	tests/front/test_http_front \
 	tests/front/test_overload \
+	tests/front/test_proxy_header \
 	tests/front/test_queue_price \
 	tests/front/test_streams \
 	tests/front/test_tcp_front \
@@ -31,6 +32,8 @@ tests_front_test_handover_LDADD = libfront.a $(CMOCKA_LIBS)
 tests_front_test_overload_SOURCES = tests/front/test_overload.cc tests/unit.hh
 tests_front_test_overload_LDADD = libfront.a librelay.a libupstream.a libshared.a libconfig.a \
 	libbase.a $(CMOCKA_LIBS)
+tests_front_test_proxy_header_SOURCES = tests/front/test_proxy_header.cc tests/unit.hh
+tests_front_test_proxy_header_LDADD = libfront.a libbase.a $(CMOCKA_LIBS)
 tests_front_test_queue_price_SOURCES = tests/front/test_queue_price.cc tests/unit.hh
 tests_front_test_queue_price_LDADD = libfront.a $(CMOCKA_LIBS)
 tests_front_test_streams_SOURCES = tests/front/test_streams.cc tests/front/tcp_clients.hh \

@@ -11,6 +11,7 @@ fuzz_corpora = \
 	tests/fuzz/corpus_http1 \
 	tests/fuzz/corpus_http2 \
 	tests/fuzz/corpus_kept \
+	tests/fuzz/corpus_proxy_header \
 	tests/fuzz/corpus_query \
 	tests/fuzz/corpus_response
 fuzz_targets = \
@@ -21,6 +22,7 @@ fuzz_targets = \
 	tests/fuzz/fuzz_http1 \
 	tests/fuzz/fuzz_http2 \
 	tests/fuzz/fuzz_kept \
+	tests/fuzz/fuzz_proxy_header \
 	tests/fuzz/fuzz_query \
 	tests/fuzz/fuzz_response
 
@@ -45,6 +47,8 @@ tests_fuzz_corpus_http2_SOURCES = tests/fuzz/fuzz_http2.cc $(fuzz_runner)
 tests_fuzz_corpus_http2_LDADD = $(fuzz_http_libraries)
 tests_fuzz_corpus_kept_SOURCES = tests/fuzz/fuzz_kept.cc tests/fuzz/asked.hh $(fuzz_runner)
 tests_fuzz_corpus_kept_LDADD = libdns.a
+tests_fuzz_corpus_proxy_header_SOURCES = tests/fuzz/fuzz_proxy_header.cc $(fuzz_runner)
+tests_fuzz_corpus_proxy_header_LDADD = libfront.a libbase.a
 tests_fuzz_corpus_query_SOURCES = tests/fuzz/fuzz_query.cc $(fuzz_runner)
 tests_fuzz_corpus_query_LDADD = libdns.a
 tests_fuzz_corpus_response_SOURCES = tests/fuzz/fuzz_response.cc tests/fuzz/asked.hh $(fuzz_runner)
@@ -69,6 +73,8 @@ tests_fuzz_fuzz_http2_SOURCES = tests/fuzz/fuzz_http2.cc $(fuzz_harness)
 tests_fuzz_fuzz_http2_LDADD = $(fuzz_http_libraries) $(LIB_FUZZING_ENGINE)
 tests_fuzz_fuzz_kept_SOURCES = tests/fuzz/fuzz_kept.cc tests/fuzz/asked.hh $(fuzz_harness)
 tests_fuzz_fuzz_kept_LDADD = libdns.a $(LIB_FUZZING_ENGINE)
+tests_fuzz_fuzz_proxy_header_SOURCES = tests/fuzz/fuzz_proxy_header.cc $(fuzz_harness)
+tests_fuzz_fuzz_proxy_header_LDADD = libfront.a libbase.a $(LIB_FUZZING_ENGINE)
 tests_fuzz_fuzz_query_SOURCES = tests/fuzz/fuzz_query.cc $(fuzz_harness)
 tests_fuzz_fuzz_query_LDADD = libdns.a $(LIB_FUZZING_ENGINE)
 tests_fuzz_fuzz_response_SOURCES = tests/fuzz/fuzz_response.cc tests/fuzz/asked.hh $(fuzz_harness)

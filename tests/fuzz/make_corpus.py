@@ -446,6 +446,33 @@ HTTP2 = {
 }
 
 
+def proxied(command, family, addresses, tail=b""):
+    return (b"\r\n\r\n\0\r\nQUIT\n" + struct.pack(">BBH", command, family, len(addresses + tail))
+            + addresses + tail)
+
+
+PORTS = struct.pack(">HH", 49152, 853)
+PROXY_HEADERS = {
+    "v1": b"PROXY TCP4 192.0.2.1 198.51.100.1 49152 853\r\n\0\x11",
+    "v1-ipv6": b"PROXY TCP6 2001:db8::1 ::1 49152 853\r\n",
+    "v1-unknown": b"PROXY UNKNOWN whatever\r\n",
+    "v1-longest": b"PROXY UNKNOWN " + b"f" * 91 + b"\r\n",
+    "v1-too-long": b"PROXY UNKNOWN " + b"f" * 92 + b"\r\n",
+    "v1-port": b"PROXY TCP4 192.0.2.1 198.51.100.1 65536 853\r\n",
+    "v1-cut": b"PROXY TCP4 192.0.2.1",
+    "v2": proxied(0x21, 0x11, ADDRESS * 2 + PORTS) + b"\0\x11",
+    "v2-ipv6": proxied(0x21, 0x22, bytes(range(32)) + PORTS),
+    "v2-unix": proxied(0x21, 0x31, b"/" * 216),
+    "v2-tlv": proxied(0x21, 0x12, ADDRESS * 2 + PORTS, b"\x04\0\1x"),
+    "v2-local": proxied(0x20, 0, b""),
+    "v2-dummy": proxied(0x20, 0x11, b"dummy"),
+    "v2-short": proxied(0x21, 0x21, ADDRESS * 2 + PORTS),
+    "v2-version": proxied(0x31, 0x11, ADDRESS * 2 + PORTS),
+    "v2-long": proxied(0x21, 0x11, ADDRESS * 2 + PORTS + bytes(4080)),
+    "question": b"\0\x1d" + bytes(29),
+}
+
+
 def write(target, files, prefix=b""):
     directory = HERE / target
     directory.mkdir(parents=True, exist_ok=True)
@@ -468,6 +495,7 @@ write("kept", {"bounds-" + name: b"\0\x2a" + RESPONSES[name]
 write("frame", FRAMES)
 write("cache", CACHES)
 write("base64url", BASE64URL)
+write("proxy_header", PROXY_HEADERS)
 write("http1", HTTP1, b"\2")
 write("http2", HTTP2, b"\0\xff")  # at once
 write("http2", {"cut-" + name: b"\0\0" + HTTP2[name] for name in ("interleaved", "continued", "bomb")})
