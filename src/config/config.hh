@@ -37,7 +37,8 @@ struct ListenConfig {
     bool http{false};               // the same in the clear, for proxies
     std::string path{"/dns-query"}; // where HTTP is spoken: of a question's URL
     bool cors{false};               // and whether a web page may ask
-    std::vector<Prefix> trusted{};  // whose word about who its client is counts
+    bool proxy_protocol{false};     // each connection begins with who its client is
+    std::vector<Prefix> trusted{};  // whose word about that counts
     std::optional<Access> allow{};  // here, in place of Config::allow
 
     [[nodiscard]] bool takes(Protocol protocol) const noexcept {

@@ -26,7 +26,7 @@ inline constexpr std::array top{
     "local_zones"sv,       "cache"sv, "control_socket"sv, "sandbox"sv,  "local_zones_except"sv,
     "failover_on_error"sv, "allow"sv};
 inline constexpr std::array listen{"address"sv, "port"sv, "protocols"sv, "allow"sv,
-                                   "path"sv,    "cors"sv, "trusted"sv};
+                                   "path"sv,    "cors"sv, "trusted"sv,   "proxy_protocol"sv};
 inline constexpr std::array upstream{"name"sv, "addresses"sv, "port"sv, "pins"sv, "ca_file"sv};
 inline constexpr std::array tls{"ca_file"sv, "certificates"sv};
 inline constexpr std::array certificate{"chain"sv, "key"sv};

@@ -99,12 +99,26 @@ void read_http(const Value& group, ListenConfig& listen) {
     };
     take("path", [&](const Value& value) { listen.path = read_path(value); });
     take("cors", [&](const Value& value) { listen.cors = value.boolean(); });
-    take("trusted", [&](const Value& value) { listen.trusted = read_trusted(value); });
-    if (listen.http && listen.trusted.empty()) {
-        // E70: else whoever comes would be answered in the clear, and all through a proxy would be
-        // one client.
-        group.refuse("\"http\" is for proxies, and none is trusted; give those that may come, such "
-                     "as trusted = ( \"127.0.0.1\" )");
+}
+
+/// Who stands in front of the listener, and how it says whose its questions are.
+void read_proxies(const Value& group, ListenConfig& listen) {
+    if (const auto proxy_protocol = group.find("proxy_protocol")) {
+        listen.proxy_protocol = proxy_protocol->boolean();
+    }
+    if (const auto trusted = group.find("trusted")) {
+        listen.trusted = read_trusted(*trusted);
+        if (!listen.doh && !listen.http && !listen.proxy_protocol) {
+            trusted->refuse(
+                "is of no use without a proxy; give proxy_protocol = true beside it, or "
+                "leave it out");
+        }
+    }
+    if ((listen.http || listen.proxy_protocol) && listen.trusted.empty()) {
+        // E70, E74: else whoever comes could say to be anybody, or would be answered in the clear.
+        group.refuse(std::string{listen.http ? "\"http\"" : "proxy_protocol"} +
+                     " is for proxies, and none is trusted; give those that may come, such as "
+                     "trusted = ( \"127.0.0.1\" )");
     }
 }
 
@@ -141,6 +155,7 @@ void read_listen(const Value& list, Config& config) {
         listen.address =
             read_address(address, read_port(group, default_port(listen)), Whose::this_machine);
         read_http(group, listen);
+        read_proxies(group, listen);
         if (const auto allow = group.find("allow")) {
             listen.allow = read_access(*allow);
         }

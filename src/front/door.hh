@@ -25,7 +25,9 @@ struct Door {
     Door(const ListenConfig& listen, const Access& everybody)
         : transport{listen.speaks_tls() ? Transport::tls : Transport::plain},
           speaks{.dot = listen.tcp || listen.dot, .http = listen.doh || listen.http},
-          service{.path = listen.path, .cors = listen.cors, .forwarded = !listen.trusted.empty()},
+          service{.path = listen.path,
+                  .cors = listen.cors,
+                  .forwarded = !listen.trusted.empty() && !listen.proxy_protocol},
           access{listen.allow ? *listen.allow : everybody}, here{&listen} {}
 
     /// Whether `peer` is a proxy, which says of each request whose it is (E73).
@@ -34,12 +36,19 @@ struct Door {
     }
 
     /// Whether nobody else may come.
-    [[nodiscard]] bool is_for_proxies() const noexcept { return here != nullptr && here->http; }
+    [[nodiscard]] bool is_for_proxies() const noexcept {
+        return here != nullptr && (here->http || here->proxy_protocol);
+    }
+
+    /// Whether a connection begins with whose it is (E74).
+    [[nodiscard]] bool announces() const noexcept {
+        return here != nullptr && here->proxy_protocol;
+    }
 
     /// Whether a worker that drains can hand its clients over: nobody else could go on with a
-    /// session, be it of TLS or HTTP (E62).
+    /// session, be it of TLS or HTTP (E62), or knows what a proxy has said (E76).
     [[nodiscard]] bool can_hand_over() const noexcept {
-        return transport == Transport::plain && !speaks.http;
+        return transport == Transport::plain && !speaks.http && !announces();
     }
 
     Transport transport{Transport::plain};

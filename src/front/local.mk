@@ -12,6 +12,7 @@ libfront_a_SOURCES = \
 	src/front/tcp_front.cc src/front/tcp_front.hh \
 	src/front/tcp_front_exchange.cc \
 	src/front/tcp_front_http.cc \
+	src/front/tcp_front_proxy.cc \
 	src/front/tcp_front_tls.cc \
 	src/front/tcp_intake.cc src/front/tcp_intake.hh \
 	src/front/tcp_places.cc src/front/tcp_places.hh \

@@ -35,6 +35,7 @@ inline void reset(const Fd& socket) noexcept {
 enum class Wire : std::uint8_t { frames, http };
 
 /// States, as far as they are not plain from the members:
+///   not announced   it is a proxy's, which has not said whose yet
 ///   shaking   over TLS: there is no session yet, or it is not ready
 ///   reading   queries are taken; not so while the client has too many in flight or does not read
 ///   ended     the client will send nothing more; it gets the answers that are due, then is closed
@@ -53,7 +54,7 @@ struct TcpClient final : Watch, Deadline {
               AddressCounts::Place its_tls_place) noexcept
         : front{its_front}, socket{std::move(its_socket)}, peer{its_peer}, standing{its_standing},
           door{its_door}, place{std::move(its_place)}, tls_place{std::move(its_tls_place)},
-          wire{its_door.speaks.dot ? Wire::frames : Wire::http} {}
+          announced{!its_door.announces()}, wire{its_door.speaks.dot ? Wire::frames : Wire::http} {}
 
     void on_ready(std::uint32_t events) noexcept override;
 
@@ -117,6 +118,7 @@ struct TcpClient final : Watch, Deadline {
     bool greeted{false}; // has sent a whole query
     bool stuck{false};   // has answers that the kernel does not take
     bool parting{false}; // of those that stay: served long enough by a worker that drains
+    bool announced;      // its peer is who asks
     Wire wire;           // settled once it shakes hands no more
 };
 

@@ -13,7 +13,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Clock::duration handshake_time = 5s; // E20
+constexpr Clock::duration announcement_time = 1s; // E20, as the next
+constexpr Clock::duration handshake_time = 5s;
 constexpr Clock::duration first_query_time = 5s;
 // Longer than any of the usual proxies keeps a connection that it does not use (Caddy: 2 minutes):
 // what it sends while we close is lost, since it may not repeat a POST.
@@ -27,7 +28,8 @@ constexpr std::uint64_t least_read = 16384;
 
 TcpDeadlines::TcpDeadlines(const Config& config, const TcpPlaces& places,
                            const TcpPlaces& tls_places) noexcept
-    : places_{places}, tls_places_{tls_places}, shaking_{handshake_time},
+    : places_{places}, tls_places_{tls_places},
+      announcing_{announcement_time}, shaking_{handshake_time},
       plain_{.first_query =
                  Queue{std::max(first_query_time, Clock::duration{config.timeouts.client_idle})},
              .idle = Queue{config.timeouts.client_idle}},
@@ -42,7 +44,11 @@ void TcpDeadlines::set(TcpClient& client, TimePoint now) noexcept {
         watch_reading(client, stuck ? read_by(client) : client.read_before, now);
     }
     client.stuck = stuck;
-    if (client.shaking()) {
+    if (!client.announced) {
+        if (!client.armed()) {
+            announcing_.arm(client, now);
+        }
+    } else if (client.shaking()) {
         if (!client.armed()) { // whatever is said or left unread meanwhile
             shaking_.arm(client, now);
         }
@@ -95,6 +101,9 @@ TcpClient* TcpDeadlines::pop(Queue& queue, Transport transport, TimePoint now) c
 
 TcpClient* TcpDeadlines::pop(TimePoint now, Counter& why) noexcept {
     why = Counter::tcp_timed_out;
+    if (TcpClient* client = announcing_.pop(now)) {
+        return client;
+    }
     if (TcpClient* client = pop(shaking_, Transport::tls, now)) {
         return client;
     }
@@ -139,8 +148,8 @@ bool TcpDeadlines::permits_too_little(const TcpClient& client) noexcept {
 
 TcpClient* TcpDeadlines::pop_idlest() noexcept {
     // Who has shown no use for it yet comes first, and who comes back at least cost.
-    for (Queue* queue : {&shaking_, &plain_.first_query, &secured_.first_query, &plain_.idle,
-                         &secured_.idle, &proxies_.first_query}) {
+    for (Queue* queue : {&announcing_, &shaking_, &plain_.first_query, &secured_.first_query,
+                         &plain_.idle, &secured_.idle, &proxies_.first_query}) {
         if (TcpClient* client = queue->pop(TimePoint::max())) {
             return client;
         }
@@ -167,6 +176,7 @@ void TcpDeadlines::soonest(const Queue& queue, Transport transport,
 }
 
 void TcpDeadlines::soonest(TimePoint& earliest) const noexcept {
+    announcing_.soonest(earliest);
     soonest(shaking_, Transport::tls, earliest);
     soonest(plain_.first_query, Transport::plain, earliest);
     soonest(plain_.idle, Transport::plain, earliest);

@@ -68,7 +68,8 @@ class TcpDeadlines {
 
     const TcpPlaces& places_;
     const TcpPlaces& tls_places_;
-    Queue shaking_; // from accept to the end of the handshake (E20)
+    Queue announcing_; // from accept to the end of a proxy's header (E20)
+    Queue shaking_;    // and from there to that of the handshake
     Patience plain_;
     Patience secured_;
     Patience proxies_;                          // which speak HTTP in the clear

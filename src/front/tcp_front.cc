@@ -50,7 +50,7 @@ TcpFront::~TcpFront() = default;
 void TcpFront::welcome(Fd socket, const Address& peer, Standing standing,
                        const Door& door) noexcept {
     TcpClient* client = admit(std::move(socket), peer, standing, door);
-    if (client != nullptr && !client->over_tls()) {
+    if (client != nullptr && (!client->over_tls() || !client->announced)) {
         wait(*client); // the query is often there already
     }                  // else it gets into line when it has said something
 }
@@ -158,7 +158,7 @@ void TcpFront::wait(TcpClient& client) noexcept {
         return;
     }
     client.waiting = true;
-    if (!client.over_tls() || client.tls != nullptr) {
+    if (!client.over_tls() || client.tls != nullptr || !client.announced) {
         waiting_.push_back(clients_.handle_of(&client));
     } else {
         get_into_line(client);
@@ -258,8 +258,7 @@ void TcpFront::leave(TcpClient& client) noexcept {
 /// keep for minutes what it has of its answers.
 void TcpFront::cut(TcpClient& client) noexcept {
     turn_.counters.add(Counter::tcp_timed_out);
-    reset(client.socket);
-    close(client, TlsFailure::ended);
+    turn_away(client);
 }
 
 /// `if_shaking`: what it counts as where a TLS handshake has come to nothing by that.

@@ -138,6 +138,11 @@ class TcpFront final : public Front {
     void say_farewell(TcpClient& client) noexcept;
     [[nodiscard]] TimePoint next_farewell() const noexcept;
 
+    // From proxies that announce their clients.
+    void hear_proxy(TcpClient& client) noexcept;
+    [[nodiscard]] bool announce(TcpClient& client, const Address& peer) noexcept;
+    void turn_away(TcpClient& client) noexcept;
+
     // Over HTTP.
     void speak(TcpClient& client, http::Version version) noexcept;
     void take_http(TcpClient& client, dns::Octets octets) noexcept;

@@ -43,6 +43,10 @@ void TcpFront::visit(TcpClient& client) noexcept {
         return;
     }
     turn_.streams.charge();
+    if (!client.announced) {
+        hear_proxy(client);
+        return;
+    }
     if (has_query(client)) {
         take(client, {});
     } else if (may_ask(client) && read(client) && may_ask(client)) {

@@ -84,7 +84,8 @@ void TcpFront::feed(TcpClient& client, dns::Octets octets) noexcept {
 void TcpFront::take_request(TcpClient& client, const http::Request& request) noexcept {
     Client asker = asker_of(client);
     asker.request = request.stream;
-    if (client.door.trusts(client.peer) && !find_asker(client, request, asker)) {
+    if (client.door.service.forwarded && client.door.trusts(client.peer) &&
+        !find_asker(client, request, asker)) {
         return;
     }
     turn_.counters.add(Counter::http_queries);

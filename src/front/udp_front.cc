@@ -4,6 +4,7 @@
 #include "front/udp_front.hh"
 
 #include "front/courtesy.hh"
+#include "front/proxy_header.hh"
 #include "relay/gate.hh"
 #include "relay/relay.hh"
 
@@ -20,13 +21,20 @@ constexpr int batches_at_leave = 64;
 // So long after the last sign of it there is no time for what can wait.
 constexpr std::chrono::milliseconds overload_lasts{100};
 
+/// What is said of where proxies announce their clients; nullptr: these ask themselves there.
+const ListenConfig* proxied_at(const Config& config, const Address& local) noexcept {
+    const ListenConfig* const here = config.listener_at(Protocol::udp, local);
+    return here != nullptr && here->proxy_protocol ? here : nullptr;
+}
+
 } // namespace
 
 UdpFront::UdpFront(Turn& turn, Gate& gate, Relay& relay, Courtesy& courtesy,
                    const Listener& listener)
     : turn_{turn}, gate_{gate}, relay_{relay}, courtesy_{courtesy}, listener_{listener},
       access_{turn.config.access_at(Protocol::udp, listener.address)},
-      wildcard_{listener.address.is_wildcard()} {
+      proxied_{proxied_at(turn.config, listener.address)}, wildcard_{
+                                                               listener.address.is_wildcard()} {
     for (std::size_t i = 0; i < batch_size; ++i) {
         in_->parts[i] = {.iov_base = nullptr, .iov_len = receive_size};
         in_->headers[i] = {};
@@ -122,16 +130,45 @@ void UdpFront::take(std::size_t index) noexcept {
     if (wildcard_) {
         read_local(header.msg_hdr, client);
     }
-    const dns::Octets message = std::span{in_->octets[index]}.first(header.msg_len);
+    dns::Octets message = std::span{in_->octets[index]}.first(header.msg_len);
     // What gets no answer has been counted.
-    if (const auto standing = gate_.admit(peer, access_)) {
+    if (proxied_ != nullptr && !find_asker(client, message)) {
+        return;
+    }
+    if (const auto standing = standing_of(client)) {
         client.standing = *standing;
         ask(client, message);
-    } else if (gate_.tells(peer)) {
+    } else if (gate_.tells(client.peer)) {
         relay_.decline(client, message);
     } else {
         turn_.counters.add(Counter::access_dropped);
     }
+}
+
+/// Has `client` be who is behind the proxy that it is, and takes what says so off `message`. false:
+/// there is no such proxy, or nothing is taken of its client (E74).
+bool UdpFront::find_asker(Client& client, dns::Octets& message) noexcept {
+    if (!proxied_->trusts(client.peer)) {
+        turn_.counters.add(Counter::access_dropped);
+        return false;
+    }
+    const ProxyHeader header = parse_proxy_datagram(message);
+    if (header.state != ProxyHeader::State::complete) {
+        turn_.counters.add(Counter::proxy_dropped);
+        return false;
+    }
+    message = message.subspan(header.size);
+    client.proxy = client.peer;
+    client.peer = header.client.value_or(client.peer);
+    return !gate_.blocks(client.peer);
+}
+
+/// nullopt: it may not ask. A proxy may for itself, to see whether it is answered (E75).
+std::optional<Standing> UdpFront::standing_of(const Client& client) noexcept {
+    if (proxied_ != nullptr && client.peer == client.proxy) {
+        return Standing{};
+    }
+    return gate_.admit(client.peer, access_);
 }
 
 void UdpFront::read_local(const msghdr& header, Client& client) const noexcept {
@@ -195,7 +232,7 @@ dns::MutableOctets UdpFront::begin_answer(const Client& /*client*/, std::size_t 
 
 void UdpFront::end_answer(const Client& client, std::size_t size) noexcept {
     const std::size_t index = queued_++;
-    out_->peers[index] = client.peer;
+    out_->peers[index] = proxied_ != nullptr ? client.proxy : client.peer;
     out_->parts[index] = {.iov_base = out_->octets[index].data(), .iov_len = size};
     msghdr& header = out_->headers[index].msg_hdr;
     header.msg_name = out_->peers[index].data();

@@ -15,6 +15,7 @@
 #include <array>
 #include <cstdint>
 #include <netinet/in.h>
+#include <optional>
 #include <sys/socket.h>
 
 namespace dotproxy {
@@ -70,6 +71,8 @@ class UdpFront final : public Front, public Watch {
     void look_at_queue() noexcept;
     void ask(const Client& client, dns::Octets message) noexcept;
     void take(std::size_t index) noexcept;
+    [[nodiscard]] bool find_asker(Client& client, dns::Octets& message) noexcept;
+    [[nodiscard]] std::optional<Standing> standing_of(const Client& client) noexcept;
     void read_local(const msghdr& header, Client& client) const noexcept;
     void write_local(const Client& client, std::size_t index) noexcept;
 
@@ -78,7 +81,8 @@ class UdpFront final : public Front, public Watch {
     Relay& relay_;
     Courtesy& courtesy_;
     const Listener& listener_;
-    const Access& access_; // who may ask here
+    const Access& access_;        // who may ask here
+    const ListenConfig* proxied_; // nullptr unless proxies announce their clients
     bool wildcard_;
     QueuePrice price_;
     Undumped<Incoming> in_;

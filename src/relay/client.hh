@@ -23,7 +23,8 @@ struct Client {
     Front* front{nullptr};
     Handle connection{};      // TCP
     std::uint32_t request{0}; // over HTTP: which of the connection's; 0: it came in a frame
-    Address peer{};           // who asked; of UDP also where the answer goes
+    Address peer{};           // who asked; of UDP also where the answer goes,
+    Address proxy{};          // unless it came through this one
     in6_addr local{}; // UDP on a wildcard address: the address that was asked, IPv4 in the first
     unsigned interface { 0 }; // four octets, and where it came in
     TimePoint asked_at{};     // the turn in which it was read

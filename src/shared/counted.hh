@@ -50,6 +50,8 @@ enum class Counter : std::uint8_t {
     http_queries,        // and those that came over HTTP, be that over TLS or not
     http_refused,        // requests that were answered with an error of HTTP
     http_broken,         // connections closed since they broke its rules
+    proxy_refused,       // connections closed since a proxy did not say whose they are
+    proxy_dropped,       // datagrams, as well
     access_refused,      // who may not ask was told so: REFUSED, or a connection closed
     access_dropped,      // who may not ask was told so a moment ago
     cookies_valid,       // questions with a cookie of ours: the address is the client's own
@@ -240,7 +242,8 @@ constexpr Names<Counter> names_of<Counter>{"", {"udp_queries",       "tcp_querie
                                                 "tcp_nonsense",      "tls_handshakes",
                                                 "tls_resumed",       "tls_queries",
                                                 "http_queries",      "http_refused",
-                                                "http_broken",       "access_refused",
+                                                "http_broken",       "proxy_refused",
+                                                "proxy_dropped",     "access_refused",
                                                 "access_dropped",    "cookies_valid",
                                                 "cookies_bad",       "cookies_renewed",
                                                 "limited_truncated", "limited_cookies",

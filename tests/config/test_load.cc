@@ -292,7 +292,7 @@ void test_parse_when_key_is_unknown_then_the_nearest_is_suggested(void** /*state
                  "1: upstreams[0].adresses: unknown key; did you mean addresses?");
     assert_error("listen = ( { address = \"::1\"; },\n{ host = \"::1\"; } );",
                  "2: listen[1].host: unknown key; give one of address, port, protocols, allow, "
-                 "path, cors or trusted");
+                 "path, cors, trusted or proxy_protocol");
     assert_error("upstreams = 1;\nsandbox_ = \"on\";",
                  "2: sandbox_: unknown key; did you mean sandbox?");
     assert_error("query = \"1s\";", "1: query: unknown key; give timeouts: { query = VALUE; };");

@@ -233,7 +233,7 @@ void test_parse_when_listener_over_http_makes_no_sense_then_error(void** /*state
     refuse("protocols = ( \"tcp\", \"doh\" );",
            "1: listen[0].protocols[1]: \"tcp\" and \"doh\" cannot be had on one port; ");
     refuse("path = \"/dns-query\";", "1: listen[0].path: is of no use without HTTP; ");
-    refuse("trusted = ( \"127.0.0.1\" );", "1: listen[0].trusted: is of no use without HTTP; ");
+    refuse("trusted = ( \"127.0.0.1\" );", "1: listen[0].trusted: is of no use without a proxy; ");
     refuse("protocols = ( \"doh\" ); trusted = ( \"x\" );",
            "1: listen[0].trusted[0]: \"x\" is not a network; ");
     for (const char* const everybody : {"0.0.0.0/0", "::/0"}) {
@@ -249,12 +249,32 @@ void test_parse_when_listener_over_http_makes_no_sense_then_error(void** /*state
     }
 }
 
+// E74: a proxy that announces its clients, of every protocol; nobody else is believed.
+void test_parse_when_proxies_announce_their_clients_then_taken(void** /*state*/) {
+    const Config config = parse_secure(
+        "listen = ( { address = \"127.0.0.1\"; proxy_protocol = true; trusted = ( \"10.0.0.0/8\" "
+        "); },"
+        " { address = \"127.0.0.1\"; protocols = ( \"dot\" ); proxy_protocol = true;"
+        " trusted = ( \"::1\" ); }, { address = \"127.0.0.2\"; proxy_protocol = false; } );",
+        pair);
+    assert_true(config.listen[0].proxy_protocol && config.listen[0].udp);
+    assert_true(config.listen[0].trusts(*dotproxy::Address::parse("10.1.2.3", 1)));
+    assert_true(config.listen[1].proxy_protocol);
+    assert_false(config.listen[2].proxy_protocol);
+    assert_error_at("listen = ( { address = \"127.0.0.1\"; proxy_protocol = true; } );",
+                    "1: listen[0]: proxy_protocol is for proxies, and none is trusted; ");
+    assert_error_at("listen = ( { address = \"127.0.0.1\"; proxy_protocol = true;"
+                    " trusted = ( \"0.0.0.0/0\" ); } );",
+                    "1: listen[0].trusted[0]: \"0.0.0.0/0\" is everybody, ");
+}
+
 } // namespace
 
 int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(test_parse_when_listener_speaks_http_then_taken),
         cmocka_unit_test(test_parse_when_listener_over_http_makes_no_sense_then_error),
+        cmocka_unit_test(test_parse_when_proxies_announce_their_clients_then_taken),
         cmocka_unit_test(test_parse_when_list_is_empty_then_error),
         cmocka_unit_test(test_parse_when_something_required_is_missing_then_error),
         cmocka_unit_test(test_parse_when_upstream_cannot_be_verified_then_error),

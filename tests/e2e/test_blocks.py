@@ -22,7 +22,7 @@ from harness.client import TcpClient, ask, udp_socket
 from harness.configuration import USER
 from harness.ipv6 import needs_ipv6
 from harness.network import ip, with_sources
-from harness.process import binary, has_ended, kill, passing
+from harness.process import has_ended, kill, passing
 from harness.waiting import PATIENCE, free_port, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a network")
@@ -37,19 +37,6 @@ LONG = 90
 
 def in_network(action):
     with_sources(["10.0.0.0/8", "fd00:7::/64"], action)
-
-
-def ctl(proxy, *arguments):
-    """What dotproxyctl prints, which must succeed."""
-    result = run_ctl(proxy, *arguments)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
-def run_ctl(proxy, *arguments):
-    program = os.path.join(os.path.dirname(binary()), "dotproxyctl")
-    return subprocess.run([program, "-c", proxy.config_file, *arguments], capture_output=True,
-                          text=True, timeout=PATIENCE, check=False)
 
 
 @pytest.fixture
@@ -143,7 +130,7 @@ def test_what_is_blocked_the_kernel_drops(control):
                 TcpClient(proxy.address, source=CALM) as other:
             open_before.send(wire.query("tcp.example"))
             assert open_before.receive()
-            ctl(proxy, "block", GREEDY)
+            proxy.ctl("block", GREEDY)
             assert drops(proxy)
             before = proxy.counters()
             assert is_dropped(proxy.address, GREEDY, CALM)
@@ -155,9 +142,9 @@ def test_what_is_blocked_the_kernel_drops(control):
             other.send(wire.query("tcp.example"))
             assert other.receive()
         assert re.fullmatch(rf"block {GREEDY} left=\d+ what=all by=dotproxyctl\n",
-                            ctl(proxy, "limits"))
+                            proxy.ctl("limits"))
         assert f"blocks {GREEDY} for 60 s: told to by dotproxyctl" in proxy.log
-        ctl(proxy, "unblock", GREEDY)
+        proxy.ctl("unblock", GREEDY)
         assert filters(proxy) == [0, 0]
         expect_answer(proxy.address, GREEDY)
         assert is_answered_over_tcp(proxy.address, GREEDY, CALM)
@@ -172,19 +159,19 @@ def test_one_of_many_is_unblocked(control):
         proxy = control(listen=[("::", free_port()), ("0.0.0.0", free_port())]).start()
         v6, v4 = ("::1", proxy.listen[0][1]), ("127.0.0.1", proxy.listen[1][1])
         for number in range(3, 100):
-            ctl(proxy, "block", f"10.9.{number}.0/24", "1h")
-        ctl(proxy, "block", "10.0.0.0/31")
-        ctl(proxy, "block", GREEDY_6)
+            proxy.ctl("block", f"10.9.{number}.0/24", "1h")
+        proxy.ctl("block", "10.0.0.0/31")
+        proxy.ctl("block", GREEDY_6)
         assert is_dropped(v4, GREEDY, CALM)
         assert is_dropped(v4, "10.9.77.7", CALM)
         assert is_dropped(v6, GREEDY_6, CALM_6)
-        ctl(proxy, "unblock", "10.9.77.0/24")
+        proxy.ctl("unblock", "10.9.77.0/24")
         expect_answer(v4, "10.9.77.7")
         assert is_dropped(v4, "10.9.76.7", CALM)
-        ctl(proxy, "unblock", GREEDY_6)
+        proxy.ctl("unblock", GREEDY_6)
         expect_answer(v6, GREEDY_6)
         assert is_dropped(v4, GREEDY, CALM)
-        assert len(ctl(proxy, "limits").splitlines()) == 97
+        assert len(proxy.ctl("limits").splitlines()) == 97
     in_network(check)
 
 
@@ -199,8 +186,8 @@ def test_at_a_socket_of_both_families_too(control):
             proxy = control(listen=[("::", port)], **passing([sock.fileno()])).start()
             v6, v4 = ("::1", port), ("127.0.0.1", port)
             expect_answer(v4, GREEDY)
-            ctl(proxy, "block", GREEDY)
-            ctl(proxy, "block", GREEDY_6)
+            proxy.ctl("block", GREEDY)
+            proxy.ctl("block", GREEDY_6)
             assert is_dropped(v4, GREEDY, CALM)
             assert is_dropped(v6, GREEDY_6, CALM_6)
             assert "blocked_refused" not in proxy.counters()
@@ -218,8 +205,8 @@ def test_workers_refuse_whom_the_kernel_has_no_room_for(control):
             pytest.skip("this network has no setting of its own")
         proxy = control().start()
         for number in range(3, 160, 2):  # none beside another: they would be one
-            ctl(proxy, "block", f"10.9.{number}.0/24")
-        ctl(proxy, "block", GREEDY)
+            proxy.ctl("block", f"10.9.{number}.0/24")
+        proxy.ctl("block", GREEDY)
         assert 0 < filters(proxy)[0] < 100
         assert "blocked_refused" not in proxy.counters()
         assert is_dropped(proxy.address, GREEDY, CALM)
@@ -234,7 +221,7 @@ def test_what_finds_no_room_is_not_counted_as_blocked(control):
     """limits 32, 51: each datagram that is dropped is in one counter, whoever dropped it."""
     def check():
         proxy = control().start()
-        ctl(proxy, "block", GREEDY)
+        proxy.ctl("block", GREEDY)
         worker, = proxy.workers()
         os.kill(worker, signal.SIGSTOP)
         with udp_socket(proxy.address, CALM) as calm, udp_socket(proxy.address, GREEDY) as greedy:
@@ -256,10 +243,10 @@ def test_a_block_ends_by_itself(control):
     """And nothing of it is left in the kernel (limits 58)."""
     def check():
         proxy = control().start()
-        ctl(proxy, "block", GREEDY, "1s")
+        proxy.ctl("block", GREEDY, "1s")
         wait_for(lambda: filters(proxy) == [0, 0])
         expect_answer(proxy.address, GREEDY)
-        assert ctl(proxy, "limits") == ""
+        assert proxy.ctl("limits") == ""
         wait_for(lambda: f"no longer blocks {GREEDY}, after " in proxy.log)
         assert "blocked" not in proxy.counters()
     in_network(check)
@@ -272,13 +259,13 @@ def test_some_are_never_blocked(control):
         proxy = control(limits={"networks": [{"prefix": "10.8.0.0/16", "factor": 0}]}).start()
         for prefix in ["127.0.0.1", "127.0.0.0/8", "::1", "0.0.0.0/0", "::/0", "10.1.0.1",
                        "10.1.0.0/16", "10.8.3.0/24", "10.8.0.0/15"]:
-            result = run_ctl(proxy, "block", prefix)
+            result = proxy.run_ctl("block", prefix)
             assert result.returncode == 1 and "is never blocked" in result.stderr, prefix
         assert filters(proxy) == [0, 0]
-        ctl(proxy, "block", "10.2.0.1")
+        proxy.ctl("block", "10.2.0.1")
         ip("addr", "add", "10.2.0.1/32", "dev", "lo")
         wait_for(lambda: filters(proxy) == [0, 0], what="the end of a block of an own address")
-        result = run_ctl(proxy, "unblock", GREEDY)
+        result = proxy.run_ctl("unblock", GREEDY)
         assert result.returncode == 1 and "it is not blocked" in result.stderr
     in_network(check)
 
@@ -287,7 +274,7 @@ def test_a_block_survives_a_crash_and_a_reload(control):
     """limits 25 and 58. New sockets drop as the old ones do."""
     def check():
         proxy = control().start()
-        ctl(proxy, "block", GREEDY)
+        proxy.ctl("block", GREEDY)
         victim, = proxy.workers()
         kill(victim)
         wait_for(lambda: victim not in proxy.workers() and proxy.workers())
@@ -300,7 +287,7 @@ def test_a_block_survives_a_crash_and_a_reload(control):
         assert drops(proxy)
         assert is_dropped(proxy.address, GREEDY, CALM)
         assert is_dropped(("127.0.0.1", other), GREEDY, CALM)
-        ctl(proxy, "unblock", GREEDY)
+        proxy.ctl("unblock", GREEDY)
         assert filters(proxy) == [0, 0, 0, 0]
     in_network(check)
 
@@ -309,7 +296,7 @@ def test_nothing_is_left_by_a_master_that_is_killed(control, prepare, serve):
     """Its sockets live on with what was set at them; who takes them over blocks nobody."""
     def check():
         first = control().start()
-        ctl(first, "block", GREEDY)
+        first.ctl("block", GREEDY)
         first.expect_clean_exit = False
         orphans = first.workers()
         kill(first.pid)
@@ -332,7 +319,7 @@ def test_nothing_is_left_by_a_master_that_is_killed(control, prepare, serve):
 def test_nothing_is_left_by_a_service_that_ends(control):
     def check():
         proxy = control().start()
-        ctl(proxy, "block", GREEDY)
+        proxy.ctl("block", GREEDY)
         assert proxy.stop() == 0
         kept = proxy.take_kept()
         assert [instructions(number) for name, number in kept if name == "listen"] == [0, 0]
@@ -361,9 +348,9 @@ def test_who_floods_over_udp_keeps_tcp(control):
     def check():
         proxy = control(limits=limited(client_rate=1)).start()
         ask(proxy.address, "tcp.example")
-        flood(proxy, lambda: "block " in ctl(proxy, "limits"))
+        flood(proxy, lambda: "block " in proxy.ctl("limits"))
         assert re.match(rf"block {GREEDY} left=\d+ what=udp by=questions rate=\d+ limit=1\n",
-                        ctl(proxy, "limits"))
+                        proxy.ctl("limits"))
         wait_for(lambda: re.search(rf"blocks {GREEDY} for 60 s: \d+ questions a second over its "
                                    r"limit of 1, perhaps in its name by others", proxy.log))
         assert drops(proxy, everything=False)
@@ -405,10 +392,10 @@ def test_who_floods_with_connections_loses_them(control):
                         sock.setblocking(False)
                         sock.connect_ex(proxy.address)
                         select.select([], [sock], [], 0.1)
-                return "block " in ctl(proxy, "limits")
+                return "block " in proxy.ctl("limits")
             wait_for(flood_with_connections, LONG)
             assert re.match(rf"block {GREEDY} left=\d+ what=all by=connections",
-                            ctl(proxy, "limits"))
+                            proxy.ctl("limits"))
             assert client.is_closed_by_peer()
         assert drops(proxy)
         assert is_dropped(proxy.address, GREEDY, CALM)
@@ -423,7 +410,7 @@ def test_counting_blocks_nobody(control):
         flood(proxy, lambda: re.fullmatch(
             rf"would-block {GREEDY} left=\d+ what=udp by=questions rate=\d+ limit=1\n"
             rf"offender {GREEDY} by=questions rate=\d+ limit=1 seconds=\d+\n",
-            ctl(proxy, "limits")))
+            proxy.ctl("limits")))
         assert proxy.counters()["offenders"] == 1
         assert f"would block {GREEDY} for 60 s" in proxy.log
         assert filters(proxy) == [0, 0]

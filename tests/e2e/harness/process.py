@@ -244,6 +244,19 @@ class Dotproxy:
         return {key: int(value) for _, _, line in lines
                 for key, value in re.findall(r"(\w+)=(\d+)", line)}
 
+    def run_ctl(self, *arguments):
+        """dotproxyctl, at the control socket of its configuration."""
+        return subprocess.run(
+            [os.path.join(os.path.dirname(binary()), "dotproxyctl"), "-c", self.config_file,
+             *arguments],
+            capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+    def ctl(self, *arguments):
+        """What dotproxyctl prints, which must succeed."""
+        result = self.run_ctl(*arguments)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
     # Signals.
 
     def send_signal(self, number):
