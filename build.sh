@@ -129,9 +129,9 @@ install_build_dependencies() {
 Have root install them: apt-get build-dep $top"
 }
 
-# These packages start a service when installed and at boot, which would take port 53 from whoever
-# has it. Who had one of them before keeps it as it is.
-servers=' dnsdist knot-resolver smartdns stubby unbound '
+# These packages start a service when installed and at boot, which would take a port from whoever has
+# it. Who had one of them before keeps it as it is.
+servers=' dnsdist haproxy knot-resolver nginx-common smartdns stubby unbound '
 
 # disable_services PACKAGE: keeps what came with it from starting at boot.
 disable_services() {

@@ -67,6 +67,7 @@ e2e_tests = \
 	tests/e2e/test_logging.py \
 	tests/e2e/test_memory.py \
 	tests/e2e/test_messages.py \
+	tests/e2e/test_proxies.py \
 	tests/e2e/test_proxy_protocol.py \
 	tests/e2e/test_real_programs.py \
 	tests/e2e/test_reload.py \
