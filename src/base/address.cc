@@ -91,6 +91,13 @@ std::uint16_t Address::port() const noexcept {
     return ntohs(is_v6() ? v6_.sin6_port : v4_.sin_port);
 }
 
+std::span<const std::uint8_t> Address::host_octets() const noexcept {
+    if (is_v6()) {
+        return {&v6_.sin6_addr.s6_addr[0], sizeof v6_.sin6_addr};
+    }
+    return {reinterpret_cast<const std::uint8_t*>(&v4_.sin_addr), sizeof v4_.sin_addr};
+}
+
 bool Address::is_wildcard() const noexcept {
     return is_v6() ? IN6_IS_ADDR_UNSPECIFIED(&v6_.sin6_addr) : v4_.sin_addr.s_addr == INADDR_ANY;
 }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <netinet/in.h>
 #include <optional>
+#include <span>
 #include <string>
 #include <sys/socket.h>
 
@@ -33,6 +34,8 @@ class Address {
     [[nodiscard]] bool is_v6() const noexcept { return family() == AF_INET6; }
 
     [[nodiscard]] std::uint16_t port() const noexcept;
+    /// The address alone, in the order of the network: four octets or sixteen.
+    [[nodiscard]] std::span<const std::uint8_t> host_octets() const noexcept;
     /// 0.0.0.0 or ::
     [[nodiscard]] bool is_wildcard() const noexcept;
     /// Of this host alone: 127.0.0.0/8, ::1, and the first as an IPv4-mapped address.

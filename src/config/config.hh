@@ -28,6 +28,11 @@ namespace dotproxy {
 /// SHA-256 of a SubjectPublicKeyInfo (RFC 7858, section 4.2).
 using SpkiPin = std::array<std::uint8_t, 32>;
 
+/// Where DNS over TLS (RFC 7858, section 3.1) and over HTTPS (RFC 9110, section 4.2.2) are
+/// expected.
+constexpr std::uint16_t default_dot_port = 853;
+constexpr std::uint16_t default_doh_port = 443;
+
 struct ListenConfig {
     Address address; // with port
     bool udp{true};

@@ -17,9 +17,6 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::uint16_t default_dot_port = 853; // RFC 7858, section 3.1
-constexpr std::uint16_t default_doh_port = 443; // RFC 9110, section 4.2.2
-
 constexpr auto listen_example = "{ address = \"127.0.0.1\"; }"sv;
 
 /// Refuses a protocol of which another one's connections on the same port cannot be told apart.

@@ -3,6 +3,7 @@ libdns_a_SOURCES = \
 	src/dns/answer.cc src/dns/answer.hh \
 	src/dns/chain.cc src/dns/chain.hh \
 	src/dns/cookie.hh \
+	src/dns/discovery.cc src/dns/discovery.hh \
 	src/dns/edns.cc src/dns/edns.hh \
 	src/dns/excerpt.cc src/dns/excerpt.hh \
 	src/dns/frame.hh \

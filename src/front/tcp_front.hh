@@ -64,6 +64,7 @@ class TcpFront final : public Front {
 
     [[nodiscard]] dns::Channel channel(const Client& client,
                                        const dns::Asker& asker) const noexcept override;
+    [[nodiscard]] std::optional<Address> asked_address(const Client& client) noexcept override;
     [[nodiscard]] dns::MutableOctets begin_answer(const Client& client,
                                                   std::size_t size) noexcept override;
     void end_answer(const Client& client, std::size_t size) noexcept override;

@@ -193,6 +193,19 @@ dns::Channel TcpFront::channel(const Client& client, const dns::Asker& /*asker*/
     return channel;
 }
 
+std::optional<Address> TcpFront::asked_address(const Client& client) noexcept {
+    const TcpClient* const connection = clients_.find(client.connection);
+    if (connection == nullptr || connection->closed || connection->door.announces()) {
+        return std::nullopt;
+    }
+    sockaddr_storage name{};
+    socklen_t size = sizeof name;
+    if (::getsockname(connection->socket.get(), reinterpret_cast<sockaddr*>(&name), &size) != 0) {
+        return std::nullopt;
+    }
+    return Address::from(name);
+}
+
 dns::MutableOctets TcpFront::begin_answer(const Client& client, std::size_t size) noexcept {
     TcpClient* connection = clients_.find(client.connection);
     if (connection == nullptr || connection->closed) {

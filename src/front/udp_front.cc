@@ -222,6 +222,25 @@ dns::Channel UdpFront::channel(const Client& /*client*/, const dns::Asker& asker
     return {.limit = dns::udp_limit(asker), .keepalive = std::nullopt};
 }
 
+std::optional<Address> UdpFront::asked_address(const Client& client) noexcept {
+    if (proxied_ != nullptr) {
+        return std::nullopt;
+    }
+    if (!wildcard_) {
+        return listener_.address;
+    }
+    if (listener_.address.is_v6()) {
+        sockaddr_in6 name{};
+        name.sin6_family = AF_INET6;
+        name.sin6_addr = client.local;
+        return Address{name};
+    }
+    sockaddr_in name{};
+    name.sin_family = AF_INET;
+    std::memcpy(&name.sin_addr, &client.local, sizeof name.sin_addr);
+    return Address{name};
+}
+
 dns::MutableOctets UdpFront::begin_answer(const Client& /*client*/, std::size_t size) noexcept {
     if (queued_ == batch_size) {
         flush();

@@ -13,6 +13,7 @@
 #include "relay/standing.hh"
 
 #include <netinet/in.h>
+#include <optional>
 
 namespace dotproxy {
 
@@ -40,6 +41,10 @@ class Front {
     /// What an answer to `asker`, who is `client`, may look like here.
     [[nodiscard]] virtual dns::Channel channel(const Client& client,
                                                const dns::Asker& asker) const noexcept = 0;
+
+    /// The address of this host that `client` has sent its question to; nullopt: that is not known,
+    /// or it was a proxy's.
+    [[nodiscard]] virtual std::optional<Address> asked_address(const Client& client) noexcept = 0;
 
     /// Room for an answer of at most `size` octets. Empty when the client is gone.
     [[nodiscard]] virtual dns::MutableOctets begin_answer(const Client& client,

@@ -6,6 +6,7 @@ librelay_a_SOURCES = \
 	src/relay/client.hh \
 	src/relay/cookies.cc src/relay/cookies.hh \
 	src/relay/counted_as.hh \
+	src/relay/designations.cc src/relay/designations.hh \
 	src/relay/gate.cc src/relay/gate.hh \
 	src/relay/inquiries.cc src/relay/inquiries.hh \
 	src/relay/relay.cc src/relay/relay.hh \

@@ -7,6 +7,7 @@
 #include "dns/excerpt.hh"
 #include "dns/local.hh"
 #include "relay/counted_as.hh"
+#include "relay/designations.hh"
 #include "relay/gate.hh"
 #include "upstream/upstreams.hh"
 
@@ -46,9 +47,10 @@ dns::ExtendedError refusal(dns::ResponseVerdict verdict) noexcept {
 
 } // namespace
 
-Relay::Relay(Turn& turn, Gate& gate, Upstreams& upstreams, const CacheMemory* memory)
-    : turn_{turn}, gate_{gate}, answers_{turn, gate},
-      upstreams_{upstreams}, cache_{turn, memory}, patience_{Patience::client(turn.config)},
+Relay::Relay(Turn& turn, Gate& gate, Upstreams& upstreams, const Designations& designations,
+             const CacheMemory* memory)
+    : turn_{turn}, gate_{gate}, answers_{turn, gate}, upstreams_{upstreams},
+      designations_{designations}, cache_{turn, memory}, patience_{Patience::client(turn.config)},
       stale_after_{std::min<Clock::duration>(turn.config.cache.stale_after, patience_.duration())},
       rest_of_patience_{patience_.duration() - stale_after_.duration()},
       addresses_{turn.config.limits.queries}, waiters_{turn.config.limits.queries},
@@ -160,6 +162,11 @@ void Relay::refuse(const Client& client, dns::Rcode rcode) noexcept {
 }
 
 bool Relay::answer_locally(const Client& client) noexcept {
+    if (const auto ways = designations_.find(client, query_.question)) {
+        turn_.counters.add(Counter::local_answers);
+        answers_.give(client, query_.question, query_.asker, *ways, Outcome::local);
+        return true;
+    }
     const dns::LocalZones zones{.served = turn_.config.local_zones,
                                 .except = turn_.config.local_zones_except};
     const auto found = dns::find_local(query_.question, zones);

@@ -20,13 +20,16 @@
 
 namespace dotproxy {
 
+class Designations;
 class Gate;
 class Upstreams;
 
 class Relay final : public Inquirer {
   public:
-    /// `upstreams` outlives it, and need not be made yet. `memory`: of the cache, nullptr for none.
-    Relay(Turn& turn, Gate& gate, Upstreams& upstreams, const CacheMemory* memory);
+    /// All of them outlive it; `upstreams` need not be made yet. `memory`: of the cache, nullptr
+    /// for none.
+    Relay(Turn& turn, Gate& gate, Upstreams& upstreams, const Designations& designations,
+          const CacheMemory* memory);
 
     /// What became of a message from a client.
     enum class Heard : std::uint8_t {
@@ -111,6 +114,7 @@ class Relay final : public Inquirer {
     Gate& gate_;
     Answers answers_;
     Upstreams& upstreams_;
+    const Designations& designations_;
     AnswerCache cache_;
     DeadlineQueue<Waiter> patience_;         // before what stands in it
     DeadlineQueue<Waiter> stale_after_;      // of those for whom there is an expired answer

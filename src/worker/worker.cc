@@ -7,8 +7,10 @@
 #include "front/courtesy.hh"
 #include "front/tcp_front.hh"
 #include "front/udp_front.hh"
+#include "relay/designations.hh"
 #include "relay/gate.hh"
 #include "relay/relay.hh"
+#include "tls/server_context.hh"
 #include "upstream/endpoints.hh"
 #include "upstream/health_check.hh"
 #include "upstream/turn.hh"
@@ -17,6 +19,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <exception>
+#include <span>
 #include <sys/socket.h>
 
 namespace dotproxy {
@@ -28,15 +31,21 @@ constexpr Milliseconds orphan_time{1000};
 constexpr HealthCheck::Timing check_timing{.calm = std::chrono::milliseconds{100},
                                            .patience = std::chrono::minutes{2}};
 
+/// What it shows to clients.
+std::span<const tls::CertificateFacts> certificates_of(const tls::ServerContext* tls) noexcept {
+    return tls != nullptr ? std::span{tls->certificates()}
+                          : std::span<const tls::CertificateFacts>{};
+}
+
 class Worker final : public Watch {
   public:
     explicit Worker(WorkerBrief& brief)
         : turn_{brief.config, brief.counters.slot(brief.slot)}, control_{std::move(brief.control)},
           endpoints_{turn_, brief.counters}, health_check_{turn_, brief.tls, endpoints_,
                                                            brief.counters, check_timing},
-          gate_{turn_, brief.on_link, brief.limits, brief.cookie_secrets}, relay_{turn_, gate_,
-                                                                                  upstreams_,
-                                                                                  brief.cache},
+          gate_{turn_, brief.on_link, brief.limits, brief.cookie_secrets},
+          designations_{brief.config.listen, certificates_of(brief.server_tls)},
+          relay_{turn_, gate_, upstreams_, designations_, brief.cache},
           upstreams_{turn_, brief.tls, endpoints_, relay_}, courtesy_{turn_, brief.counters},
           tcp_{turn_, gate_, relay_, courtesy_, brief.counters, brief.handover, brief.server_tls} {
         for (const auto& listener : brief.listeners) {
@@ -178,6 +187,7 @@ class Worker final : public Watch {
     Endpoints endpoints_;
     HealthCheck health_check_;
     Gate gate_;
+    Designations designations_;
     Relay relay_;
     Upstreams upstreams_;
     Courtesy courtesy_;

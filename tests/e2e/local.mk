@@ -55,6 +55,7 @@ e2e_tests = \
 	tests/e2e/test_fairness.py \
 	tests/e2e/test_access.py \
 	tests/e2e/test_certificates.py \
+	tests/e2e/test_discovery.py \
 	tests/e2e/test_doh.py \
 	tests/e2e/test_dot.py \
 	tests/e2e/test_blocks.py \

@@ -8,6 +8,7 @@ relay_tests = \
 	tests/relay/test_cookies \
 	tests/relay/test_counted_as \
 	tests/relay/test_crowding \
+	tests/relay/test_designations \
 	tests/relay/test_gate \
 	tests/relay/test_inquiries \
 	tests/relay/test_limited \
@@ -38,6 +39,9 @@ tests_relay_test_counted_as_SOURCES = tests/relay/test_counted_as.cc tests/unit.
 tests_relay_test_counted_as_LDADD = librelay.a $(CMOCKA_LIBS)
 tests_relay_test_crowding_SOURCES = tests/relay/test_crowding.cc tests/relay/mailbox.hh tests/unit.hh
 tests_relay_test_crowding_LDADD = $(rig)
+tests_relay_test_designations_SOURCES = tests/relay/test_designations.cc tests/relay/mailbox.hh \
+	tests/unit.hh
+tests_relay_test_designations_LDADD = librelay.a libconfig.a libdns.a libbase.a $(CMOCKA_LIBS)
 tests_relay_test_gate_SOURCES = tests/relay/test_gate.cc tests/unit.hh
 tests_relay_test_gate_LDADD = librelay.a libupstream.a libshared.a libconfig.a libbase.a $(CMOCKA_LIBS)
 tests_relay_test_inquiries_SOURCES = tests/relay/test_inquiries.cc tests/dns/messages.hh \

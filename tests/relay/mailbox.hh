@@ -22,6 +22,10 @@ class Mailbox final : public Front {
         return {.limit = room_.size(), .keepalive = std::nullopt};
     }
 
+    [[nodiscard]] std::optional<Address> asked_address(const Client& /*client*/) noexcept override {
+        return asked;
+    }
+
     [[nodiscard]] dns::MutableOctets begin_answer(const Client& /*client*/,
                                                   std::size_t size) noexcept override {
         return std::span{room_}.first(size);
@@ -32,6 +36,7 @@ class Mailbox final : public Front {
     }
 
     std::vector<Message> answers;
+    std::optional<Address> asked{}; // where its clients send their questions
 
   private:
     std::array<std::uint8_t, 1232> room_{};

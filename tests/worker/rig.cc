@@ -44,7 +44,9 @@ Rig::Worker::Worker(Rig& rig, const tls::ClientContexts& contexts)
     : turn{rig.config, rig.counters.slot(0)}, endpoints{turn, rig.counters},
       health_check{turn, contexts, endpoints, rig.counters, rig.check_timing},
       gate{turn, rig.on_link, rig.limits, rig.cookie_secrets},
-      relay{turn, gate, upstreams, rig.cache.get()}, upstreams{turn, contexts, endpoints, relay},
+      designations{rig.config.listen, rig.world_.server_tls.certificates()},
+      relay{turn, gate, upstreams, designations, rig.cache.get()}, upstreams{turn, contexts,
+                                                                             endpoints, relay},
       courtesy{turn, rig.counters}, udp{turn, gate, relay, courtesy, rig.udp_listener_},
       tcp{turn, gate, relay, courtesy, rig.counters, rig.handover, &rig.world_.server_tls} {}
 

@@ -12,6 +12,7 @@
 #include "front/handover.hh"
 #include "front/tcp_front.hh"
 #include "front/udp_front.hh"
+#include "relay/designations.hh"
 #include "relay/gate.hh"
 #include "relay/relay.hh"
 #include "tls/client_context.hh"
@@ -165,6 +166,7 @@ class Rig {
         Endpoints endpoints;
         HealthCheck health_check;
         Gate gate;
+        Designations designations;
         Relay relay;
         Upstreams upstreams;
         Courtesy courtesy;
