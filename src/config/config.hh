@@ -46,6 +46,9 @@ struct ListenConfig {
     std::vector<Prefix> trusted{};  // whose word about that counts
     std::optional<Access> allow{};  // here, in place of Config::allow
 
+    /// Whether nobody comes in but proxies, and their clients behind them.
+    [[nodiscard]] bool is_for_proxies() const noexcept { return http || proxy_protocol; }
+
     [[nodiscard]] bool takes(Protocol protocol) const noexcept {
         return protocol == Protocol::udp ? udp : tcp || http || speaks_tls();
     }

@@ -113,9 +113,10 @@ void read_proxies(const Value& group, ListenConfig& listen) {
     }
     if ((listen.http || listen.proxy_protocol) && listen.trusted.empty()) {
         // E70, E74: else whoever comes could say to be anybody, or would be answered in the clear.
-        group.refuse(std::string{listen.http ? "\"http\"" : "proxy_protocol"} +
-                     " is for proxies, and none is trusted; give those that may come, such as "
-                     "trusted = ( \"127.0.0.1\" )");
+        std::string problem = listen.http ? "\"http\"" : "proxy_protocol";
+        problem += " is for proxies, and none is trusted; give those that may come, such as "
+                   "trusted = ( \"127.0.0.1\" )";
+        group.refuse(problem);
     }
 }
 

@@ -30,14 +30,15 @@ struct Door {
                   .forwarded = !listen.trusted.empty() && !listen.proxy_protocol},
           access{listen.allow ? *listen.allow : everybody}, here{&listen} {}
 
-    /// Whether `peer` is a proxy, which says of each request whose it is (E73).
+    /// Whether `peer` is a proxy, which says of its connection (E74), or of each request (E73),
+    /// whose it is.
     [[nodiscard]] bool trusts(const Address& peer) const noexcept {
         return here != nullptr && here->trusts(peer);
     }
 
     /// Whether nobody else may come.
     [[nodiscard]] bool is_for_proxies() const noexcept {
-        return here != nullptr && (here->http || here->proxy_protocol);
+        return here != nullptr && here->is_for_proxies();
     }
 
     /// Whether a connection begins with whose it is (E74).
@@ -46,9 +47,9 @@ struct Door {
     }
 
     /// Whether a worker that drains can hand its clients over: nobody else could go on with a
-    /// session, be it of TLS or HTTP (E62), or knows what a proxy has said (E76).
+    /// session, be it of TLS or HTTP (E62).
     [[nodiscard]] bool can_hand_over() const noexcept {
-        return transport == Transport::plain && !speaks.http && !announces();
+        return transport == Transport::plain && !speaks.http;
     }
 
     Transport transport{Transport::plain};

@@ -30,10 +30,10 @@ Handover make_handover() {
 }
 
 bool hand_over(const Handover& handover, int connection, std::span<const std::uint8_t> unread,
-               Handed what) noexcept {
-    auto mark = static_cast<std::uint8_t>(what);
+               const Handed& what) noexcept {
+    Handed mark = what;
     std::array<iovec, 2> parts{
-        iovec{.iov_base = &mark, .iov_len = 1},
+        iovec{.iov_base = &mark, .iov_len = sizeof mark},
         // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): sendmsg(2) only reads
         iovec{.iov_base = const_cast<std::uint8_t*>(unread.data()), .iov_len = unread.size()}};
     Control control;
@@ -57,8 +57,8 @@ Fd take_over(const Handover& handover, std::span<std::uint8_t> room, std::size_t
     if (!Fd{::dup(handover.out.get())}) {
         return Fd{};
     }
-    std::uint8_t mark = 0;
-    std::array<iovec, 2> parts{iovec{.iov_base = &mark, .iov_len = 1},
+    Handed mark;
+    std::array<iovec, 2> parts{iovec{.iov_base = &mark, .iov_len = sizeof mark},
                                iovec{.iov_base = room.data(), .iov_len = room.size()}};
     Control control;
     msghdr message{};
@@ -71,15 +71,15 @@ Fd take_over(const Handover& handover, std::span<std::uint8_t> room, std::size_t
         errno = count < 0 ? errno : EAGAIN;
         return Fd{};
     }
-    size = static_cast<std::size_t>(count) - 1;
     const cmsghdr* header = CMSG_FIRSTHDR(&message);
-    if (header == nullptr || header->cmsg_type != SCM_RIGHTS) {
+    if (count < static_cast<ssize_t>(sizeof mark) || header == nullptr ||
+        header->cmsg_type != SCM_RIGHTS) {
         errno = EBADMSG; // refused by a security module, or the end of something that is no client
         return Fd{};
     }
+    size = static_cast<std::size_t>(count) - sizeof mark;
     if (what != nullptr) {
-        *what =
-            mark == static_cast<std::uint8_t>(Handed::newcomer) ? Handed::newcomer : Handed::client;
+        *what = mark;
     }
     int connection = -1;
     std::memcpy(&connection, CMSG_DATA(header), sizeof connection);

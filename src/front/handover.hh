@@ -7,6 +7,7 @@
 
 #pragma once
 
+#include "base/address.hh"
 #include "base/fd.hh"
 
 #include <cstdint>
@@ -23,16 +24,22 @@ struct Handover {
 /// Throws std::system_error.
 [[nodiscard]] Handover make_handover();
 
-/// What is handed over.
-enum class Handed : std::uint8_t {
-    client,   // whom a worker has served, not over TLS: a session cannot be handed over
-    newcomer, // to whom nobody has listened yet: what it speaks is a question of where it came
+/// Whom the connection is to that is handed over.
+struct Handed {
+    enum class Kind : std::uint8_t {
+        client,    // whom a worker has served, not over TLS: a session cannot be handed over
+        announced, // the same, of whom a proxy has said who it is (E76)
+        newcomer,  // to whom nobody has listened yet: what it speaks is a question of where it came
+    };
+
+    Kind kind{Kind::client};
+    Address announced{}; // its address
 };
 
 /// Sends a connection; the caller still owns (and then closes) its copy. false: not now, try later.
 [[nodiscard]] bool hand_over(const Handover& handover, int connection,
                              std::span<const std::uint8_t> unread,
-                             Handed what = Handed::client) noexcept;
+                             const Handed& what = {}) noexcept;
 
 /// Takes one connection, with `unread` written to the front of `room` and its size to `size`, and
 /// to `what`, unless that is nullptr, what it is. An empty Fd, by errno: EAGAIN, there is none (or

@@ -2,6 +2,7 @@ noinst_LIBRARIES += libfront.a
 libfront_a_SOURCES = \
 	src/front/courtesy.cc src/front/courtesy.hh \
 	src/front/door.hh \
+	src/front/ends.hh \
 	src/front/forwarded.cc src/front/forwarded.hh \
 	src/front/handover.cc src/front/handover.hh \
 	src/front/handshakes.cc src/front/handshakes.hh \

@@ -35,6 +35,9 @@ constexpr unsigned family_v4 = 1;
 constexpr unsigned family_v6 = 2;
 constexpr unsigned last_family = 3; // of Unix sockets
 
+// The lower half: unspecified, a stream or datagrams.
+constexpr unsigned last_transport = 2;
+
 // Octets of both addresses and ports.
 constexpr std::size_t v4_size = 12;
 constexpr std::size_t v6_size = 36;
@@ -113,19 +116,21 @@ ProxyHeader parse_v2(dns::Octets octets) noexcept {
     const unsigned version = octets[v2_begins.size()] & 0xf0U;
     const unsigned command = octets[v2_begins.size()] & 0x0fU;
     const unsigned family = octets[v2_begins.size() + 1] >> 4U;
+    const unsigned transport = octets[v2_begins.size() + 1] & 0x0fU;
     const std::size_t length = dns::load16(octets, v2_head - 2);
     const std::size_t size = v2_head + length;
-    if (version != version_2 || command > command_proxy || family > last_family ||
-        size > most_proxy_header) {
+    const bool local = command == command_local; // whose addresses mean nothing
+    if (version != version_2 || command > command_proxy || size > most_proxy_header ||
+        (!local && (family > last_family || transport > last_transport))) {
         return {.state = State::invalid};
     }
     if (octets.size() < size) {
         return {.state = State::partial};
     }
-    ProxyHeader header{.state = State::complete, .size = size};
+    ProxyHeader header{.state = State::complete, .size = size, .local = local};
     const dns::Octets addresses = octets.subspan(v2_head, length);
-    if (command == command_local || (family != family_v4 && family != family_v6)) {
-        return header; // a check of its own, whatever stands in place of addresses
+    if (local || (family != family_v4 && family != family_v6)) {
+        return header;
     }
     if (length < (family == family_v4 ? v4_size : v6_size)) {
         return {.state = State::invalid};

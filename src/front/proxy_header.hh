@@ -24,7 +24,8 @@ struct ProxyHeader {
 
     State state{State::partial};
     std::size_t size{0};             // octets that it takes, where complete
-    std::optional<Address> client{}; // nullopt: the proxy speaks for itself
+    bool local{false};               // the proxy speaks for itself
+    std::optional<Address> client{}; // nullopt: that, or nothing is known of the client
 };
 
 /// Of version 1 a header is no longer than this (section 2.1), and of version 2 none is taken that

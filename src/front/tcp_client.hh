@@ -60,7 +60,7 @@ struct TcpClient final : Watch, Deadline {
 
     /// Whether nothing it says is a question yet.
     [[nodiscard]] bool shaking() const noexcept {
-        return over_tls() && (tls == nullptr || !tls->stream.ready());
+        return announced && over_tls() && (tls == nullptr || !tls->stream.ready());
     }
 
     [[nodiscard]] bool over_tls() const noexcept { return door.transport == Transport::tls; }

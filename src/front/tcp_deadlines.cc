@@ -28,8 +28,8 @@ constexpr std::uint64_t least_read = 16384;
 
 TcpDeadlines::TcpDeadlines(const Config& config, const TcpPlaces& places,
                            const TcpPlaces& tls_places) noexcept
-    : places_{places}, tls_places_{tls_places},
-      announcing_{announcement_time}, shaking_{handshake_time},
+    : places_{places}, tls_places_{tls_places}, announcing_{announcement_time},
+      announcing_tls_{announcement_time}, shaking_{handshake_time},
       plain_{.first_query =
                  Queue{std::max(first_query_time, Clock::duration{config.timeouts.client_idle})},
              .idle = Queue{config.timeouts.client_idle}},
@@ -46,7 +46,7 @@ void TcpDeadlines::set(TcpClient& client, TimePoint now) noexcept {
     client.stuck = stuck;
     if (!client.announced) {
         if (!client.armed()) {
-            announcing_.arm(client, now);
+            (client.over_tls() ? announcing_tls_ : announcing_).arm(client, now);
         }
     } else if (client.shaking()) {
         if (!client.armed()) { // whatever is said or left unread meanwhile
@@ -101,8 +101,10 @@ TcpClient* TcpDeadlines::pop(Queue& queue, Transport transport, TimePoint now) c
 
 TcpClient* TcpDeadlines::pop(TimePoint now, Counter& why) noexcept {
     why = Counter::tcp_timed_out;
-    if (TcpClient* client = announcing_.pop(now)) {
-        return client;
+    for (Queue* queue : {&announcing_, &announcing_tls_}) {
+        if (TcpClient* client = queue->pop(now)) {
+            return client;
+        }
     }
     if (TcpClient* client = pop(shaking_, Transport::tls, now)) {
         return client;
@@ -148,8 +150,9 @@ bool TcpDeadlines::permits_too_little(const TcpClient& client) noexcept {
 
 TcpClient* TcpDeadlines::pop_idlest() noexcept {
     // Who has shown no use for it yet comes first, and who comes back at least cost.
-    for (Queue* queue : {&announcing_, &shaking_, &plain_.first_query, &secured_.first_query,
-                         &plain_.idle, &secured_.idle, &proxies_.first_query}) {
+    for (Queue* queue :
+         {&announcing_, &announcing_tls_, &shaking_, &plain_.first_query, &secured_.first_query,
+          &plain_.idle, &secured_.idle, &proxies_.first_query}) {
         if (TcpClient* client = queue->pop(TimePoint::max())) {
             return client;
         }
@@ -158,7 +161,7 @@ TcpClient* TcpDeadlines::pop_idlest() noexcept {
 }
 
 TcpClient* TcpDeadlines::pop_idlest_over_tls() noexcept {
-    for (Queue* queue : {&shaking_, &secured_.first_query}) {
+    for (Queue* queue : {&announcing_tls_, &shaking_, &secured_.first_query}) {
         if (TcpClient* client = queue->pop(TimePoint::max())) {
             return client;
         }
@@ -177,6 +180,7 @@ void TcpDeadlines::soonest(const Queue& queue, Transport transport,
 
 void TcpDeadlines::soonest(TimePoint& earliest) const noexcept {
     announcing_.soonest(earliest);
+    announcing_tls_.soonest(earliest);
     soonest(shaking_, Transport::tls, earliest);
     soonest(plain_.first_query, Transport::plain, earliest);
     soonest(plain_.idle, Transport::plain, earliest);

@@ -54,7 +54,7 @@ class TcpDeadlines {
     };
 
     [[nodiscard]] Patience& patience_with(const TcpClient& client) noexcept {
-        return client.over_tls() ? secured_ : client.door.speaks.http ? proxies_ : plain_;
+        return client.over_tls() ? secured_ : client.door.service.forwarded ? proxies_ : plain_;
     }
 
     [[nodiscard]] Clock::duration kept(Clock::duration most, Transport transport) const noexcept;
@@ -68,8 +68,9 @@ class TcpDeadlines {
 
     const TcpPlaces& places_;
     const TcpPlaces& tls_places_;
-    Queue announcing_; // from accept to the end of a proxy's header (E20)
-    Queue shaking_;    // and from there to that of the handshake
+    Queue announcing_;     // from accept to the end of a proxy's header (E20)
+    Queue announcing_tls_; // the same where TLS comes after it
+    Queue shaking_;        // and from there to that of the handshake
     Patience plain_;
     Patience secured_;
     Patience proxies_;                          // which speak HTTP in the clear

@@ -3,6 +3,7 @@
 
 #include "front/tcp_front.hh"
 
+#include "front/ends.hh"
 #include "relay/gate.hh"
 #include "relay/relay.hh"
 
@@ -47,10 +48,17 @@ TcpFront::TcpFront(Turn& turn, Gate& gate, Relay& relay, Courtesy& courtesy,
 
 TcpFront::~TcpFront() = default;
 
-void TcpFront::welcome(Fd socket, const Address& peer, Standing standing,
-                       const Door& door) noexcept {
+void TcpFront::welcome(Fd socket, const Address& peer, Standing standing, const Door& door,
+                       dns::Octets unread) noexcept {
     TcpClient* client = admit(std::move(socket), peer, standing, door);
-    if (client != nullptr && (!client->over_tls() || !client->announced)) {
+    if (client == nullptr) {
+        return;
+    }
+    if (!unread.empty()) { // of what a proxy says
+        client->in.append(unread);
+        account(*client);
+    }
+    if (!client->over_tls() || !client->announced) {
         wait(*client); // the query is often there already
     }                  // else it gets into line when it has said something
 }
@@ -58,7 +66,7 @@ void TcpFront::welcome(Fd socket, const Address& peer, Standing standing,
 void TcpFront::adopt(Fd socket, const Address& peer, Standing standing, const Door& door,
                      dns::Octets unread) noexcept {
     if (TcpClient* client = admit(std::move(socket), peer, standing, door)) {
-        client->greeted = true;
+        client->greeted = client->announced = true;
         TcpDeadlines::adopt(*client);
         client->in.append(unread);
         account(*client);
@@ -238,13 +246,26 @@ void TcpFront::drain(bool to_successor) noexcept {
     clients_.for_each([this](TcpClient& client) { mark_dirty(client); });
 }
 
+/// What the next worker has to know of a client.
+Handed TcpFront::handed(const TcpClient& client) noexcept {
+    if (!client.announced) {
+        return {.kind = Handed::Kind::newcomer};
+    }
+    const std::optional<Address> far = far_end(client.socket);
+    if (!far || *far == client.peer) {
+        return {};
+    }
+    return {.kind = Handed::Kind::announced, .announced = client.peer};
+}
+
 /// The client has all its answers and this worker is done with it.
 void TcpFront::leave(TcpClient& client) noexcept {
     if (client.ended || !to_successor_ || !client.door.can_hand_over()) {
         part(client, TlsFailure::ended);
         return;
     }
-    handover_full_ = handover_full_ || !hand_over(handover_, client.socket.get(), client.in.view());
+    handover_full_ = handover_full_ ||
+                     !hand_over(handover_, client.socket.get(), client.in.view(), handed(client));
     if (!handover_full_) {
         turn_.counters.add(Counter::tcp_handed_over);
         close(client);

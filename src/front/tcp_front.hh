@@ -70,7 +70,9 @@ class TcpFront final : public Front {
     void end_answer(const Client& client, std::size_t size) noexcept override;
 
     /// A new connection, of who may ask; closed at once where there is no room for it.
-    void welcome(Fd socket, const Address& peer, Standing standing, const Door& door) noexcept;
+    /// `unread`: what was read of a proxy's header already.
+    void welcome(Fd socket, const Address& peer, Standing standing, const Door& door,
+                 dns::Octets unread = {}) noexcept;
     /// One that another worker had, and what that one had read of a query; as above.
     void adopt(Fd socket, const Address& peer, Standing standing, const Door& door,
                dns::Octets unread) noexcept;
@@ -114,6 +116,7 @@ class TcpFront final : public Front {
     void write(TcpClient& client) noexcept;
     [[nodiscard]] bool gather(TcpClient& client) noexcept;
     [[nodiscard]] bool send(TcpClient& client) noexcept;
+    [[nodiscard]] static Handed handed(const TcpClient& client) noexcept;
     void leave(TcpClient& client) noexcept;
     void account(TcpClient& client) noexcept;
     [[nodiscard]] bool make_room(TcpClient& client) noexcept;

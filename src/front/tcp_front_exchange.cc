@@ -4,6 +4,7 @@
 // TcpFront: what is read from clients and written to them.
 
 #include "dns/frame.hh"
+#include "front/ends.hh"
 #include "front/tcp_front.hh"
 #include "relay/relay.hh"
 
@@ -30,6 +31,9 @@ constexpr std::size_t held_cap = 64U << 20U;
 
 /// Whether something can be taken from what was read: a whole query, or what can never be one.
 bool has_query(const TcpClient& client) noexcept {
+    if (!client.announced) {
+        return false; // it is a part of a header
+    }
     return client.wire == Wire::http
                ? client.http != nullptr && client.http->has_request()
                : dns::next_frame(client.in.view()).state != dns::Frame::State::partial;
@@ -198,12 +202,7 @@ std::optional<Address> TcpFront::asked_address(const Client& client) noexcept {
     if (connection == nullptr || connection->closed || connection->door.announces()) {
         return std::nullopt;
     }
-    sockaddr_storage name{};
-    socklen_t size = sizeof name;
-    if (::getsockname(connection->socket.get(), reinterpret_cast<sockaddr*>(&name), &size) != 0) {
-        return std::nullopt;
-    }
-    return Address::from(name);
+    return near_end(connection->socket);
 }
 
 dns::MutableOctets TcpFront::begin_answer(const Client& client, std::size_t size) noexcept {

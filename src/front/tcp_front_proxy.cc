@@ -26,6 +26,8 @@ void TcpFront::hear_proxy(TcpClient& client) noexcept {
     if (count <= 0) {
         if (count == 0 || (errno != EAGAIN && errno != EINTR)) {
             close(client);
+        } else {
+            set_events(client);
         }
         return;
     }
@@ -37,22 +39,21 @@ void TcpFront::hear_proxy(TcpClient& client) noexcept {
         return;
     }
     const bool whole = header.state == ProxyHeader::State::complete;
-    const std::size_t taken = whole ? header.size - held.size() : size;
-    static_cast<void>(::recv(client.socket.get(), rest.data(), taken, 0));
+    const std::size_t more = whole ? header.size - held.size() : size;
+    static_cast<void>(::recv(client.socket.get(), rest.data(), more, 0));
     if (!whole) {
-        client.in.append(rest.first(taken)); // else it would be reported again and again
-        account(client);
-        mark_dirty(client);
+        client.in.append(rest.first(more)); // else it would be reported again and again
+        taken(client, false);
         return;
     }
     client.in.clear();
-    client.in.release();
-    account(client);
-    if (!header.client || announce(client, *header.client)) {
+    // A proxy that asks for itself may; whose client nobody knows is who has brought it (E75).
+    if (header.local || announce(client, header.client.value_or(client.peer))) {
         client.announced = true;
-        client.disarm();
-        wait(client);
-        mark_dirty(client);
+        if (!client.over_tls()) { // else it gets into line when it has said something
+            wait(client);
+        }
+        taken(client, true);
     }
 }
 
@@ -87,6 +88,7 @@ bool TcpFront::announce(TcpClient& client, const Address& peer) noexcept {
     return !too_many;
 }
 
+/// Nothing is kept of him, in the kernel neither.
 void TcpFront::turn_away(TcpClient& client) noexcept {
     reset(client.socket);
     close(client, TlsFailure::ended);

@@ -4,6 +4,7 @@
 // TcpFront: what clients over TLS have besides: the line before the handshake, records in place of
 // octets, and, as those over HTTP, an orderly end.
 
+#include "front/ends.hh"
 #include "front/tcp_front.hh"
 #include "relay/gate.hh"
 
@@ -25,16 +26,6 @@ constexpr std::size_t octets_a_piece = 1024;
 constexpr std::size_t most_gone = 64;
 // Who does not confirm within this time that it has heard of the end has heard of it.
 constexpr Clock::duration notice_time = std::chrono::seconds{1};
-
-/// The address that a connection came to, which chooses a certificate.
-Address local_address(const Fd& socket) noexcept {
-    sockaddr_storage name{};
-    socklen_t size = sizeof name;
-    if (::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&name), &size) != 0) {
-        return {};
-    }
-    return Address::from(name).value_or(Address{});
-}
 
 TlsFailure failure_of(tls::ServerStream::Ending ending) noexcept {
     switch (ending) {
@@ -106,8 +97,9 @@ void TcpFront::seat_arrivals() noexcept {
 }
 
 void TcpFront::begin_handshake(TcpClient& client, Handshakes::Seat seat) noexcept {
-    client.tls = std::make_unique<TlsChannel>(client, *tls_, local_address(client.socket),
-                                              client.door.speaks, client.out, std::move(seat));
+    client.tls =
+        std::make_unique<TlsChannel>(client, *tls_, near_end(client.socket).value_or(Address{}),
+                                     client.door.speaks, client.out, std::move(seat));
     slow_.arm(*client.tls, turn_.now);
     count_clients();
 }

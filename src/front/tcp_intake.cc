@@ -4,6 +4,7 @@
 #include "front/tcp_intake.hh"
 
 #include "front/courtesy.hh"
+#include "front/ends.hh"
 #include "front/tcp_front.hh"
 #include "relay/gate.hh"
 #include "shared/counters.hh"
@@ -24,14 +25,6 @@ constexpr unsigned accepts_per_turn = 16;
 
 bool out_of_resources(int error) noexcept {
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
-
-/// What getsockname(2) or getpeername(2) says; nullopt when it fails.
-std::optional<Address> name_of(int socket, decltype(::getsockname)* call) noexcept {
-    sockaddr_storage name{};
-    socklen_t size = sizeof name;
-    return call(socket, reinterpret_cast<sockaddr*>(&name), &size) == 0 ? Address::from(name)
-                                                                        : std::nullopt;
 }
 
 } // namespace
@@ -96,7 +89,7 @@ void TcpIntake::accept_from(const Source& source) noexcept {
         }
         turn_.counters.add(Counter::tcp_accepted);
         const auto peer = Address::from(name);
-        if (const auto standing = let_in(socket, peer, *source.door)) {
+        if (const auto standing = let_in(socket, peer, standing_of(peer, *source.door))) {
             if (gate_.connect(*peer, *standing)) {
                 front_.welcome(std::move(socket), *peer, *standing, *source.door);
             } else {
@@ -127,21 +120,28 @@ void TcpIntake::take_over_all() noexcept {
     }
 }
 
-void TcpIntake::adopt(Fd socket, dns::Octets unread, Handed what) noexcept {
+void TcpIntake::adopt(Fd socket, dns::Octets unread, const Handed& what) noexcept {
     // Neither is known of one that was reset on the way.
-    const auto local = name_of(socket.get(), &::getsockname);
-    const auto peer = name_of(socket.get(), &::getpeername);
+    const auto local = near_end(socket);
+    auto peer = far_end(socket);
     const Door& door = door_at(local.value_or(Address{}));
-    // Who may ask may be others than when it came (limits 42).
-    const auto standing = let_in(socket, peer, door);
+    // Who may ask may be others than when it came (limits 42), and so may be who may say for whom.
+    auto standing = let_in(socket, peer, standing_of(peer, door));
+    if (standing && what.kind == Handed::Kind::announced && what.announced != *peer) {
+        peer = what.announced;
+        standing = let_in(socket, peer, gate_.admit(peer, door.access));
+    }
     if (!standing) {
         return;
     }
-    if (what == Handed::newcomer && !door.can_hand_over()) {
-        front_.welcome(std::move(socket), *peer, *standing, door);
+    const bool is_new = what.kind == Handed::Kind::newcomer;
+    if (is_new && (door.announces() || !door.can_hand_over())) {
+        front_.welcome(std::move(socket), *peer, *standing, door, unread);
     } else {
-        front_.adopt(std::move(socket), *peer, *standing, door.can_hand_over() ? door : nowhere_,
-                     unread);
+        // Where another protocol is spoken now, or another beginning awaited, it goes on as it was.
+        const bool is_announced = what.kind == Handed::Kind::announced;
+        const bool same = door.can_hand_over() && (is_new || door.announces() == is_announced);
+        front_.adopt(std::move(socket), *peer, *standing, same ? door : nowhere_, unread);
     }
 }
 
@@ -158,14 +158,13 @@ std::optional<Standing> TcpIntake::standing_of(const std::optional<Address>& pee
     return gate_.admit(peer, door.access);
 }
 
-/// nullopt: who comes from there may not ask, or is blocked, and the connection is reset (counted).
+/// `standing` of `peer`, unless it has none, or is blocked, and the connection is reset (counted).
 std::optional<Standing> TcpIntake::let_in(const Fd& socket, const std::optional<Address>& peer,
-                                          const Door& door) noexcept {
+                                          const std::optional<Standing>& standing) noexcept {
     if (peer && gate_.blocks(*peer)) {
         reset(socket);
         return std::nullopt;
     }
-    const auto standing = standing_of(peer, door);
     if (!standing) {
         turn_.counters.add(Counter::access_refused);
         reset(socket);

@@ -66,12 +66,13 @@ class TcpIntake {
     void come_in(const Source& source) noexcept;
     void accept_from(const Source& source) noexcept;
     void take_over_all() noexcept;
-    void adopt(Fd socket, dns::Octets unread, Handed what) noexcept;
+    void adopt(Fd socket, dns::Octets unread, const Handed& what) noexcept;
     [[nodiscard]] const Door& door_at(const Address& local) const noexcept;
     [[nodiscard]] std::optional<Standing> standing_of(const std::optional<Address>& peer,
                                                       const Door& door) noexcept;
-    [[nodiscard]] std::optional<Standing>
-    let_in(const Fd& socket, const std::optional<Address>& peer, const Door& door) noexcept;
+    [[nodiscard]] std::optional<Standing> let_in(const Fd& socket,
+                                                 const std::optional<Address>& peer,
+                                                 const std::optional<Standing>& standing) noexcept;
     void pause(DeadlineQueue<Pause>& length) noexcept;
     void resume() noexcept;
 

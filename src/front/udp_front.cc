@@ -132,10 +132,13 @@ void UdpFront::take(std::size_t index) noexcept {
     }
     dns::Octets message = std::span{in_->octets[index]}.first(header.msg_len);
     // What gets no answer has been counted.
-    if (proxied_ != nullptr && !find_asker(client, message)) {
+    const Whose whose = proxied_ != nullptr ? find_asker(client, message) : Whose::clients;
+    if (whose == Whose::nobodys) {
         return;
     }
-    if (const auto standing = standing_of(client)) {
+    // A proxy may ask for itself, to see whether it is answered (E75).
+    if (const auto standing = whose == Whose::proxys ? std::optional{Standing{}}
+                                                     : gate_.admit(client.peer, access_)) {
         client.standing = *standing;
         ask(client, message);
     } else if (gate_.tells(client.peer)) {
@@ -145,30 +148,24 @@ void UdpFront::take(std::size_t index) noexcept {
     }
 }
 
-/// Has `client` be who is behind the proxy that it is, and takes what says so off `message`. false:
-/// there is no such proxy, or nothing is taken of its client (E74).
-bool UdpFront::find_asker(Client& client, dns::Octets& message) noexcept {
+/// Has `client` be who is behind the proxy that it is, and takes what says so off `message` (E74).
+UdpFront::Whose UdpFront::find_asker(Client& client, dns::Octets& message) noexcept {
     if (!proxied_->trusts(client.peer)) {
         turn_.counters.add(Counter::access_dropped);
-        return false;
+        return Whose::nobodys;
     }
     const ProxyHeader header = parse_proxy_datagram(message);
     if (header.state != ProxyHeader::State::complete) {
         turn_.counters.add(Counter::proxy_dropped);
-        return false;
+        return Whose::nobodys;
     }
     message = message.subspan(header.size);
     client.proxy = client.peer;
     client.peer = header.client.value_or(client.peer);
-    return !gate_.blocks(client.peer);
-}
-
-/// nullopt: it may not ask. A proxy may for itself, to see whether it is answered (E75).
-std::optional<Standing> UdpFront::standing_of(const Client& client) noexcept {
-    if (proxied_ != nullptr && client.peer == client.proxy) {
-        return Standing{};
+    if (gate_.blocks(client.peer)) {
+        return Whose::nobodys;
     }
-    return gate_.admit(client.peer, access_);
+    return header.local ? Whose::proxys : Whose::clients;
 }
 
 void UdpFront::read_local(const msghdr& header, Client& client) const noexcept {

@@ -52,6 +52,10 @@ class UdpFront final : public Front, public Watch {
         std::array<std::uint8_t, control_size> octets;
     };
 
+    /// Of what came through a proxy: to be answered as its client's or as its own, or not at all
+    /// (counted).
+    enum class Whose : std::uint8_t { clients, proxys, nobodys };
+
     // The kernel reads and writes these; only what a batch uses of them is ever touched.
     struct Batch {
         std::array<mmsghdr, batch_size> headers;
@@ -72,8 +76,7 @@ class UdpFront final : public Front, public Watch {
     void look_at_queue() noexcept;
     void ask(const Client& client, dns::Octets message) noexcept;
     void take(std::size_t index) noexcept;
-    [[nodiscard]] bool find_asker(Client& client, dns::Octets& message) noexcept;
-    [[nodiscard]] std::optional<Standing> standing_of(const Client& client) noexcept;
+    [[nodiscard]] Whose find_asker(Client& client, dns::Octets& message) noexcept;
     void read_local(const msghdr& header, Client& client) const noexcept;
     void write_local(const Client& client, std::size_t index) noexcept;
 

@@ -406,7 +406,8 @@ void Master::silence(const Listeners& listeners) const noexcept {
         while (more) {
             const Fd connection{
                 ::accept4(listener->socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
-            more = connection && hand_over(handover_, connection.get(), {}, Handed::newcomer);
+            more = connection &&
+                   hand_over(handover_, connection.get(), {}, {.kind = Handed::Kind::newcomer});
         }
         listener->suspend();
     }

@@ -177,7 +177,8 @@ void read_as(const Account& account, const std::string& user, const std::string&
 std::vector<std::string> open_doors(const Config& config) {
     std::vector<std::string> lines;
     for (const ListenConfig& listen : config.listen) {
-        if (!listen.address.is_loopback() && listen.allow.value_or(config.allow).allows_any()) {
+        if (!listen.is_for_proxies() && !listen.address.is_loopback() &&
+            listen.allow.value_or(config.allow).allows_any()) {
             lines.push_back(
                 config.places.listen + ": everybody may ask at " + listen.address.text() +
                 ", which makes it a means to attack others if the Internet can reach it; "
@@ -202,7 +203,8 @@ void check_doors(const Config& config) {
                                                  is_public(one);
                                       })
                 : is_public(bits);
-        if (may_be_known && listen.allow.value_or(config.allow).allows_any()) {
+        if (may_be_known && !listen.is_for_proxies() &&
+            listen.allow.value_or(config.allow).allows_any()) {
             throw ConfigError{config.places.listen + ": everybody may ask at " +
                               listen.address.text() +
                               ", which the Internet can reach, and limits.mode is \"off\"; name in "

@@ -33,6 +33,11 @@ struct Client {
     bool stream{false};    // each question gets an answer of its own
     bool verified{false};  // that the address is its own: a connection shows it, or a cookie
     bool encrypted{false}; // nobody else sees what is asked and answered
+
+    /// Over UDP: whether an answer to one of them gets to the other.
+    [[nodiscard]] bool same_way(const Client& other) const noexcept {
+        return peer == other.peer && proxy == other.proxy && front == other.front;
+    }
 };
 
 /// Takes answers to clients; they are sent at the end of the turn.

@@ -259,8 +259,7 @@ Waiter* Relay::repeated(const Waiter& waiter) noexcept {
     }
     Waiter* other = waiter.next;
     for (unsigned i = 0; other != nullptr && i < looked_at_again; ++i, other = other->next) {
-        if (other->asker.id == waiter.asker.id && other->client.peer == waiter.client.peer &&
-            other->client.front == waiter.client.front) {
+        if (other->asker.id == waiter.asker.id && other->client.same_way(waiter.client)) {
             return other;
         }
     }

@@ -4,6 +4,7 @@ front_tests = \
 	tests/front/test_handover \
 	tests/front/test_http_front \
 	tests/front/test_overload \
+	tests/front/test_proxied \
 	tests/front/test_proxy_header \
 	tests/front/test_queue_price \
 	tests/front/test_streams \
@@ -28,10 +29,12 @@ tests_front_test_http_front_SOURCES = tests/front/test_http_front.cc tests/front
 	tests/front/tls_clients.hh tests/http/peer.hh tests/unit.hh
 tests_front_test_http_front_LDADD = $(rig)
 tests_front_test_handover_SOURCES = tests/front/test_handover.cc tests/unit.hh
-tests_front_test_handover_LDADD = libfront.a $(CMOCKA_LIBS)
+tests_front_test_handover_LDADD = libfront.a libbase.a $(CMOCKA_LIBS)
 tests_front_test_overload_SOURCES = tests/front/test_overload.cc tests/unit.hh
 tests_front_test_overload_LDADD = libfront.a librelay.a libupstream.a libshared.a libconfig.a \
 	libbase.a $(CMOCKA_LIBS)
+tests_front_test_proxied_SOURCES = tests/front/test_proxied.cc tests/front/tcp_clients.hh tests/unit.hh
+tests_front_test_proxied_LDADD = $(rig)
 tests_front_test_proxy_header_SOURCES = tests/front/test_proxy_header.cc tests/unit.hh
 tests_front_test_proxy_header_LDADD = libfront.a libbase.a $(CMOCKA_LIBS)
 tests_front_test_queue_price_SOURCES = tests/front/test_queue_price.cc tests/unit.hh

@@ -54,7 +54,9 @@ void assert_header(const std::string& header, const char* client) {
     const ProxyHeader whole = parse_proxy_header(octets_of(header + "\x16\x03\x01"));
     assert_int_equal(whole.state, State::complete);
     assert_int_equal(whole.size, header.size());
-    assert_string_equal(whole.client ? whole.client->text().c_str() : "itself", client);
+    const char* const nobody = whole.local ? "itself" : "unknown";
+    assert_false(whole.local && whole.client);
+    assert_string_equal(whole.client ? whole.client->text().c_str() : nobody, client);
 }
 
 void assert_invalid(const std::string& header) {
@@ -66,8 +68,8 @@ void assert_invalid(const std::string& header) {
 void test_version_1_then_its_client(void** /*state*/) {
     assert_header("PROXY TCP4 192.0.2.1 198.51.100.1 49152 853\r\n", "192.0.2.1:49152");
     assert_header("PROXY TCP6 2001:db8::7 2001:db8::1 1 65535\r\n", "[2001:db8::7]:1");
-    assert_header("PROXY UNKNOWN\r\n", "itself");
-    assert_header("PROXY UNKNOWN ffff:f...f:ffff whatever 65535 65535\r\n", "itself");
+    assert_header("PROXY UNKNOWN\r\n", "unknown");
+    assert_header("PROXY UNKNOWN ffff:f...f:ffff whatever 65535 65535\r\n", "unknown");
 }
 
 void test_version_1_when_it_is_not_right_then_invalid(void** /*state*/) {
@@ -97,7 +99,9 @@ void test_version_2_then_its_client(void** /*state*/) {
     // A proxy that looks whether we are there, with or without something in place of addresses.
     assert_header(v2(0x20, 0x00, ""), "itself");
     assert_header(v2(0x20, 0x11, v4), "itself");
-    assert_header(v2(0x21, 0x00, "whatever"), "itself");
+    assert_header(v2(0x20, 0x41, v4), "itself");
+    assert_header(v2(0x21, 0x00, "whatever"), "unknown");
+    assert_header(v2(0x21, 0x31, std::string(216, '/')), "unknown");
 }
 
 void test_version_2_when_it_is_not_right_then_invalid(void** /*state*/) {
@@ -105,6 +109,7 @@ void test_version_2_when_it_is_not_right_then_invalid(void** /*state*/) {
     assert_invalid(v2(0x31, 0x11, v4));
     assert_invalid(v2(0x22, 0x11, v4));
     assert_invalid(v2(0x21, 0x41, v4));
+    assert_invalid(v2(0x21, 0x13, v4));
     assert_invalid(v2(0x21, 0x11, v4.substr(1)));
     assert_invalid(v2(0x21, 0x21, v4));
     assert_invalid(v2(0x21, 0x11, std::string(most_proxy_header, 'x')).substr(0, 16));

@@ -314,15 +314,15 @@ void test_handover_when_nobody_listened_yet_then_the_address_says_what_it_speaks
     ::getsockname(gone.socket.get(), address.data(), &size);
     rig.config.listen.push_back({.address = address, .udp = false, .tcp = false, .dot = true});
     serve(rig);
-    for (const Handed what : {Handed::newcomer, Handed::client}) {
+    for (const auto kind : {Handed::Kind::newcomer, Handed::Kind::client}) {
         const std::uint64_t before = rig.count(Counter::tls_handshakes);
         TlsClient client{address};
         {
             const Fd near{
                 ::accept4(gone.socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
-            assert_true(hand_over(rig.handover, near.get(), {}, what));
+            assert_true(hand_over(rig.handover, near.get(), {}, {.kind = kind}));
         }
-        if (what == Handed::newcomer) {
+        if (kind == Handed::Kind::newcomer) {
             exchange(rig, client, 1);
         } else {
             client.socket.send(query("www.example", 2));
@@ -331,7 +331,7 @@ void test_handover_when_nobody_listened_yet_then_the_address_says_what_it_speaks
             assert_int_equal(dotproxy::dns::id(answer), 2);
         }
         assert_int_equal(rig.count(Counter::tls_handshakes) - before,
-                         what == Handed::newcomer ? 1 : 0);
+                         kind == Handed::Kind::newcomer ? 1 : 0);
     }
 }
 
