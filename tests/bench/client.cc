@@ -52,6 +52,13 @@ bool Client::open() noexcept {
     }
     fd_ = std::move(fd);
     watching_ = shared_.loop.add(fd_.get(), EPOLLIN, *this);
+    if (Trust* const trust = shared_.trust) {
+        unused_.clear();
+        stream_ = std::make_unique<tls::ClientStream>(trust->context, trust->server,
+                                                      trust->resumes ? trust->tickets : unused_);
+        static_cast<void>(stream_->handshake());
+        flush();
+    }
     return static_cast<bool>(watching_);
 }
 
@@ -65,6 +72,8 @@ void Client::close() noexcept {
     waiting_ = 0;
     input_.clear();
     output_.clear();
+    stream_.reset();
+    record_at_ = record_left_ = 0;
     blocked_ = false;
     watching_.end();
     fd_.reset();
@@ -120,15 +129,20 @@ void Client::ask_tcp(std::size_t count, TimePoint now) noexcept {
 }
 
 void Client::flush() noexcept {
-    while (!output_.empty()) {
+    if (stream_ && stream_->ready() && !output_.empty()) {
+        static_cast<void>(stream_->send(output_.view()));
+        output_.clear();
+    }
+    Buffer& output = stream_ ? stream_->output() : output_;
+    while (!output.empty()) {
         const ssize_t sent =
-            ::send(fd_.get(), output_.view().data(), output_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+            ::send(fd_.get(), output.view().data(), output.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0) {
             break; // a broken connection is seen by the next read
         }
-        output_.consume(static_cast<std::size_t>(sent));
+        output.consume(static_cast<std::size_t>(sent));
     }
-    if (output_.empty() == blocked_) {
+    if (output.empty() == blocked_) {
         blocked_ = !blocked_;
         watching_.modify(blocked_ ? EPOLLIN | EPOLLOUT : EPOLLIN);
     }
@@ -167,12 +181,20 @@ bool Client::read_udp(TimePoint now) noexcept {
 }
 
 bool Client::read_tcp(TimePoint now) noexcept {
-    constexpr std::size_t room = 16384;
-    const auto free = input_.grow(room);
-    const ssize_t count = ::recv(fd_.get(), free.data(), free.size(), MSG_DONTWAIT);
-    input_.trim(room - static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    std::array<std::uint8_t, 16384> room;
+    const ssize_t count = ::recv(fd_.get(), room.data(), room.size(), MSG_DONTWAIT);
     if (count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)) {
         return false;
+    }
+    const auto octets =
+        std::span{room}.first(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    if (!stream_) {
+        input_.append(octets);
+    } else {
+        count_records(octets, now);
+        if (!take_in(octets)) {
+            return false;
+        }
     }
     for (;;) {
         const dns::Frame frame = dns::next_frame(input_.view());
@@ -181,6 +203,43 @@ bool Client::read_tcp(TimePoint now) noexcept {
         }
         take(frame.message, now);
         input_.consume(frame.consumed);
+    }
+}
+
+/// Opens records. false: the session is over.
+bool Client::take_in(dns::Octets octets) noexcept {
+    stream_->feed(octets);
+    if (!stream_->ready()) {
+        const tls::Io io = stream_->handshake();
+        flush();
+        if (io != tls::Io::done) {
+            return io == tls::Io::again;
+        }
+    }
+    std::array<std::uint8_t, 16384> plain;
+    std::size_t size = 0;
+    tls::Io io{};
+    while ((io = stream_->receive(plain, size)) == tls::Io::done) {
+        input_.append(std::span{plain}.first(size));
+    }
+    return io == tls::Io::again;
+}
+
+void Client::count_records(dns::Octets octets, TimePoint now) noexcept {
+    while (!octets.empty()) {
+        if (record_left_ == 0) {
+            record_[record_at_++] = octets.front();
+            octets = octets.subspan(1);
+            if (record_at_ == record_.size()) {
+                record_at_ = 0;
+                record_left_ = dns::load16(record_, 3);
+                shared_.statistics.record(now);
+            }
+        } else {
+            const std::size_t taken = std::min(record_left_, octets.size());
+            record_left_ -= taken;
+            octets = octets.subspan(taken);
+        }
     }
 }
 

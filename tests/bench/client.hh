@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// Client: one socket of the load generator, UDP or TCP, and the queries that wait on it. Sends
+// Client: one socket of the load generator, UDP, TCP or TLS, and the queries that wait on it. Sends
 // when told to; says when answers have come; never decides when to ask.
 
 #pragma once
@@ -13,8 +13,14 @@
 #include "bench/names.hh"
 #include "bench/statistics.hh"
 #include "dns/wire.hh"
+#include "tls/client_context.hh"
+#include "tls/client_stream.hh"
+#include "tls/identity.hh"
+#include "tls/tickets.hh"
 
+#include <array>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace dotproxy::bench {
@@ -33,6 +39,14 @@ class Owner {
     ~Owner() = default;
 };
 
+/// What clients over TLS have in common.
+struct Trust {
+    tls::ClientContext context;
+    tls::Identity server;
+    tls::Tickets tickets{};
+    bool resumes{false}; // connections continue the session of one before
+};
+
 class Client final : public Watch {
   public:
     /// What all clients have in common; outlives them.
@@ -42,6 +56,7 @@ class Client final : public Watch {
         Statistics& statistics;
         Owner& owner;
         Transport transport;
+        Trust* trust; // nullptr: not over TLS
         std::uint16_t port;
         Milliseconds timeout;
         std::uint32_t ring; // queries between the oldest and the newest of a client; a power of two
@@ -85,6 +100,8 @@ class Client final : public Watch {
     void ask_tcp(std::size_t count, TimePoint now) noexcept;
     [[nodiscard]] bool read_udp(TimePoint now) noexcept;
     [[nodiscard]] bool read_tcp(TimePoint now) noexcept;
+    [[nodiscard]] bool take_in(dns::Octets octets) noexcept;
+    void count_records(dns::Octets octets, TimePoint now) noexcept;
     void take(dns::Octets message, TimePoint now) noexcept;
     void settle(std::uint32_t sequence) noexcept;
     void flush() noexcept;
@@ -99,7 +116,12 @@ class Client final : public Watch {
     std::size_t waiting_{0};
     Buffer input_;
     Buffer output_;
-    bool blocked_{false}; // output_ waits for EPOLLOUT
+    bool blocked_{false}; // output waits for EPOLLOUT
+    tls::Tickets unused_; // of who resumes nothing
+    std::unique_ptr<tls::ClientStream> stream_;
+    std::array<std::uint8_t, 5> record_{}; // header of the one that is being read
+    std::size_t record_at_{0};             // octets of the header that are there
+    std::size_t record_left_{0};           // octets behind it that are not
 };
 
 } // namespace dotproxy::bench

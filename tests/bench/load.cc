@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// bench/load: the load generator of the benchmark. It asks a DNS server on 127.0.0.1 over UDP or
-// TCP, either as fast as answers come (a fixed number of queries under way) or at a fixed rate,
+// bench/load: the load generator of the benchmark. It asks a DNS server on 127.0.0.1 over UDP, TCP
+// or TLS, either as fast as answers come (a fixed number of queries under way) or at a fixed rate,
 // and says exactly what became of each query. dnsperf knows neither percentiles of latency, nor
 // losses by the time of sending, nor a new connection for each query; and since it costs about as
 // much CPU time per query as dotproxy does, it cannot saturate it from a core that it shares with
@@ -50,14 +50,18 @@ struct Options {
     Milliseconds bin{0};
     std::uint32_t names{0};
     std::string tag{"load"};
+    std::string ca{};      // over TLS: file of the authority; empty: not over TLS
+    std::string name{};    // and of the server
+    bool resume{false};    // and whether connections continue sessions
     std::uint32_t from{0}; // the first client's address, the next one's is one more; 0: whichever
 };
 
 class Load final : public Owner {
   public:
     explicit Load(const Options& options)
-        : options_{options}, names_{options.tag, options.names}, statistics_{options.bin},
-          timer_{::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)} {
+        : options_{options}, trust_{trust_for(options)}, names_{options.tag, options.names},
+          statistics_{options.bin}, timer_{::timerfd_create(CLOCK_MONOTONIC,
+                                                            TFD_NONBLOCK | TFD_CLOEXEC)} {
         timer_watching_ = loop_.add(timer_.get(), EPOLLIN, on_timer_);
         if (!timer_watching_) {
             throw std::system_error{errno, std::generic_category(), "timerfd"};
@@ -104,6 +108,16 @@ class Load final : public Owner {
 
   private:
     static constexpr Milliseconds sweep{10};
+
+    static std::unique_ptr<Trust> trust_for(const Options& options) {
+        if (options.ca.empty()) {
+            return nullptr;
+        }
+        return std::make_unique<Trust>(
+            Trust{.context = tls::ClientContext{options.ca},
+                  .server = tls::Identity::make(options.name, {}).value(),
+                  .resumes = options.resume});
+    }
 
     /// Has room for a good deal more than one client asks in the time after which it gives up.
     static std::uint32_t ring(const Options& options) noexcept {
@@ -218,6 +232,7 @@ class Load final : public Owner {
     }
 
     Options options_;
+    std::unique_ptr<Trust> trust_;
     Loop loop_;
     Names names_;
     Statistics statistics_;
@@ -226,6 +241,7 @@ class Load final : public Owner {
                            .statistics = statistics_,
                            .owner = *this,
                            .transport = options_.transport,
+                           .trust = trust_.get(),
                            .port = options_.port,
                            .timeout = options_.timeout,
                            .ring = ring(options_)};
@@ -296,6 +312,16 @@ void set(Options& options, int name, const char* value) {
     case 'g':
         options.tag = value;
         break;
+    case 'a':
+        options.transport = Transport::tcp;
+        options.ca = value;
+        break;
+    case 'S':
+        options.name = value;
+        break;
+    case 'e':
+        options.resume = true;
+        break;
     case 'f':
         options.from = address(value);
         break;
@@ -305,7 +331,7 @@ void set(Options& options, int name, const char* value) {
 }
 
 Options parse(int argc, char** argv) {
-    const std::array<option, 15> names{{{"tcp", no_argument, nullptr, 't'},
+    const std::array<option, 18> names{{{"tcp", no_argument, nullptr, 't'},
                                         {"port", required_argument, nullptr, 'p'},
                                         {"clients", required_argument, nullptr, 'c'},
                                         {"outstanding", required_argument, nullptr, 'o'},
@@ -318,6 +344,9 @@ Options parse(int argc, char** argv) {
                                         {"bin", required_argument, nullptr, 'b'},
                                         {"names", required_argument, nullptr, 'N'},
                                         {"tag", required_argument, nullptr, 'g'},
+                                        {"tls", required_argument, nullptr, 'a'},
+                                        {"server", required_argument, nullptr, 'S'},
+                                        {"resume", no_argument, nullptr, 'e'},
                                         {"from", required_argument, nullptr, 'f'},
                                         {nullptr, 0, nullptr, 0}}};
     Options options;

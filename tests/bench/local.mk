@@ -17,7 +17,7 @@ tests_bench_load_SOURCES = \
 	tests/bench/load.cc \
 	tests/bench/names.cc tests/bench/names.hh \
 	tests/bench/statistics.cc tests/bench/statistics.hh
-tests_bench_load_LDADD = libbase.a
+tests_bench_load_LDADD = libtls.a libbase.a $(GNUTLS_LIBS)
 
 tests_bench_responder_SOURCES = \
 	tests/bench/answer.cc tests/bench/answer.hh \
@@ -42,7 +42,8 @@ EXTRA_DIST += \
 	tests/bench/peers.py \
 	tests/bench/report.py \
 	tests/bench/rows.py \
-	tests/bench/run.py
+	tests/bench/run.py \
+	tests/bench/secure.py
 
 # The flush row asks dotproxyctl, which run.py looks for beside dotproxy.
 bench: dotproxy$(EXEEXT) dotproxyctl$(EXEEXT) \

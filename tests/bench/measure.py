@@ -217,10 +217,11 @@ class Proxy:
     if `everywhere`."""
 
     def __init__(self, place: Place, peer: Peer, *upstreams: Upstream, everywhere: bool = False,
-                 **options):
+                 secure: bool = False, **options):
         self.place = place
         self.name = peer.name
         self.port = free_port()
+        self.dot_port, self.doh_port = (free_port(), free_port()) if secure else (0, 0)
         directory = Path(tempfile.mkdtemp(prefix=peer.name + "-", dir=place.directory))
         directory.chmod(0o777)  # some make their sockets when they are root no more
         cores = {place.proxy_core}
@@ -228,7 +229,8 @@ class Proxy:
             cores = place.all_cores
             options["workers"] = len(cores)
         setup = Setup(directory=directory, port=self.port, ca_file=place.ca,
-                      upstreams=tuple(each.port for each in upstreams), **options)
+                      upstreams=tuple(each.port for each in upstreams), chain=place.certificate,
+                      key=place.key, dot_port=self.dot_port, doh_port=self.doh_port, **options)
         self.control = setup.control
         program = peer.find()
         if peer.is_confined:
@@ -384,9 +386,10 @@ class Load:
         return numbers(line), bins
 
 
-def measure(place: Place, proxy: Proxy, *options: str, seconds: float, **more) -> dict[str, float]:
+def measure(place: Place, proxy: Proxy, *options: str, seconds: float, port: int = 0,
+            **more) -> dict[str, float]:
     """Runs a load; adds the CPU seconds that the proxy used in the window, and their share."""
-    load = Load(place, proxy.port, *options, seconds=seconds, **more)
+    load = Load(place, port or proxy.port, *options, seconds=seconds, **more)
     load.wait_for("begin")
     before = cpu_seconds(proxy.pid)
     load.wait_for("end")

@@ -31,6 +31,10 @@ class Setup:
     patient: bool = False  # thousands of TCP clients that stay, for the row of idle clients
     rate: int = 0  # questions a second that one client may ask; 0: as it is by default
     unlimited: bool = False  # dotproxy without any limit of clients
+    dot_port: int = 0  # where it answers over TLS, and
+    doh_port: int = 0  # over HTTPS; 0: nowhere
+    chain: Path = Path()  # its certificate and key for that
+    key: Path = Path()
 
     @property
     def control(self) -> Path:
@@ -45,6 +49,7 @@ class Peer:
     command = ""
     has_cache = True  # the rows of cached answers are measured
     has_limiter = False  # it knows what `rate` is
+    doors: tuple[str, ...] = ()  # "dot", "doh": what clients may ask over beside UDP and TCP
     is_confined = False  # by an AppArmor profile that a copy under another path is not under
 
     def find(self) -> str | None:
@@ -58,6 +63,7 @@ class Peer:
 class Dotproxy(Peer):
     name = "dotproxy"
     has_limiter = True
+    doors = ("dot", "doh")
 
     def __init__(self, command: str | None):
         self.command = command
@@ -81,17 +87,30 @@ class Dotproxy(Peer):
         if os.geteuid() != 0:
             user = pwd.getpwuid(os.geteuid()).pw_name
             group = grp.getgrgid(os.getegid()).gr_name
-        patience = 'timeouts: { client_idle = "120s"; };\n' if setup.patient else ""
+        patience = ""
+        if setup.patient:
+            patience = 'timeouts: { client_idle = "120s"; tls_idle = "120s"; };\n'
+        listen, certificates = "", ""
+        if setup.dot_port:
+            # For whom it becomes, and nobody else.
+            key = Path(shutil.copy(setup.key, setup.directory / "key.pem"))
+            key.chmod(0o640)
+            shutil.chown(key, group=group)
+            listen = "".join(
+                f', {{ address = "127.0.0.1"; port = {port}; protocols = ( "{door}" ); }}'
+                for door, port in (("dot", setup.dot_port), ("doh", setup.doh_port)))
+            certificates = f' certificates = ( {{ chain = "{setup.chain}"; key = "{key}"; }} );'
         mode = ' mode = "off";' if setup.unlimited else ""
+        mode += " tls_clients = 12000;" if setup.patient else ""
         rate = f" client_rate = {setup.rate};" if setup.rate else ""
         # The cache stays as large as it is by default.
         file = setup.directory / "dotproxy.conf"
         file.write_text(
             f"workers = {setup.workers};\n"
             f'user = "{user}"; group = "{group}";\n'
-            f'listen = ( {{ address = "127.0.0.1"; port = {setup.port}; }} );\n'
+            f'listen = ( {{ address = "127.0.0.1"; port = {setup.port}; }}{listen} );\n'
             f"upstreams = (\n{upstreams}\n);\n"
-            f'tls: {{ ca_file = "{setup.ca_file}"; }};\n' + patience +
+            f'tls: {{ ca_file = "{setup.ca_file}";{certificates} }};\n' + patience +
             f"limits: {{{mode}{rate} }};\n"
             f'control_socket = "{setup.control}";\n'
             'log: { level = "warning"; target = "stderr"; };\n'
@@ -102,6 +121,7 @@ class Dotproxy(Peer):
 class Dnsdist(Peer):
     name = command = "dnsdist"
     has_limiter = True
+    doors = ("dot", "doh")
 
     def prepare(self, setup: Setup) -> list[str]:
         servers = "".join(
@@ -122,6 +142,10 @@ class Dnsdist(Peer):
                 f'addLocal("127.0.0.1:{setup.port}", {{reusePort=true, maxInFlight=1000}})\n'
                 for _ in range(setup.workers)
             )
+            + (f'addTLSLocal("127.0.0.1:{setup.dot_port}", "{setup.chain}", "{setup.key}", '
+               '{maxInFlight=1000})\n'
+               f'addDOHLocal("127.0.0.1:{setup.doh_port}", "{setup.chain}", "{setup.key}", '
+               '"/dns-query")\n' if setup.dot_port else "")
             + servers + 'setServerPolicy(firstAvailable)\n' + cache + patience + rate
         )
         return ["--supervised", "--disable-syslog", "-C", str(file)]
@@ -131,15 +155,22 @@ class Unbound(Peer):
     name = command = "unbound"
     is_confined = True
     has_limiter = True
+    doors = ("dot", "doh")
 
     def prepare(self, setup: Setup) -> list[str]:
         forwards = "".join(
             f"  forward-addr: 127.0.0.1@{port}#{UPSTREAM_NAME}\n" for port in setup.upstreams
         )
         cache = "  msg-cache-size: 100m\n  rrset-cache-size: 100m\n" if setup.cache else ""
-        clients = 12000 if setup.patient else 100
+        clients = 5500 if setup.patient else 100
         patience = "  tcp-idle-timeout: 120000\n" if setup.patient else ""
         rate = f"  ip-ratelimit: {setup.rate}\n" if setup.rate else ""
+        secure = ""
+        if setup.dot_port:
+            secure = (f"  interface: 127.0.0.1@{setup.dot_port}\n  tls-port: {setup.dot_port}\n"
+                      f"  interface: 127.0.0.1@{setup.doh_port}\n"
+                      f"  https-port: {setup.doh_port}\n"
+                      f'  tls-service-pem: "{setup.chain}"\n  tls-service-key: "{setup.key}"\n')
         file = setup.directory / "unbound.conf"
         file.write_text(
             "server:\n"
@@ -150,7 +181,7 @@ class Unbound(Peer):
             "  do-not-query-localhost: no\n  access-control: 10.0.0.0/8 allow\n"
             '  module-config: "iterator"\n'
             f'  tls-cert-bundle: "{setup.ca_file}"\n'
-            f"  incoming-num-tcp: {clients}\n" + patience + cache + rate +
+            f"  incoming-num-tcp: {clients}\n" + patience + cache + rate + secure +
             "remote-control:\n  control-enable: no\n"
             "forward-zone:\n"
             '  name: "."\n  forward-tls-upstream: yes\n' + forwards
@@ -210,6 +241,7 @@ class Stubby(Peer):
 
 class Kresd(Peer):
     name = command = "kresd"
+    doors = ("dot", "doh")
 
     def prepare(self, setup: Setup) -> list[str]:
         servers = ", ".join(
@@ -221,6 +253,9 @@ class Kresd(Peer):
         file.write_text(
             "log_level('crit')\n"
             f"net.listen('127.0.0.1', {setup.port}, {{ kind = 'dns' }})\n"
+            + (f"net.listen('127.0.0.1', {setup.dot_port}, {{ kind = 'tls' }})\n"
+               f"net.listen('127.0.0.1', {setup.doh_port}, {{ kind = 'doh2' }})\n"
+               f"net.tls('{setup.chain}', '{setup.key}')\n" if setup.dot_port else "") +
             "cache.size = 100 * MB\n"
             "trust_anchors.remove('.')\n"
             "modules.unload('ta_update')\nmodules.unload('ta_signal_query')\n"

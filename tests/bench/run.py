@@ -23,9 +23,10 @@ from floods import FLOOD_ROWS, FLOOD_STAGES
 from measure import Place, Trouble
 from peers import PEERS, Dotproxy, Peer
 from rows import FAULTS_TO_RUN, ROWS, STAGES, Row, note, raise_descriptor_limit, run_fault
+from secure import SECURE_ROWS, SECURE_STAGES
 
 CLONE_NEWNET = 0x40000000
-ALL_ROWS = (*ROWS, *FLOOD_ROWS)
+ALL_ROWS = (*ROWS, *SECURE_ROWS, *FLOOD_ROWS)
 
 
 def parse() -> argparse.Namespace:
@@ -75,7 +76,7 @@ def run(place: Place, peers: list[Peer], rows: list, rounds: int, scale: float) 
     results = report.Results([peer.name for peer in peers])
     begin = time.monotonic()
     for number in range(1, rounds + 1):
-        for stage in (*STAGES, *FLOOD_STAGES):
+        for stage in (*STAGES, *SECURE_STAGES, *FLOOD_STAGES):
             if not wanted & set(stage.keys) or (number > 1 and not stage.every_round):
                 continue
             for peer in peers:

@@ -67,6 +67,7 @@ void Statistics::print() {
                 static_cast<unsigned long long>(sent_), static_cast<unsigned long long>(received_),
                 latencies_.size(), static_cast<unsigned long long>(failed_),
                 static_cast<unsigned long long>(lost_));
+    std::printf("records=%llu ", static_cast<unsigned long long>(records_));
     std::printf("p50=%.1f p90=%.1f p99=%.1f max=%.1f\n", percentile(0.5), percentile(0.9),
                 percentile(0.99), percentile(1));
     for (std::size_t i = 0; i < bins_.size(); ++i) {

@@ -31,6 +31,10 @@ class Statistics {
     void sent(TimePoint when);
     /// An answer has come to what was sent at `when`; `good`: it says what was asked for.
     void answered(TimePoint when, TimePoint now, bool good);
+
+    /// A record of TLS has come.
+    void record(TimePoint now) noexcept { records_ += in_window(now) ? 1U : 0U; }
+
     /// No answer has come in time, or none can come any more.
     void lost(TimePoint when) noexcept;
 
@@ -56,7 +60,8 @@ class Statistics {
     TimePoint end_{TimePoint::max()};
     std::uint64_t sent_{0};
     std::uint64_t received_{
-        0};                   // good ones that came within the window, whenever they were asked for
+        0}; // good ones that came within the window, whenever they were asked for
+    std::uint64_t records_{0};
     std::uint64_t failed_{0}; // answers that are not good
     std::uint64_t lost_{0};
     std::vector<float> latencies_; // one for each good answer, in microseconds
