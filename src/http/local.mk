@@ -2,6 +2,7 @@ noinst_LIBRARIES += libhttp.a
 libhttp_a_SOURCES = \
 	src/http/ascii.hh \
 	src/http/base64url.cc src/http/base64url.hh \
+	src/http/blocks.cc src/http/blocks.hh \
 	src/http/date.cc src/http/date.hh \
 	src/http/http1.cc src/http/http1.hh \
 	src/http/http1_head.cc src/http/http1_head.hh \

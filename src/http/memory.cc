@@ -15,16 +15,6 @@
 
 namespace dotproxy::http {
 
-namespace {
-
-// malloc and its like, since nghttp2 is C.
-std::size_t size_of(const void* block) noexcept {
-    return malloc_usable_size(
-        const_cast<void*>(block)); // NOLINT(cppcoreguidelines-pro-type-const-cast)
-}
-
-} // namespace
-
 Memory::Memory(MemorySum& sum) noexcept
     : sum_{sum}, functions_{this, allocate, release, allocate_cleared, resize} {}
 
@@ -37,6 +27,38 @@ bool Memory::may_have(std::size_t size) noexcept {
                      size <= sum_.most - sum_.used;
     exhausted_ = exhausted_ || !may;
     return may;
+}
+
+bool Memory::is_large(const void* block) const noexcept {
+    return sum_.blocks != nullptr && sum_.blocks->owns(block);
+}
+
+std::size_t Memory::size_of(const void* block) const noexcept {
+    if (is_large(block)) {
+        return Blocks::size;
+    }
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): it only reads
+    return malloc_usable_size(const_cast<void*>(block));
+}
+
+// malloc and its like, since nghttp2 is C.
+// NOLINTBEGIN(cppcoreguidelines-no-malloc)
+
+/// Memory that is not accounted for yet; nullptr: there is none.
+void* Memory::get(std::size_t size) const noexcept {
+    constexpr std::size_t large = 16384; // a little more is for a frame of HTTP/2
+    void* const block = sum_.blocks != nullptr && size >= large && size <= Blocks::size
+                            ? sum_.blocks->take()
+                            : nullptr;
+    return block != nullptr ? block : std::malloc(std::max(size, std::size_t{1}));
+}
+
+void Memory::put(void* block) const noexcept {
+    if (is_large(block)) {
+        sum_.blocks->give_back(block);
+    } else {
+        std::free(block);
+    }
 }
 
 /// A block may be larger than it was asked to be, so the bounds are kept to within a few octets.
@@ -55,15 +77,15 @@ void* Memory::allocate(std::size_t size, void* memory) noexcept {
     if (!self.may_have(size)) {
         return nullptr;
     }
-    void* block =
-        std::malloc(std::max(size, std::size_t{1})); // NOLINT(cppcoreguidelines-no-malloc)
+    void* const block = self.get(size);
     self.take(block);
     return block;
 }
 
 void Memory::release(void* block, void* memory) noexcept {
-    static_cast<Memory*>(memory)->give_back(block);
-    std::free(block); // NOLINT(cppcoreguidelines-no-malloc)
+    Memory& self = *static_cast<Memory*>(memory);
+    self.give_back(block);
+    self.put(block);
 }
 
 void* Memory::allocate_cleared(std::size_t count, std::size_t size, void* memory) noexcept {
@@ -77,16 +99,34 @@ void* Memory::allocate_cleared(std::size_t count, std::size_t size, void* memory
 
 void* Memory::resize(void* block, std::size_t size, void* memory) noexcept {
     Memory& self = *static_cast<Memory*>(memory);
-    const std::size_t before = size_of(block);
+    const std::size_t before = self.size_of(block);
+    if (block == nullptr) {
+        return allocate(size, memory);
+    }
     if (size > before && !self.may_have(size - before)) {
         return nullptr;
     }
-    void* moved = std::realloc(block, size); // NOLINT(cppcoreguidelines-no-malloc)
+    if (self.is_large(block)) {
+        return size <= before ? block : self.move(block, size);
+    }
+    self.give_back(block);
+    void* const moved = std::realloc(block, size);
+    self.take(moved != nullptr ? moved : block);
+    return moved;
+}
+
+/// Out of a large block, to what is larger.
+void* Memory::move(void* block, std::size_t size) noexcept {
+    void* const moved = get(size);
     if (moved != nullptr) {
-        self.used_ = self.used_ - before + size_of(moved);
-        self.sum_.used = self.sum_.used - before + size_of(moved);
+        std::memcpy(moved, block, Blocks::size);
+        take(moved);
+        give_back(block);
+        put(block);
     }
     return moved;
 }
+
+// NOLINTEND(cppcoreguidelines-no-malloc)
 
 } // namespace dotproxy::http

@@ -7,6 +7,8 @@
 
 #pragma once
 
+#include "http/blocks.hh"
+
 #include <cstddef>
 #include <nghttp2/nghttp2.h>
 
@@ -16,6 +18,7 @@ namespace dotproxy::http {
 struct MemorySum {
     std::size_t used{0};
     std::size_t most;
+    Blocks* blocks{nullptr}; // for what is large; nullptr: malloc has it all
 };
 
 class Memory {
@@ -47,6 +50,11 @@ class Memory {
     static void* resize(void* block, std::size_t size, void* memory) noexcept;
 
     [[nodiscard]] bool may_have(std::size_t size) noexcept;
+    [[nodiscard]] bool is_large(const void* block) const noexcept;
+    [[nodiscard]] void* get(std::size_t size) const noexcept;
+    void put(void* block) const noexcept;
+    [[nodiscard]] void* move(void* block, std::size_t size) noexcept;
+    [[nodiscard]] std::size_t size_of(const void* block) const noexcept;
     void take(const void* block) noexcept;
     void give_back(const void* block) noexcept;
 

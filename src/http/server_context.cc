@@ -50,7 +50,8 @@ nghttp2_option* make_options() {
 } // namespace
 
 ServerContext::ServerContext(std::size_t memory)
-    : callbacks_{make_callbacks()}, options_{make_options()}, memory_{.used = 0, .most = memory} {}
+    : callbacks_{make_callbacks()}, options_{make_options()}, blocks_{memory},
+      memory_{.used = 0, .most = memory, .blocks = &blocks_} {}
 
 ServerContext::~ServerContext() = default;
 

@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include "http/blocks.hh"
 #include "http/date.hh"
 #include "http/memory.hh"
 
@@ -18,7 +19,7 @@ namespace dotproxy::http {
 class ServerContext {
   public:
     /// `memory`: what nghttp2 may have for all connections of the worker, in octets. One that does
-    /// nothing has 26 KiB, of which half was ever touched. Throws std::bad_alloc.
+    /// nothing has 26 KiB, of which a third is ever touched. Throws std::bad_alloc.
     explicit ServerContext(std::size_t memory);
     ServerContext(const ServerContext&) = delete;
     ServerContext& operator=(const ServerContext&) = delete;
@@ -46,6 +47,7 @@ class ServerContext {
 
     std::unique_ptr<nghttp2_session_callbacks, Free> callbacks_;
     std::unique_ptr<nghttp2_option, Free> options_;
+    Blocks blocks_;
     MemorySum memory_;
     Date date_;
 };

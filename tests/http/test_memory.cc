@@ -7,10 +7,12 @@
 
 #include "unit.hh"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <limits>
 
+using dotproxy::http::Blocks;
 using dotproxy::http::Memory;
 using dotproxy::http::MemorySum;
 
@@ -104,10 +106,64 @@ void test_cleared_memory_is_bounded_as_well(void** /*state*/) {
     assert_int_equal(sum.used, 0);
 }
 
+bool holds(const void* block, std::size_t size, int octet) {
+    const auto* const octets = static_cast<const unsigned char*>(block);
+    return std::all_of(octets, octets + size, [octet](unsigned char one) { return one == octet; });
+}
+
+// What is large comes from blocks that nobody has touched, while there are any.
+void test_large_blocks_then_nobody_touched_them(void** /*state*/) {
+    Blocks blocks{2 * 20480 + 1};
+    MemorySum sum{.used = 0, .most = plenty, .blocks = &blocks};
+    Memory memory{sum};
+    void* const first = resize(memory, nullptr, 16394);
+    void* const second = allocate(memory, 16394);
+    void* const third = allocate(memory, 16394);
+    void* const small = allocate(memory, 64);
+    assert_true(blocks.owns(first) && blocks.owns(second));
+    assert_false(blocks.owns(third) || blocks.owns(small));
+    assert_true(memory.used() >= 2 * Blocks::size + 16394 + 64);
+    assert_true(holds(first, Blocks::size, 0));
+    std::memset(first, 7, Blocks::size);
+    release(memory, first);
+    void* const again = allocate_cleared(memory, 4, 4100);
+    assert_ptr_equal(again, first);
+    assert_true(holds(again, Blocks::size, 0));
+    for (void* const block : {again, second, third, small}) {
+        release(memory, block);
+    }
+    assert_int_equal(memory.used(), 0);
+    assert_int_equal(sum.used, 0);
+}
+
+void test_large_block_when_resized_then_it_keeps_what_is_in_it(void** /*state*/) {
+    Blocks blocks{20480};
+    MemorySum sum{.used = 0, .most = plenty, .blocks = &blocks};
+    Memory memory{sum};
+    void* block = allocate(memory, 16384);
+    std::memset(block, 7, Blocks::size);
+    assert_ptr_equal(resize(memory, block, 100), block);
+    assert_null(resize(memory, block, Memory::most + 1));
+    assert_true(holds(block, Blocks::size, 7));
+    block = resize(memory, block, 2 * Blocks::size);
+    assert_false(blocks.owns(block));
+    assert_true(holds(block, Blocks::size, 7));
+    assert_in_range(memory.used(), 2 * Blocks::size, 2 * Blocks::size + 64);
+    block = resize(memory, block, 4 * Blocks::size);
+    assert_true(holds(block, Blocks::size, 7));
+    void* const other = allocate(memory, 16384);
+    assert_true(blocks.owns(other)); // it was given back
+    release(memory, block);
+    release(memory, other);
+    assert_int_equal(sum.used, 0);
+}
+
 } // namespace
 
 int main() {
     const CMUnitTest tests[] = {
+        cmocka_unit_test(test_large_blocks_then_nobody_touched_them),
+        cmocka_unit_test(test_large_block_when_resized_then_it_keeps_what_is_in_it),
         cmocka_unit_test(test_a_connection_has_no_more_than_its_bound),
         cmocka_unit_test(test_all_connections_have_no_more_than_their_sum),
         cmocka_unit_test(test_resize_counts_the_difference),
