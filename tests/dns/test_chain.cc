@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <string_view>
 
 #include "unit.hh"
@@ -219,22 +220,28 @@ void test_answer_when_links_are_too_many_then_is_unrelated(void** /*state*/) {
     }
 }
 
-// L5. A walk that is not in proportion to the message would take seconds; what is asserted leaves
-// room for a busy machine and a sanitizer. The figure is printed for whoever wants to watch it.
+// L5. A walk that is not in proportion to the message would take seconds of the processor; what is
+// asserted leaves room for a sanitizer and for code that is not optimized. The figure is printed
+// for whoever wants to watch it.
 void assert_quick(const Message& message, const Question& asked, ResponseVerdict expected,
                   const char* what) {
     assert_true(message.size() <= max_message_size);
-    auto best = std::chrono::steady_clock::duration::max();
+    const auto now = [] {
+        timespec time{};
+        ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+        return std::chrono::seconds{time.tv_sec} + std::chrono::nanoseconds{time.tv_nsec};
+    };
+    auto best = std::chrono::nanoseconds::max();
     for (int i = 0; i < 3; ++i) {
         Response response;
-        const auto start = std::chrono::steady_clock::now();
+        const std::chrono::nanoseconds start = now();
         const ResponseVerdict verdict = parse_response(message.octets(), asked, response);
-        best = std::min(best, std::chrono::steady_clock::now() - start);
+        best = std::min(best, now() - start);
         assert_int_equal(static_cast<int>(verdict), static_cast<int>(expected));
     }
     const double spent = std::chrono::duration<double, std::milli>(best).count();
     std::printf("# %s: %.2f ms\n", what, spent);
-    assert_true(spent < 100);
+    assert_true(spent < 500);
 }
 
 void test_work_when_message_is_all_aliases_then_is_bounded(void** /*state*/) {

@@ -319,8 +319,9 @@ void test_idle_connection_holds_little(void** /*state*/) {
     assert_true(raw.server.memory() < Memory::most / 2);
     static_cast<void>(raw.said());
     assert_true(raw.server.idle());
-    assert_true(before < 28'000);
-    assert_true(raw.server.memory() < before + 4096);
+    assert_in_range(before, 1, 28'000);
+    // The table of streams of nghttp2 1.64 stays as large as it was.
+    assert_in_range(raw.server.memory(), 1, before + 8192);
 }
 
 } // namespace
