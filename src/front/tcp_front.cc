@@ -43,8 +43,8 @@ TcpFront::TcpFront(Turn& turn, Gate& gate, Relay& relay, Courtesy& courtesy,
       tls_places_{all, Counter::tls_clients, tls != nullptr ? turn.config.limits.tls_clients : 0},
       deadlines_{turn.config, places_, tls_places_}, slow_{handshake_patience},
       leaving_{leave_again}, intake_{turn, *this, gate, courtesy, handover},
-      clients_{turn.config.limits.tcp_clients + TcpPlaces::spare}, http_{memory_for_http(
-                                                                       turn.config)} {}
+      http_{memory_for_http(turn.config)}, clients_{turn.config.limits.tcp_clients +
+                                                    TcpPlaces::spare} {}
 
 TcpFront::~TcpFront() = default;
 

@@ -186,6 +186,7 @@ class TcpFront final : public Front {
     DeadlineQueue<TlsChannel> slow_;   // of those who shake hands: others may have their seats then
     DeadlineQueue<TcpClient> leaving_; // draining, and the handover was busy
     TcpIntake intake_;
+    http::ServerContext http_; // before the clients, whose sessions are made of it
     Slab<TcpClient> clients_;
     std::vector<TcpClient*> dirty_;
     std::deque<Handle> waiting_;  // to be visited, in the order in which they came to this
@@ -208,7 +209,6 @@ class TcpFront final : public Front {
     } farewells_;
 
     std::vector<TcpClient*> closed_;
-    http::ServerContext http_;
     std::vector<std::uint8_t> http_room_; // where an answer is written that goes out over HTTP
     dns::MutableOctets room_;             // given out by begin_answer(), with the prefix of a frame
     std::size_t held_{0};                 // octets in the buffers of all clients

@@ -7,17 +7,18 @@
 
 #include <new>
 #include <sys/mman.h>
+#include <utility>
 
 namespace dotproxy::http {
 
-Blocks::Blocks(std::size_t most) noexcept {
+void Blocks::map() noexcept {
+    const std::size_t count = std::exchange(left_, 0);
     try {
-        const std::size_t count = most / stride;
         free_.reserve(count);
         begin_ = static_cast<std::byte*>(map_undumped(count * stride));
         count_ = count;
     } catch (const std::bad_alloc&) {
-        return; // they are not needed, but for what they save
+        return; // malloc goes on with what there is
     }
     // A large page would be touched as a whole.
     static_cast<void>(::madvise(begin_, count_ * stride, MADV_NOHUGEPAGE));
@@ -30,6 +31,9 @@ Blocks::~Blocks() {
 }
 
 void* Blocks::take() noexcept {
+    if (left_ > 0) {
+        map();
+    }
     if (!free_.empty()) {
         void* const block = free_.back();
         free_.pop_back();

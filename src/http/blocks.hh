@@ -16,9 +16,10 @@ class Blocks {
   public:
     static constexpr std::size_t size = 16400; // octets of each that are of use
 
-    /// Up to `most` octets of them, which are the kernel's until they are touched. Where there is
-    /// no room for that there are none.
-    explicit Blocks(std::size_t most) noexcept;
+    /// Up to `most` octets of them, mapped when the first one is taken. They are the kernel's until
+    /// they are touched; where it has no room for them there are none.
+    explicit Blocks(std::size_t most) noexcept : left_{most / stride} {}
+
     Blocks(const Blocks&) = delete;
     Blocks& operator=(const Blocks&) = delete;
     ~Blocks();
@@ -33,8 +34,11 @@ class Blocks {
     }
 
   private:
+    void map() noexcept;
+
     static constexpr std::size_t stride = std::size_t{20} << 10U; // whole pages
 
+    std::size_t left_; // to be mapped
     std::byte* begin_{nullptr};
     std::size_t count_{0};
     std::size_t used_{0};     // [0, used_) have been taken once
