@@ -74,8 +74,7 @@ Untouchables Master::untouchables() const {
             }
         }
         for (const ListenConfig& listen : config.listen) {
-            found.proxies.insert(found.proxies.end(), listen.trusted.begin(),
-                                 listen.trusted.end());
+            found.proxies.insert(found.proxies.end(), listen.trusted.begin(), listen.trusted.end());
         }
     };
     if (current_) {
