@@ -191,6 +191,18 @@ def handshakes(place: Place, peer: Peer, _: set[str], scale: float) -> Values:
         return {"handshakes": upstream.counters()["handshakes"]}
 
 
+def ask_framed(client: socket.socket, message: bytes) -> bytes:
+    """The answer to what is asked over TCP or TLS."""
+    client.sendall(struct.pack("!H", len(message)) + message)
+    answer = b""
+    while len(answer) < 2 or len(answer) < 2 + struct.unpack("!H", answer[:2])[0]:
+        more = client.recv(4096)
+        if not more:
+            raise Trouble("closes idle clients")
+        answer += more
+    return answer[2:]
+
+
 class IdleClients:
     """TCP clients that have asked once and stay. They come from many addresses: a limit on the
     connections of one address is not what is measured. They ask for one name: nor is a cache."""
@@ -205,15 +217,7 @@ class IdleClients:
             client.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
             client.bind((f"127.0.{1 + number % 200}.1", 0))
             client.connect(("127.0.0.1", port))
-            message = query(f"q00000000.{tag}.bench.example.com")
-            client.sendall(struct.pack("!H", len(message)) + message)
-            answer = b""
-            while len(answer) < 2 or len(answer) < 2 + struct.unpack("!H", answer[:2])[0]:
-                more = client.recv(512)
-                if not more:
-                    raise Trouble(f"closes idle client {number}")
-                answer += more
-            if not is_good(answer[2:]):
+            if not is_good(ask_framed(client, query(f"q00000000.{tag}.bench.example.com"))):
                 raise Trouble(f"refuses idle client {number}")
 
     def held(self) -> int:

@@ -3,7 +3,6 @@
 """What clients cost that ask over TLS and HTTPS. DNS over TLS is asked by bench/load, over HTTPS by
 h2load of nghttp2, which knows how to keep requests under way but not what an answer should be."""
 
-import contextlib
 import re
 import shutil
 import socket
@@ -15,7 +14,7 @@ from pathlib import Path
 from measure import (Place, Proxy, Trouble, Upstream, cpu_seconds, is_good, measure, pss_kib,
                      query)
 from peers import UPSTREAM_NAME, Peer
-from rows import IDLE_CLIENTS, IP_BIND_ADDRESS_NO_PORT, Row, Stage, Values, note
+from rows import (IDLE_CLIENTS, IP_BIND_ADDRESS_NO_PORT, Row, Stage, Values, ask_framed, note)
 
 SECURE = "CPU microseconds per cached answer over TLS and HTTPS, ten connections with ten queries each"
 NEW = "CPU microseconds for a connection with one question, cached, over TLS at 200/s"
@@ -86,13 +85,16 @@ def hits(place: Place, peer: Peer, wanted: set[str], scale: float) -> Values:
         for key, options in DOT_LOADS.items():
             if not wanted & {key, f"{key}-qps", f"{key}-records"}:
                 continue
-            with contextlib.suppress(Trouble):
+            try:
                 result = measure(place, proxy, f"--tls={place.ca}", f"--server={UPSTREAM_NAME}",
                                  *options, port=proxy.dot_port, seconds=2 * scale, warm_up=0.6)
-                values[key] = result["cpu_us"]
-                values[f"{key}-qps"] = result["qps"]
-                if result["records"]:
-                    values[f"{key}-records"] = result["received"] / result["records"]
+            except Trouble as trouble:
+                note(f"  {peer.name}: {key}: {trouble}")
+                continue
+            values[key] = result["cpu_us"]
+            values[f"{key}-qps"] = result["qps"]
+            if result["records"]:
+                values[f"{key}-records"] = result["received"] / result["records"]
         for key, pace in ("doh-hit", 0), ("doh-hit-paced", 400):
             if wanted & {key, f"{key}-qps"} and "doh" in peer.doors:
                 try:
@@ -108,7 +110,7 @@ class SecureClients:
     """Clients that have asked once and stay."""
 
     def __init__(self, place: Place, port: int, count: int, alpn: str):
-        self.clients: list[tuple[ssl.SSLObject, socket.socket]] = []
+        self.clients: list[ssl.SSLSocket] = []
         context = ssl.create_default_context(cafile=place.ca)
         context.set_alpn_protocols([alpn])
         message = query(f"q00000000.{place.tag()}.bench.example.com")
@@ -127,14 +129,7 @@ class SecureClients:
 
     @staticmethod
     def _ask_dot(client: ssl.SSLSocket, message: bytes) -> None:
-        client.sendall(struct.pack("!H", len(message)) + message)
-        answer = b""
-        while len(answer) < 2 or len(answer) < 2 + struct.unpack("!H", answer[:2])[0]:
-            more = client.recv(4096)
-            if not more:
-                raise Trouble("closes idle clients")
-            answer += more
-        if not is_good(answer[2:]):
+        if not is_good(ask_framed(client, message)):
             raise Trouble("refuses idle clients")
 
     @staticmethod
