@@ -75,7 +75,7 @@ with socket.socket(family, kind) as holder:
     signal.pause()
 END
     holder=$!
-    within 20 test -e "$scratch/taken"
+    within 120 test -e "$scratch/taken"
     rm "$scratch/taken"
 }
 

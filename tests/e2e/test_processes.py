@@ -17,7 +17,7 @@ from harness import wire
 from harness.client import TcpClient, ask
 from harness.load import Load
 from harness.process import has_ended, kill, state_of
-from harness.waiting import free_port, wait_for
+from harness.waiting import awake, free_port, wait_for
 
 WORKERS = 3
 
@@ -286,11 +286,11 @@ def test_the_drain_has_an_end(start, upstream):
     with TcpClient(proxy.address) as client:
         client.send(wire.query("never.example", id=5))
         upstream.wait_for_query("never.example")
-        began = time.monotonic()
+        began = awake()
         proxy.send_signal(signal.SIGTERM)
         assert client.receive()[3] & 15 == dns.rcode.SERVFAIL
         assert proxy.process.wait(10) == 0
-        assert time.monotonic() - began < 5
+        assert awake() - began < 5
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="privileges can only be given up by root")

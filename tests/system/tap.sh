@@ -36,10 +36,13 @@ gives() {
 # within SECONDS COMMAND...: waits for the command to succeed. Shows what it wrote last if it never
 # does.
 within() {
-    local end=$((SECONDS + $1)) output
+    local left=$1 before=$SECONDS passed output
     shift
     until output=$("$@" 2>&1); do
-        [ $SECONDS -lt $end ] || { printf '%s\n' "$output" && return 1; }
+        passed=$((SECONDS - before))
+        before=$SECONDS
+        left=$((left - (passed < 3 ? passed : 3))) # the machine may have stood still
+        [ $left -gt 0 ] || { printf '%s\n' "$output" && return 1; }
         sleep 0.1
     done
 }

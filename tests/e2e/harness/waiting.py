@@ -4,8 +4,10 @@
 # Bounded waiting. A test waits for what it needs, never for a time it hopes is long enough.
 
 import itertools
+import os
 import random
 import socket
+import threading
 import time
 
 from .ipv6 import NOT_HERE, family_of
@@ -15,25 +17,55 @@ from .ipv6 import NOT_HERE, family_of
 PATIENCE = 20.0
 
 
+class _Awake:
+    """Tells the time that this machine was awake: a virtual one may stand still for a minute."""
+    TICK = 0.01
+    AT_MOST = 0.1  # what passes between two ticks while other programs have the processors
+
+    def __init__(self):
+        self._passed = 0.0
+        self._last = time.monotonic()
+        self._start()
+        os.register_at_fork(after_in_child=self._start)
+
+    def _start(self):
+        threading.Thread(target=self._tick, daemon=True).start()
+
+    def _tick(self):
+        while True:
+            time.sleep(self.TICK)
+            now = time.monotonic()
+            self._passed += min(now - self._last, self.AT_MOST)
+            self._last = now
+
+    def __call__(self):
+        return self._passed
+
+
+# Seconds, of which only differences count. What a correct program must not take longer than is
+# measured by it, never what it must take at least.
+awake = _Awake()
+
+
 def wait_for(condition, timeout=PATIENCE, what=None):
     """Polls until `condition()` is true and returns its value; fails the test after `timeout`."""
-    deadline = time.monotonic() + timeout
+    deadline = awake() + timeout
     while True:
         value = condition()
         if value:
             return value
-        if time.monotonic() >= deadline:
+        if awake() >= deadline:
             raise AssertionError(f"not within {timeout} s: {what or condition}")
         time.sleep(0.005)
 
 
 def in_time(limit, action, attempts=3):
     """What `action()` returns, which takes a correct program less than `limit` seconds. Where it
-    took longer, the machine may have been away meanwhile, but not each time: it is done again."""
+    took longer, the machine may have been busy meanwhile, but not each time: it is done again."""
     for _ in range(attempts):
-        began = time.monotonic()
+        began = awake()
         value = action()
-        took = time.monotonic() - began
+        took = awake() - began
         if took < limit:
             return value
     raise AssertionError(f"{took} s in the end; not one of {attempts} times within {limit} s")
