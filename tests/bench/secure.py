@@ -11,13 +11,14 @@ import struct
 import time
 from pathlib import Path
 
-from measure import (Place, Proxy, Trouble, Upstream, cpu_seconds, is_good, measure, pss_kib,
+from measure import (Load, Place, Proxy, Trouble, Upstream, cpu_seconds, is_good, measure, pss_kib,
                      query)
 from peers import UPSTREAM_NAME, Peer
 from rows import (IDLE_CLIENTS, IP_BIND_ADDRESS_NO_PORT, Row, Stage, Values, ask_framed, note)
 
 SECURE = "CPU microseconds per cached answer over TLS and HTTPS, ten connections with ten queries each"
 NEW = "CPU microseconds for a connection with one question, cached, over TLS at 200/s"
+BESIDE = "cached answers over UDP at 2,000/s, beside one client's 1,000 full handshakes a second"
 HELD = f"KiB per idle client ({IDLE_CLIENTS:,}) over TLS and HTTPS"
 
 SECURE_ROWS = (
@@ -30,6 +31,11 @@ SECURE_ROWS = (
     Row("doh-hit-paced", SECURE, "HTTPS, 4,000 queries/s", cached=True),
     Row("dot-new", NEW, "full handshakes", cached=True, digits=0),
     Row("dot-resumed", NEW, "resumed sessions", cached=True, digits=0),
+    Row("dot-storm-calm", BESIDE, "99th percentile without, microseconds", cached=True, digits=0),
+    Row("dot-storm-p99", BESIDE, "99th percentile, microseconds", cached=True, digits=0),
+    Row("dot-storm-times", BESIDE, "  times of that without", 2, cached=True, digits=2),
+    Row("dot-storm-answered", BESIDE, "  answered, %", 100, True, cached=True, digits=2),
+    Row("dot-storm-made", BESIDE, "  handshakes/s", None, True, cached=True, digits=0),
     Row("dot-client-pss", HELD, "TLS", 12, cached=True),
     Row("doh-client-pss", HELD, "HTTPS", 30, cached=True),
 )
@@ -104,6 +110,25 @@ def hits(place: Place, peer: Peer, wanted: set[str], scale: float) -> Values:
                 except Trouble as trouble:
                     note(f"  {peer.name}: {key}: {trouble}")
     return values
+
+
+def storm(place: Place, peer: Peer, _: set[str], scale: float) -> Values:
+    values: Values = {}
+    calm = ["--clients=8", "--rate=2000", "--names=100"]
+    with Upstream(place) as upstream, \
+            Proxy(place, peer, upstream, cache=True, secure=True) as proxy:
+        values["dot-storm-calm"] = measure(place, proxy, *calm, seconds=4 * scale)["p99"]
+        makes = Load(place, proxy.dot_port, f"--tls={place.ca}", f"--server={UPSTREAM_NAME}",
+                     "--clients=256", "--rate=1000", "--reconnect", "--names=100",
+                     seconds=4 * scale + 1)
+        makes.wait_for("begin")
+        result = measure(place, proxy, *calm, seconds=4 * scale)
+        makes.wait_for("end")
+        made, _ = makes.result()
+    return values | {"dot-storm-p99": result["p99"],
+                     "dot-storm-times": result["p99"] / values["dot-storm-calm"],
+                     "dot-storm-answered": 100 * result["answered"] / result["sent"],
+                     "dot-storm-made": made["received"] / made["seconds"]}
 
 
 class SecureClients:
@@ -208,7 +233,9 @@ def has_doors(peer: Peer) -> bool:
 
 
 SECURE_STAGES = (
-    Stage(tuple(row.key for row in SECURE_ROWS if row.group != HELD), hits, needs_cache=True,
+    Stage(tuple(row.key for row in SECURE_ROWS if row.group in (SECURE, NEW)), hits,
+          needs_cache=True, concerns=has_doors),
+    Stage(tuple(row.key for row in SECURE_ROWS if row.group == BESIDE), storm, needs_cache=True,
           concerns=has_doors),
     Stage(tuple(row.key for row in SECURE_ROWS if row.group == HELD), memory, every_round=False,
           concerns=has_doors),

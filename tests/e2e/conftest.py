@@ -13,6 +13,7 @@ import pytest
 
 from harness.certificates import Authority
 from harness.process import Dotproxy, Unbound, has_sanitizer, kill
+from harness.program import Program
 from harness.upstream import Upstream
 from harness.waiting import free_port
 
@@ -105,6 +106,19 @@ def serve(leaf):
 def upstream(serve):
     """A scripted server that behaves until it is told otherwise."""
     return serve()
+
+
+@pytest.fixture
+def run(place):
+    """Starts servers of Debian's: run(command, configuration, port, **how) -> Program."""
+    programs = []
+
+    def make(*what, **how):
+        programs.append(Program(place, *what, **how))
+        return programs[-1]
+    yield make
+    for program in programs:
+        program.close()
 
 
 @pytest.fixture

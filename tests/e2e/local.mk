@@ -26,6 +26,7 @@ EXTRA_DIST += $(e2e_tests) $(unsanitized_e2e_tests) \
 	tests/e2e/harness/load.py \
 	tests/e2e/harness/network.py \
 	tests/e2e/harness/process.py \
+	tests/e2e/harness/program.py \
 	tests/e2e/harness/refusal.py \
 	tests/e2e/harness/upstream.py \
 	tests/e2e/harness/waiting.py \
@@ -71,7 +72,9 @@ e2e_tests = \
 	tests/e2e/test_proxies.py \
 	tests/e2e/test_proxy_protocol.py \
 	tests/e2e/test_real_programs.py \
+	tests/e2e/test_browsers.py \
 	tests/e2e/test_reload.py \
+	tests/e2e/test_resolvers.py \
 	tests/e2e/test_restart.py \
 	tests/e2e/test_rfc8906.py \
 	tests/e2e/test_surroundings.py \

@@ -6,9 +6,6 @@
 # ask, the other may not.
 
 import os
-import shutil
-import socket
-import subprocess
 
 import dns.rcode
 import pytest
@@ -19,45 +16,6 @@ from harness.http import HttpsClient
 from harness.waiting import free_port, wait_for
 
 FRIEND, STRANGER = "127.0.0.5", "127.0.0.6"
-
-
-class Program:
-    """A proxy of Debian's with a configuration of its own, until the end of the test."""
-
-    def __init__(self, directory, command, configuration, port):
-        self.address = ("127.0.0.1", port)
-        program = shutil.which(command[0], path=os.environ.get("PATH", "") + ":/usr/sbin")
-        if not program:
-            pytest.skip(f"{command[0]} is not installed")
-        file = directory / f"{command[0]}.conf"
-        file.write_text(configuration)
-        self._log = directory / f"{command[0]}.log"
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [program, *command[1:], file], cwd=directory, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log)
-        wait_for(self._listens, what=f"{command[0]} to listen")
-
-    def _listens(self):
-        assert self.process.poll() is None, self._log.read_text()
-        with socket.socket() as probe:
-            return probe.connect_ex(self.address) == 0
-
-    def close(self):
-        self.process.kill()
-        self.process.wait()
-
-
-@pytest.fixture
-def run(place):
-    programs = []
-
-    def make(*how):
-        programs.append(Program(place, *how))
-        return programs[-1]
-    yield make
-    for program in programs:
-        program.close()
 
 
 @pytest.fixture

@@ -77,12 +77,16 @@ def opt(*options, payload=1232, ttl=0):
     return b"\0" + struct.pack("!HHIH", 41, payload, ttl, len(data)) + data
 
 
+def _name_end(message, at):
+    """Where the name ends that begins at `at`, with a zero or with a pointer."""
+    while 0 < message[at] < 0xC0:
+        at += 1 + message[at]
+    return at + (1 if message[at] == 0 else 2)
+
+
 def question_end(message):
     """Where header and question of a message with one question end."""
-    at = 12
-    while message[at]:
-        at += 1 + message[at]
-    return at + 5
+    return _name_end(message, 12) + 4
 
 
 def question_name(message):
@@ -158,11 +162,11 @@ def parse(message):
 
 
 def address_in(message):
-    """The address in the one A record of an answer of answer(); None when there is none."""
+    """The address in the one A record of an answer; None when there is none."""
     if message[6:8] != b"\0\1" or message[3] & 15:
         return None
-    end = question_end(message)
-    return str(ipaddress.IPv4Address(message[end + 12:end + 16]))
+    rdata = _name_end(message, question_end(message)) + 10
+    return str(ipaddress.IPv4Address(message[rdata:rdata + 4]))
 
 
 def options_of(message, code):
