@@ -2,7 +2,8 @@
 # Copyright the dotproxy authors
 #
 # The wall clock is stepped, far forth and far back (rule L72): timers follow the monotonic clock
-# and are not disturbed; the validity of certificates follows the wall clock.
+# and are not disturbed; the validity of certificates follows the wall clock. And what is done each
+# day or week, where both clocks are moved on.
 
 import pathlib
 import time
@@ -11,7 +12,8 @@ import dns.rcode
 import pytest
 
 from harness import wire
-from harness.client import TcpClient, ask
+from harness.certificates import DAY
+from harness.client import TcpClient, TlsClient, ask, tls_context
 from harness.load import Load
 from harness.waiting import wait_for
 
@@ -28,10 +30,11 @@ class WallClock:
     def __init__(self, library, file):
         self._file = file
         self.set("+0")
-        self.environment = {
+        self.of_all = {
             "LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(file),
-            "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DISABLE_SHM": "1"}
+            "FAKETIME_NO_CACHE": "1", "FAKETIME_DISABLE_SHM": "1"}  # the monotonic clock as well
+        self.environment = self.of_all | {
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}
 
     def set(self, offset):
         """Steps it to `offset` from the machine's."""
@@ -115,3 +118,38 @@ def test_a_deadline_is_kept_when_the_clock_is_stepped(start, upstream, clock, of
         assert 1.7 < time.monotonic() - began < 10
     assert_refused(proxy, upstream, "late.example")
     clock.set("+0")
+
+
+def test_certificates_are_told_of_each_day(start_secure, authority, clock):
+    """E4: as long as they are soon to end."""
+    late = authority.leaf(valid=(-70 * DAY, 20 * DAY))
+    proxy, _ = start_secure(late, workers=1, environment=clock.of_all, sandbox="off")
+    wait_for(lambda: "ends within 20 days, at " in proxy.log)
+    clock.set("+23h")
+    assert proxy.counters()["certificate_left"] <= 20 * 24 * 3600 - 23 * 3600
+    assert proxy.log.count("ends within") == 1
+    clock.set("+49h")
+    wait_for(lambda: proxy.counters() and "ends within 18 days, at " in proxy.log)
+    assert proxy.log.count("ends within") == 2
+
+
+def test_tickets_have_another_key_after_a_week(start_secure, authority, clock):
+    """E12: from a reload on. Until then reloads change nothing."""
+    proxy, address = start_secure(authority.leaf(), workers=1, environment=clock.of_all,
+                                  sandbox="off")
+    context = tls_context(authority.file)
+
+    def is_resumed(session):
+        with TlsClient(address, context, session=session) as client:
+            assert client.ask("www.example").answer
+            return client.resumed
+    clock.set("+167h")  # a ticket of the last hour: it is not its age that ends it
+    with TlsClient(address, context) as client:
+        assert client.ask("www.example").answer
+        session = client.session
+    proxy.reload()
+    assert is_resumed(session)
+    clock.set("+169h")
+    assert is_resumed(session)
+    proxy.reload()
+    assert not is_resumed(session)

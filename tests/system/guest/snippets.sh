@@ -98,6 +98,7 @@ systemd_resolved() {
     resolvectl domain lan0 ''
     is_undone systemd-resolved "$text"
     # From here on this is a machine without it.
+    (cd /root && dpkg-repack systemd-resolved) >/dev/null 2>&1
     dpkg --remove systemd-resolved >/dev/null 2>&1
     ip address flush dev lan0
     rm -f /etc/resolv.conf
@@ -382,6 +383,34 @@ own_authority() {
     check "own authority: by address, too" tls_client $own_ca 192.0.2.2
     check "own authority: who does not know it believes nobody" \
         fails tls_client "" dns.example.net
+    resolved_over_tls
+}
+
+# resolved_asks: by what it says there, and without what it knows.
+resolved_asks() {
+    systemctl restart systemd-resolved && resolvectl query dotproxy.example | grep '192\.0\.2\.1 '
+}
+tls_queries() { dotproxyctl status | sed -n 's,^tls_queries[^0-9]*,,p'; }
+
+# A client that is no program of these tests, on a machine that has it for a moment.
+resolved_over_tls() {
+    local conf=/etc/systemd/resolved.conf.d/tls.conf before
+    mv /etc/resolv.conf /etc/resolv.conf.before
+    dpkg -i /root/systemd-resolved_*.deb >/dev/null 2>&1
+    install -D -m 644 <(printf '[Resolve]\n' && readme |
+        sed -n 's/.*with systemd-resolved: "\(DNS=.*\)" and "\(DNSOverTLS=yes\)".*/\1\n\2/p') $conf
+    check "systemd-resolved over TLS: it believes no authority that it does not know" \
+        fails resolved_asks
+    cp $own_ca /usr/local/share/ca-certificates/dns-ca.crt && update-ca-certificates 2>/dev/null
+    before=$(tls_queries)
+    check "systemd-resolved over TLS: it is answered by who proves the name" resolved_asks
+    check "systemd-resolved over TLS: who was asked over TLS" [ "$(tls_queries)" -gt "$before" ]
+    sed -i 's/#dns\./#other./' $conf
+    check "systemd-resolved over TLS: it believes nobody of another name" fails resolved_asks
+    dpkg --purge systemd-resolved >/dev/null 2>&1
+    rm -f $conf /usr/local/share/ca-certificates/dns-ca.crt
+    update-ca-certificates >/dev/null 2>&1
+    mv /etc/resolv.conf.before /etc/resolv.conf
 }
 
 by_systemd() {
