@@ -188,6 +188,14 @@ def test_a_reload_takes_it_off_and_puts_it_on(start, upstream):
 
 
 @pytest.mark.parametrize("setting", ["on", "off"])
+def test_private_keys_are_not_shown(start_secure, setting):
+    """E10: who has one leaves no core file, and nobody of its account looks into it."""
+    proxy, _ = start_secure(workers=1, sandbox=setting)
+    for pid in (proxy.pid, worker_of(proxy)):
+        assert not is_open_to_its_account(pid)
+
+
+@pytest.mark.parametrize("setting", ["on", "off"])
 def test_a_file_for_the_keys_of_sessions_is_for_debugging(start, upstream, directory, setting):
     """GnuTLS opens it in the middle of the first handshake, which workers that are shut in would
     not survive."""

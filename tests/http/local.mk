@@ -6,7 +6,8 @@ http_tests = \
 	tests/http/test_question \
 	tests/http/test_server_faults \
 	tests/http/test_server_floods \
-	tests/http/test_server_session
+	tests/http/test_server_session \
+	tests/http/test_server_states
 check_PROGRAMS += $(http_tests)
 TESTS += $(http_tests)
 http_test_libs = libhttp.a libbase.a $(NGHTTP2_LIBS) $(CMOCKA_LIBS)
@@ -27,5 +28,7 @@ tests_http_test_server_floods_SOURCES = tests/http/test_server_floods.cc $(http_
 tests_http_test_server_floods_LDADD = $(http_test_libs)
 tests_http_test_server_session_SOURCES = tests/http/test_server_session.cc $(http_test_peer)
 tests_http_test_server_session_LDADD = $(http_test_libs)
+tests_http_test_server_states_SOURCES = tests/http/test_server_states.cc $(http_test_peer)
+tests_http_test_server_states_LDADD = $(http_test_libs)
 tests_http_test_http1_SOURCES = tests/http/test_http1.cc tests/unit.hh
 tests_http_test_http1_LDADD = $(http_test_libs)
