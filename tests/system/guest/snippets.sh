@@ -396,7 +396,8 @@ tls_queries() { dotproxyctl status | sed -n 's,^tls_queries[^0-9]*,,p'; }
 resolved_over_tls() {
     local conf=/etc/systemd/resolved.conf.d/tls.conf before
     mv /etc/resolv.conf /etc/resolv.conf.before
-    dpkg -i /root/systemd-resolved_*.deb >/dev/null 2>&1
+    check "systemd-resolved over TLS: it is back" \
+        dpkg --force-confold -i /root/systemd-resolved_*.deb
     install -D -m 644 <(printf '[Resolve]\n' && readme |
         sed -n 's/.*with systemd-resolved: "\(DNS=.*\)" and "\(DNSOverTLS=yes\)".*/\1\n\2/p') $conf
     check "systemd-resolved over TLS: it believes no authority that it does not know" \
