@@ -119,6 +119,6 @@ def test_a_browser_finds_a_page(resolver, web, authority, place, upstream, brows
     proxy, url = resolver
     page = f"{NAME}:{web.server_port}"
     with running(browser(place, authority, url, f"http://{page}/"), place):
-        wait_for(lambda: (page, "/") in web.shown, timeout=60, what=f"{page} to be asked for")
+        wait_for(lambda: (page, "/") in web.shown, timeout=90, what=f"{page} to be asked for")
     assert upstream.asked(f"{NAME}.")
     assert proxy.counters()["http_queries"] >= 1
