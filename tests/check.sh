@@ -205,7 +205,7 @@ install_what_checks_need() {
     install_packages "${packages[@]}"
 }
 
-# Each test once, and the style: for who has changed something. -Og takes a sixth less to compile.
+# Each test once, and the style: for who has changed something. -Og takes an eighth less to compile.
 check_once() {
     if build build/check "${faster[@]}" CXXFLAGS=-Og; then
         begin_aside lint

@@ -17,7 +17,6 @@ import stat
 import subprocess
 import sys
 import termios
-import time
 
 import pytest
 

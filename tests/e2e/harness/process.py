@@ -15,6 +15,7 @@ import sys
 import threading
 
 from . import configuration
+from .program import unconfined
 from .upstream import listening
 from .waiting import PATIENCE, free_port, wait_for
 
@@ -338,9 +339,7 @@ class Unbound:
         self.port = free_port()
         self._directory = directory
         self._file = directory / "unbound.conf"
-        # Debian's AppArmor profile lets /usr/sbin/unbound read its own directories only; a copy is
-        # not under it.
-        self._program = shutil.copy(self.program(), directory / "unbound")
+        self._program = unconfined("unbound", directory)
         data = "".join(f"    local-data: '{one}'\n" for one in records)
         self._file.write_text(f"""server:
     directory: "{directory}"
@@ -362,10 +361,6 @@ class Unbound:
 """)
         self.process = None
         self.start()
-
-    @staticmethod
-    def program():
-        return shutil.which("unbound", path=os.environ.get("PATH", "") + ":/usr/sbin")
 
     def start(self):
         with (self._directory / "unbound.log").open("ab") as log:

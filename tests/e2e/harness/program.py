@@ -21,6 +21,12 @@ def find(name):
     return path
 
 
+def unconfined(name, directory):
+    """A copy of the program: Debian's AppArmor profiles let /usr/sbin/unbound and others read their
+    own directories only, and a copy is not under them."""
+    return shutil.copy(find(name), directory / name)
+
+
 class Program:
     """A server at a port of 127.0.0.1, until the end of the test. The name of the file with its
     configuration ends the command."""
