@@ -143,13 +143,13 @@ def test_tickets_have_another_key_after_a_week(start_secure, authority, clock):
         with TlsClient(address, context, session=session) as client:
             assert client.ask("www.example").answer
             return client.resumed
-    clock.set("+167h")  # a ticket of the last hour: it is not its age that ends it
+    clock.set("+10050m")  # a ticket of the last half hour: its age (two hours) must not end it
     with TlsClient(address, context) as client:
         assert client.ask("www.example").answer
         session = client.session
     proxy.reload()
     assert is_resumed(session)
-    clock.set("+169h")
+    clock.set("+10110m")
     assert is_resumed(session)
     proxy.reload()
     assert not is_resumed(session)
