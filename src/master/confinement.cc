@@ -47,7 +47,7 @@ void confine_master() noexcept {
 
 void confine(const Config& config, Counters& counters) {
     if (!config.sandbox) {
-        if (config.certificates.empty()) { // private keys are in no core file (E10)
+        if (config.certificates.empty()) { // else the master has hidden the private keys (E10)
             sandbox::show_memory();
         }
         return;

@@ -5,6 +5,7 @@
 
 #include "base/log.hh"
 #include "master/master.hh"
+#include "sandbox/sandbox.hh"
 
 #include <chrono>
 
@@ -22,6 +23,7 @@ ServerTls Master::load_server_tls(const Config& config) {
     if (config.certificates.empty()) {
         return nullptr;
     }
+    sandbox::hide_memory(); // where keys are from now on, and in what is forked (E10)
     const bool in_use = ticket_key_ != nullptr && now_ < next_ticket_key_;
     const auto key = in_use ? ticket_key_ : std::make_shared<const tls::TicketKey>();
     ServerTls loaded = load_certificates(config, key);

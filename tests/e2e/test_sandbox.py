@@ -187,12 +187,26 @@ def test_a_reload_takes_it_off_and_puts_it_on(start, upstream):
         assert ask(proxy.address, f"{setting}.example").answer
 
 
+def assert_hidden(proxy):
+    for pid in (proxy.pid, worker_of(proxy)):
+        assert not is_open_to_its_account(pid)
+
+
 @pytest.mark.parametrize("setting", ["on", "off"])
 def test_private_keys_are_not_shown(start_secure, setting):
     """E10: who has one leaves no core file, and nobody of its account looks into it."""
     proxy, _ = start_secure(workers=1, sandbox=setting)
-    for pid in (proxy.pid, worker_of(proxy)):
-        assert not is_open_to_its_account(pid)
+    assert_hidden(proxy)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start as somebody else")
+@pytest.mark.parametrize("setting", ["on", "off"])
+def test_private_keys_are_not_shown_after_a_start_as_anybody(start_secure, directory, setting):
+    """E10: as under systemd, where no change of the account hides the process."""
+    program = copy_for_anybody(binary(), directory)
+    proxy, _ = start_secure(workers=1, sandbox=setting, program=program,
+                            launcher=("setpriv", f"--reuid={USER}", "--clear-groups"))
+    assert_hidden(proxy)
 
 
 @pytest.mark.parametrize("setting", ["on", "off"])
