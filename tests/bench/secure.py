@@ -124,10 +124,13 @@ def storm(place: Place, peer: Peer, _: set[str], scale: float) -> Values:
                      seconds=4 * scale + 1)
         # They share a core: who asks over UDP is not to wait for who makes handshakes there.
         os.setpriority(os.PRIO_PROCESS, makes.child.pid, 19)
-        makes.wait_for("begin")
-        result = measure(place, proxy, *calm, seconds=4 * scale)
-        makes.wait_for("end")
-        made, _ = makes.result()
+        try:
+            makes.wait_for("begin")
+            result = measure(place, proxy, *calm, seconds=4 * scale)
+            makes.wait_for("end")
+            made, _ = makes.result()
+        finally:
+            place.end(makes.child)
     return values | {"dot-storm-p99": result["p99"],
                      "dot-storm-times": result["p99"] / values["dot-storm-calm"],
                      "dot-storm-answered": 100 * result["answered"] / result["sent"],

@@ -33,8 +33,8 @@ gives() {
     [ $status -eq "$expected" ] || { echo "status $status instead of $expected" && return 1; }
 }
 
-# within SECONDS COMMAND...: waits for the command to succeed. Shows what it wrote last if it never
-# does.
+# within SECONDS COMMAND...: waits for the command to succeed, which counts as three seconds when it
+# takes longer. Shows what it wrote last if it never does.
 within() {
     local left=$1 before=$SECONDS passed output
     shift

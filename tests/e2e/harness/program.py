@@ -41,7 +41,11 @@ class Program:
             self.process = subprocess.Popen(
                 [find(command[0]), *command[1:], file], cwd=directory, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log)
-        wait_for(self._listens, what=f"{name} to listen")
+        try:
+            wait_for(self._listens, what=f"{name} to listen")
+        except AssertionError:
+            self.close()
+            raise
 
     @property
     def log(self):

@@ -4,7 +4,6 @@
 # Bounded waiting. A test waits for what it needs, never for a time it hopes is long enough.
 
 import itertools
-import os
 import random
 import socket
 import threading
@@ -25,10 +24,6 @@ class _Awake:
     def __init__(self):
         self._passed = 0.0
         self._last = time.monotonic()
-        self._start()
-        os.register_at_fork(after_in_child=self._start)
-
-    def _start(self):
         threading.Thread(target=self._tick, daemon=True).start()
 
     def _tick(self):
