@@ -5,12 +5,12 @@
 
 namespace dotproxy {
 
-Handshakes::Seat Handshakes::enter(const Address& peer) noexcept {
+Handshakes::Seat Handshakes::enter(const Address& peer, Standing standing) noexcept {
     if (full()) {
         return {};
     }
-    AddressCounts::Place place = addresses_.enter(peer);
-    if (!place || (!peer.is_loopback() && place.count() > most - taken_)) {
+    AddressCounts::Place place = addresses_.enter(peer, standing.near);
+    if (!place || (!peer.is_loopback() && place.exceeds(most - taken_))) {
         return {};
     }
     ++taken_;

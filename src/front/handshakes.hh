@@ -9,6 +9,7 @@
 
 #include "base/address.hh"
 #include "relay/address_counts.hh"
+#include "relay/standing.hh"
 
 #include <cstdint>
 #include <utility>
@@ -58,9 +59,9 @@ class Handshakes {
     Handshakes& operator=(const Handshakes&) = delete;
     ~Handshakes() = default;
 
-    /// A seat for `peer`; an empty one where there is none, or its address has as many as there
-    /// are left for others (limits 33). This host may have them all.
-    [[nodiscard]] Seat enter(const Address& peer) noexcept;
+    /// A seat for `peer`; an empty one where there is none, or its source has as many as there are
+    /// left for others (limits 33). This host may have them all.
+    [[nodiscard]] Seat enter(const Address& peer, Standing standing) noexcept;
 
     [[nodiscard]] bool full() const noexcept { return taken_ >= most; }
 

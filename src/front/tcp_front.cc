@@ -18,6 +18,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Clock::duration leave_again = 10ms;
+// Of one source; who has more stands in a line apart.
+constexpr std::uint32_t few_connections = 16;
 // Who has not shaken hands after this long loses its seat when others wait for one: it is further
 // away than anybody, or does not mean to.
 constexpr Clock::duration handshake_patience = 500ms;
@@ -99,10 +101,10 @@ TcpClient* TcpFront::admit(Fd socket, const Address& peer, Standing standing,
     AddressCounts::Place tls_place;
     bool too_many = false;
     if (!door.trusts(peer)) { // whose connections are those of all who are behind it
-        place = places_.enter(peer);
+        place = places_.enter(peer, standing);
         too_many = places_.is_too_many(place, clients_.size());
         if (transport == Transport::tls) {
-            tls_place = tls_places_.enter(peer);
+            tls_place = tls_places_.enter(peer, standing);
             too_many = too_many || tls_places_.is_too_many(tls_place, over_tls_);
         }
     }
@@ -167,23 +169,39 @@ void TcpFront::wait(TcpClient& client) noexcept {
     }
     client.waiting = true;
     if (!client.over_tls() || client.tls != nullptr || !client.announced) {
-        waiting_.push_back(clients_.handle_of(&client));
+        const bool many = client.place && client.place.count() > few_connections;
+        (many ? crowd_ : waiting_).push_back(clients_.handle_of(&client));
     } else {
         get_into_line(client);
     }
 }
 
+bool TcpFront::someone_waits() const noexcept {
+    return !waiting_.empty() || !crowd_.empty();
+}
+
+/// The line that is served next, which is not empty: where somebody waits in both they take turns,
+/// so that the part of a source does not grow with its connections.
+std::deque<Handle>& TcpFront::next_line() noexcept {
+    if (waiting_.empty() || crowd_.empty()) {
+        return waiting_.empty() ? crowd_ : waiting_;
+    }
+    crowd_next_ = !crowd_next_;
+    return crowd_next_ ? crowd_ : waiting_;
+}
+
 void TcpFront::serve() noexcept {
-    while (!waiting_.empty() && !turn_.streams.spent()) {
-        TcpClient* client = clients_.find(waiting_.front());
-        waiting_.pop_front();
+    while (someone_waits() && !turn_.streams.spent()) {
+        std::deque<Handle>& line = next_line();
+        TcpClient* client = clients_.find(line.front());
+        line.pop_front();
         if (client != nullptr) {
             client->waiting = false;
             visit(*client);
         }
     }
     seat_arrivals(); // after those who have been let in
-    behind_ = !waiting_.empty() || may_seat();
+    behind_ = someone_waits() || may_seat();
 }
 
 /// Ends the connections of who was blocked since the last look (limits 22).
@@ -222,7 +240,7 @@ void TcpFront::expire() noexcept {
 }
 
 void TcpFront::soonest(TimePoint& earliest) const noexcept {
-    if (!waiting_.empty() || may_seat()) {
+    if (someone_waits() || may_seat()) {
         earliest = turn_.now;
     }
     if (handshakes_.full() && !arriving_.empty()) {

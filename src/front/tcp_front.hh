@@ -100,6 +100,8 @@ class TcpFront final : public Front {
     [[nodiscard]] bool full(Transport transport) const noexcept;
     void refuse(const Fd& socket, Counter why) noexcept;
 
+    [[nodiscard]] bool someone_waits() const noexcept;
+    [[nodiscard]] std::deque<Handle>& next_line() noexcept;
     void wait(TcpClient& client) noexcept;
     void visit(TcpClient& client) noexcept;
     [[nodiscard]] bool read(TcpClient& client) noexcept;
@@ -190,6 +192,7 @@ class TcpFront final : public Front {
     Slab<TcpClient> clients_;
     std::vector<TcpClient*> dirty_;
     std::deque<Handle> waiting_;  // to be visited, in the order in which they came to this
+    std::deque<Handle> crowd_;    // the same of those whose source has many connections
     std::deque<Handle> arriving_; // the same of those who have no seat to shake hands in
     std::size_t passed_over_{0};  // of these, since somebody was given a seat, or gave one back
     std::uint32_t seats_left_{0}; // Handshakes::left() at that time
@@ -213,6 +216,7 @@ class TcpFront final : public Front {
     dns::MutableOctets room_;             // given out by begin_answer(), with the prefix of a frame
     std::size_t held_{0};                 // octets in the buffers of all clients
     std::uint32_t over_tls_{0};           // clients, but for the closed ones
+    bool crowd_next_{false};              // of the two lines, where others wait as well
     bool behind_{false};                  // not all who waited were visited in the last turn
     std::uint32_t blocked_version_{0};
     bool draining_{false};

@@ -75,10 +75,10 @@ bool TcpFront::announce(TcpClient& client, const Address& peer) noexcept {
     }
     client.peer = peer;
     client.standing = *standing;
-    client.place = places_.enter(peer);
+    client.place = places_.enter(peer, *standing);
     bool too_many = places_.is_too_many(client.place, clients_.size());
     if (client.over_tls()) {
-        client.tls_place = tls_places_.enter(peer);
+        client.tls_place = tls_places_.enter(peer, *standing);
         too_many = too_many || tls_places_.is_too_many(client.tls_place, over_tls_);
     }
     if (too_many) {

@@ -82,7 +82,7 @@ void TcpFront::seat_arrivals() noexcept {
         if (client == nullptr || client->closed) {
             continue;
         }
-        Handshakes::Seat seat = handshakes_.enter(client->peer);
+        Handshakes::Seat seat = handshakes_.enter(client->peer, client->standing);
         if (!seat) {
             arriving_.push_back(handle);
             ++passed_over_;

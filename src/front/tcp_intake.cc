@@ -167,6 +167,9 @@ std::optional<Standing> TcpIntake::let_in(const Fd& socket, const std::optional<
     }
     if (!standing) {
         turn_.counters.add(Counter::access_refused);
+        if (peer) {
+            gate_.charge_unanswered(*peer, std::nullopt, true);
+        }
         reset(socket);
     }
     return standing;

@@ -36,8 +36,9 @@ bool TcpPlaces::full() const noexcept {
     return taken() >= limit_;
 }
 
-/// Whether an address would have more places than there are left for others (C15), see
-/// Relay::crowds; it is taken to have as many with each of the other workers, if they have any.
+/// Whether a source would have more places than there are left for others (C15), see
+/// AddressCounts::Place::exceeds; it is taken to have as many with each of the other workers, if
+/// they have any.
 bool TcpPlaces::is_too_many(const AddressCounts::Place& place, std::uint64_t own) const noexcept {
     if (!place) {
         return true;
@@ -45,8 +46,12 @@ bool TcpPlaces::is_too_many(const AddressCounts::Place& place, std::uint64_t own
     const std::uint64_t in_all = taken();
     const std::uint64_t left = limit_ - std::min(limit_, in_all);
     const std::uint64_t elsewhere = in_all - std::min(in_all, own);
-    const std::uint64_t here = place.count();
-    return here > least_per_address && here + std::min(here * (all_.size() - 1), elsewhere) > left;
+    const auto has_more_than = [&](std::uint64_t here, std::uint64_t times) {
+        return here > times * least_per_address &&
+               here + std::min(here * (all_.size() - 1), elsewhere) > times * left;
+    };
+    return has_more_than(place.count(), 1) ||
+           has_more_than(place.count_around(), AddressCounts::Place::around_times);
 }
 
 void TcpPlaces::look() noexcept {

@@ -9,10 +9,10 @@
 
 #include "base/clock.hh"
 #include "relay/address_counts.hh"
+#include "relay/standing.hh"
 #include "shared/counted.hh"
 
 #include <cstdint>
-#include <optional>
 
 namespace dotproxy {
 
@@ -28,13 +28,13 @@ class TcpPlaces {
     TcpPlaces(const CounterLease& all, Counter gauge, std::uint32_t limit);
 
     /// A place for one more from `peer`; it may be empty, or one too many.
-    [[nodiscard]] AddressCounts::Place enter(const std::optional<Address>& peer) noexcept {
-        return addresses_.enter(peer);
+    [[nodiscard]] AddressCounts::Place enter(const Address& peer, Standing standing) noexcept {
+        return addresses_.enter(peer, standing.near);
     }
 
     /// Whether all places of all workers are taken.
     [[nodiscard]] bool full() const noexcept;
-    /// Whether the address has too many with this one. `own`: the connections of this worker.
+    /// Whether its source has too many with this one. `own`: the connections of this worker.
     [[nodiscard]] bool is_too_many(const AddressCounts::Place& place,
                                    std::uint64_t own) const noexcept;
     /// Looks how scarce places are, which changes with each connection of any worker.

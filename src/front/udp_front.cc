@@ -84,6 +84,7 @@ bool UdpFront::read() noexcept {
         take(static_cast<std::size_t>(i));
     }
     const bool full = count == static_cast<int>(batch_size);
+    turn_.udp_waits = turn_.udp_waits || full;
     if (price_.note_batch(full, turn_.now)) {
         look_at_queue();
     }
@@ -141,7 +142,10 @@ void UdpFront::take(std::size_t index) noexcept {
                                                      : gate_.admit(client.peer, access_)) {
         client.standing = *standing;
         ask(client, message);
-    } else if (gate_.tells(client.peer)) {
+        return;
+    }
+    gate_.charge_unanswered(client.peer, std::nullopt, client.stream);
+    if (gate_.tells(client.peer)) {
         relay_.decline(client, message);
     } else {
         turn_.counters.add(Counter::access_dropped);

@@ -3,64 +3,59 @@
 
 #include "relay/address_counts.hh"
 
-#include <algorithm>
+#include "relay/standing.hh"
+
+#include <array>
 #include <cstring>
 
 namespace dotproxy {
 
 AddressCounts::AddressCounts(std::uint32_t capacity)
-    : groups_{capacity}, chains_{capacity}, hash_{SipHash::draw_key()} {}
+    : groups_{2 * capacity}, chains_{2 * capacity}, hash_{SipHash::draw_key()} {}
 
-AddressCounts::Key AddressCounts::key_of(const std::optional<Address>& peer) noexcept {
-    Key key{};
-    if (!peer) {
-        return key;
+AddressCounts::Place AddressCounts::enter(const Address& peer, bool near) noexcept {
+    const AddressBits bits = AddressBits::of(peer);
+    if (near) {
+        Group* const own = join(Prefix{bits, Prefix::host_length});
+        return own != nullptr ? Place{*this, *own, nullptr} : Place{};
     }
-    constexpr std::uint8_t v4 = 4;
-    constexpr std::uint8_t v6 = 6;
-    constexpr std::size_t v4_within_mapped = 12;
-    if (!peer->is_v6()) {
-        sockaddr_in name{};
-        std::memcpy(&name, peer->data(), sizeof name);
-        key[0] = v4;
-        std::memcpy(&key[1], &name.sin_addr, sizeof name.sin_addr);
-        return key;
+    Group* const own = join(Prefix::of(bits, alone_v4, alone_v6));
+    Group* const around = own != nullptr ? join(Prefix::of(bits, around_v4, around_v6)) : nullptr;
+    if (around == nullptr && own != nullptr) {
+        leave(*own);
     }
-    sockaddr_in6 name{};
-    std::memcpy(&name, peer->data(), sizeof name);
-    const auto& octets = name.sin6_addr.s6_addr;
-    if (IN6_IS_ADDR_V4MAPPED(&name.sin6_addr) != 0) {
-        // From a socket for both families that was passed to us: all of IPv4 is in one /64 there.
-        key[0] = v4;
-        std::copy(std::begin(octets) + v4_within_mapped, std::end(octets), key.begin() + 1);
-    } else {
-        key[0] = v6;
-        std::copy_n(std::begin(octets), key.size() - 1, key.begin() + 1);
-    }
-    return key;
+    return around != nullptr ? Place{*this, *own, around} : Place{};
 }
 
-AddressCounts::Place AddressCounts::enter(const std::optional<Address>& peer) noexcept {
-    const Key key = key_of(peer);
-    const std::uint64_t hash = hash_(key);
-    Group* group = chains_.find(hash, [&key](const Group& other) { return other.key == key; });
+AddressCounts::Group* AddressCounts::join(const Prefix& prefix) noexcept {
+    const std::uint64_t hash = hash_of(prefix);
+    Group* group =
+        chains_.find(hash, [&prefix](const Group& other) { return other.prefix == prefix; });
     if (group == nullptr) {
         group = groups_.create();
         if (group == nullptr) {
-            return {};
+            return nullptr;
         }
-        group->key = key;
+        group->prefix = prefix;
         chains_.insert(*group, hash);
     }
     ++group->members;
-    return {*this, *group};
+    return group;
+}
+
+std::uint64_t AddressCounts::hash_of(const Prefix& prefix) const noexcept {
+    const std::array<std::uint64_t, 3> words{prefix.bits().high, prefix.bits().low,
+                                             prefix.length()};
+    std::array<std::uint8_t, sizeof words> octets; // NOLINT(*-member-init): copied whole
+    std::memcpy(octets.data(), words.data(), sizeof words);
+    return hash_(octets);
 }
 
 void AddressCounts::leave(Group& group) noexcept {
     if (--group.members > 0) {
         return;
     }
-    chains_.remove(group, hash_(group.key));
+    chains_.remove(group, hash_of(group.prefix));
     groups_.destroy(&group);
 }
 

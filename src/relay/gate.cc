@@ -18,11 +18,7 @@ constexpr Debt burst_of_questions = 2s;
 constexpr Debt burst_of_misses = 4s;
 constexpr Debt burst_of_connections = 2s;
 
-// Beyond "local", addresses cost little: who has one has all of its network (limits 9).
-constexpr unsigned alone_v4 = 32;
-constexpr unsigned alone_v6 = 64;
-constexpr unsigned around_v4 = 24;
-constexpr unsigned around_v6 = 48;
+// What the network around a source has, as a multiple (limits 9).
 constexpr double around_v4_times = 32;
 constexpr double around_v6_times = 4;
 
@@ -36,6 +32,10 @@ constexpr unsigned truncated_of = 2;
 constexpr unsigned truncated_of_many = 16; // while there is too much to do
 
 constexpr std::size_t octets_paid = 512;
+
+// What is dear is paid for afterwards, by who has used up his burst as well, who would have it for
+// nothing else. But who slows down shall be under its limit soon: more than this he never owes.
+constexpr Debt most_beyond = 1s;
 
 // Over TLS a connection with a new session costs as much as so many that go on with an old one
 // (limits 38).
@@ -191,6 +191,14 @@ Gate::Admission Gate::ask(const Client& client, std::uint16_t type, bool gets_co
     return truncates ? Admission::truncate : Admission::drop;
 }
 
+void Gate::charge_unanswered(const Address& peer, std::optional<Standing> standing,
+                             bool stream) noexcept {
+    const Standing stranger{.network = rates_.empty() ? Standing::unlimited : std::uint8_t{0},
+                            .near = false};
+    static_cast<void>(charge(stream ? Kind::connection : Kind::question, peer,
+                             standing.value_or(stranger), stream));
+}
+
 void Gate::charge_answer(const Client& client, std::size_t octets) noexcept {
     if (octets > octets_paid) {
         debit(Kind::question, client, static_cast<std::uint32_t>((octets - 1) / octets_paid));
@@ -204,6 +212,13 @@ bool Gate::forward(const Client& client) noexcept {
     }
     turn_.counters.add(Counter::limited_misses);
     return counts_only_;
+}
+
+bool Gate::refresh(const Client& client) noexcept {
+    const Kind kind = client.verified ? Kind::verified_miss : Kind::miss;
+    Budgets room; // NOLINT(*-member-init): what is used is written
+    const auto budgets = budgets_of(kind, client.peer, client.standing, room);
+    return budgets.empty() || meter_.charge(budgets, turn_.now).passed() || counts_only_;
 }
 
 void Gate::charge_forwarded(const Client& client, std::uint32_t more) noexcept {
@@ -287,8 +302,7 @@ void Gate::note(const Budget& over, Kind kind, bool verified) noexcept {
 void Gate::debit(Kind kind, const Client& client, std::uint32_t units) noexcept {
     Budgets room; // NOLINT(*-member-init): what is used is written
     for (const Budget& budget : budgets_of(kind, client.peer, client.standing, room)) {
-        // A burst at most: who slows down shall be under its limit at once.
-        const Debt left = budget.rate.burst - meter_.debt(budget, turn_.now);
+        const Debt left = budget.rate.burst + most_beyond - meter_.debt(budget, turn_.now);
         const auto most = std::max<std::int64_t>(left / budget.rate.cost, 0);
         meter_.debit({&budget, 1}, turn_.now,
                      static_cast<std::uint32_t>(std::min<std::int64_t>(units, most)));

@@ -72,11 +72,21 @@ class Gate {
     [[nodiscard]] Admission ask(const Client& client, std::uint16_t type,
                                 bool gets_cookie) noexcept;
 
+    /// Counts what gets no answer, a datagram or a new connection: what is no question, or comes
+    /// from a stranger, who has no `standing`. Who sends many of those is over a limit like others,
+    /// and the master is told (limits 20).
+    void charge_unanswered(const Address& peer, std::optional<Standing> standing,
+                           bool stream) noexcept;
+
     /// The answer to that is so many octets long, of which the first 512 are paid (limits 16).
     void charge_answer(const Client& client, std::size_t octets) noexcept;
 
     /// Whether upstreams are asked for this client, whatever the transport (limits 15).
     [[nodiscard]] bool forward(const Client& client) noexcept;
+
+    /// The same of a question that is asked for the cache, when this client had its answer: it is
+    /// not missed where the client has used up what it may have.
+    [[nodiscard]] bool refresh(const Client& client) noexcept;
 
     /// That was dearer than others: so many more are charged (limits 16).
     void charge_forwarded(const Client& client, std::uint32_t more) noexcept;

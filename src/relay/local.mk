@@ -9,5 +9,5 @@ librelay_a_SOURCES = \
 	src/relay/designations.cc src/relay/designations.hh \
 	src/relay/gate.cc src/relay/gate.hh \
 	src/relay/inquiries.cc src/relay/inquiries.hh \
-	src/relay/relay.cc src/relay/relay.hh \
+	src/relay/relay.cc src/relay/relay.hh src/relay/relay_waiting.cc \
 	src/relay/standing.hh

@@ -86,7 +86,7 @@ class Relay final : public Inquirer {
     [[nodiscard]] std::optional<NoAnswer> objection(Waiter& waiter) noexcept;
     [[nodiscard]] AddressCounts::Place place_for(const Client& client) noexcept;
     [[nodiscard]] static Waiter* repeated(const Waiter& waiter) noexcept;
-    [[nodiscard]] bool crowds(const AddressCounts::Place& place) const noexcept;
+    [[nodiscard]] bool crowds(const Waiter& waiter) const noexcept;
     void refresh(const dns::Question& question, std::uint64_t until) noexcept;
     [[nodiscard]] Waiter* enlist(const dns::Question& question, dns::Octets sealed) noexcept;
 

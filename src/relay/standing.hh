@@ -10,6 +10,13 @@
 
 namespace dotproxy {
 
+// Beyond "local", addresses cost little: who has one has all of its network (limits 9). So long are
+// the prefixes that count as one source, and those of the network around it.
+constexpr unsigned alone_v4 = 32;
+constexpr unsigned alone_v6 = 64;
+constexpr unsigned around_v4 = 24;
+constexpr unsigned around_v6 = 48;
+
 struct Standing {
     static constexpr std::uint8_t unlimited = 255;
 

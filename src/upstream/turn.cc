@@ -14,7 +14,7 @@ void StreamBudget::look() noexcept {
         start_ = now;
     }
     pieces_ = 0;
-    spent_ = spent_ || now - start_ >= time_;
+    spent_ = spent_ || now - start_ >= limit_;
 }
 
 void Turn::note_late(Outcome outcome, TimePoint asked_at) noexcept {
@@ -24,7 +24,7 @@ void Turn::note_late(Outcome outcome, TimePoint asked_at) noexcept {
 void Turn::end() noexcept {
     const Histogram::Measured took{Clock::now() - now};
     counters.turns().add(took);
-    streams.renew();
+    streams.renew(std::exchange(udp_waits, false));
     for_each_of<Outcome>([&](Outcome outcome) {
         auto& answers = answered_at_once_[static_cast<std::size_t>(outcome)];
         if (answers > 0) {

@@ -29,7 +29,7 @@ class StreamBudget {
     /// Before the clock is read, so many questions are taken, or things that cost about as much.
     static constexpr unsigned look_every = 16;
 
-    explicit StreamBudget(Clock::duration time) noexcept : time_{time} {}
+    explicit StreamBudget(Clock::duration time) noexcept : time_{time}, limit_{time} {}
 
     /// So much was done.
     void charge(unsigned pieces = 1) noexcept {
@@ -42,17 +42,21 @@ class StreamBudget {
     /// Whether it is used up: who has more waits for the next turn, and is the first one there.
     [[nodiscard]] bool spent() const noexcept { return spent_; }
 
-    /// For the next turn.
-    void renew() noexcept {
+    /// For the next turn; with a part of the time where `others_wait`, as when more was asked over
+    /// UDP than is read in a turn: that takes a quarter of a millisecond.
+    void renew(bool others_wait = false) noexcept {
+        constexpr int part = 4;
         pieces_ = 0;
         begun_ = spent_ = false;
+        limit_ = others_wait ? time_ / part : time_;
     }
 
   private:
     void look() noexcept;
 
     Clock::duration time_;
-    TimePoint start_{}; // of what was done for streams, not of the turn
+    Clock::duration limit_; // in this turn
+    TimePoint start_{};     // of what was done for streams, not of the turn
     unsigned pieces_{0};
     bool begun_{false};
     bool spent_{false};
@@ -67,6 +71,7 @@ struct Turn {
     Loop loop;
     TimePoint now{Clock::now()}; // read once a turn, after the wait
     StreamBudget streams{std::chrono::milliseconds{1}};
+    bool udp_waits{false}; // there was more to be read over UDP than a turn's part
     TimePoint overloaded_until{TimePoint::min()}; // more is asked over UDP than can be answered
 
     [[nodiscard]] bool overloaded() const noexcept { return now < overloaded_until; }

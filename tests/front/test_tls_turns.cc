@@ -18,6 +18,7 @@ using dotproxy::Fd;
 using dotproxy::Handed;
 using dotproxy::Handshakes;
 using dotproxy::Protocol;
+using dotproxy::Standing;
 using dotproxy::TlsFailure;
 using dotproxy::test::answer_to;
 using dotproxy::test::closed;
@@ -39,35 +40,35 @@ void test_seats_when_one_address_wants_all_then_half(void** /*state*/) {
     Handshakes handshakes;
     std::vector<Handshakes::Seat> seats;
     for (unsigned i = 0; i < 2 * Handshakes::most; ++i) {
-        if (auto seat = handshakes.enter(peer(1))) {
+        if (auto seat = handshakes.enter(peer(1), Standing{})) {
             seats.push_back(std::move(seat));
         }
     }
     assert_int_equal(seats.size(), Handshakes::most / 2);
     assert_int_equal(handshakes.taken(), Handshakes::most / 2);
-    assert_true(bool{handshakes.enter(peer(2))}); // which is given back at once
+    assert_true(bool{handshakes.enter(peer(2), Standing{})}); // which is given back at once
     assert_int_equal(handshakes.taken(), Handshakes::most / 2);
     seats.pop_back();
     assert_int_equal(handshakes.left(), 2);
-    assert_true(bool{handshakes.enter(peer(1))});
+    assert_true(bool{handshakes.enter(peer(1), Standing{})});
 }
 
 void test_seats_when_all_are_taken_then_none(void** /*state*/) {
     Handshakes handshakes;
     std::vector<Handshakes::Seat> seats;
     for (unsigned i = 0; i < Handshakes::most; ++i) {
-        seats.push_back(handshakes.enter(peer(i)));
+        seats.push_back(handshakes.enter(peer(i), Standing{}));
         assert_true(bool{seats.back()});
     }
     assert_true(handshakes.full());
-    assert_false(bool{handshakes.enter(peer(200))});
+    assert_false(bool{handshakes.enter(peer(200), Standing{})});
     assert_int_equal(handshakes.taken(), Handshakes::most);
     seats.clear();
     assert_int_equal(handshakes.taken(), 0);
     // This host may have them all.
     const Address here = *Address::parse("127.0.0.1", 4711);
     for (unsigned i = 0; i < Handshakes::most; ++i) {
-        seats.push_back(handshakes.enter(here));
+        seats.push_back(handshakes.enter(here, Standing{}));
         assert_true(bool{seats.back()});
     }
 }

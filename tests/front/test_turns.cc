@@ -121,6 +121,29 @@ void test_streams_when_one_asks_without_end_then_others_come_in_between(void** s
     assert_in_range(calm - resolver.asked.begin(), 0, 256);
 }
 
+// The part of a source does not grow with its connections: who has few waits for one of them, and
+// not for all.
+void test_stream_when_another_source_has_a_crowd_then_soon(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    const auto clients = crowd(rig, 40);
+    TcpClient calm{rig.tcp_address(), 0, dotproxy::Address::parse("127.0.0.2", 0)};
+    const std::uint64_t before = rig.count(Counter::tcp_accepted);
+    assert_true(rig.until([&] { return rig.count(Counter::tcp_accepted) > before; }));
+    for (const auto& client : clients) {
+        pipeline(*client, 200);
+    }
+    rig.step();
+    for (int round = 0; round < 5; ++round) {
+        calm.send(query("localhost", 7));
+        std::size_t turns = 0;
+        while (calm.receive().empty()) {
+            rig.step();
+            ++turns;
+        }
+        assert_in_range(turns, 1, 4);
+    }
+}
+
 // A question over UDP is answered in the turn after it came, whatever streams wait.
 void test_datagram_when_streams_ask_without_end_then_answered_at_once(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
@@ -194,6 +217,8 @@ int main() {
             test_datagram_when_streams_ask_without_end_then_answered_at_once, make_rig, free_rig),
         cmocka_unit_test_setup_teardown(
             test_datagram_when_a_thousand_streams_wait_then_answered_at_once, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(test_stream_when_another_source_has_a_crowd_then_soon,
+                                        make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_stream_when_it_leaves_while_it_waits_then_it_is_gone,
                                         make_rig, free_rig),
     };

@@ -28,8 +28,8 @@ constexpr std::uint32_t floor = 64; // so many may wait, whosever they are, or o
 /// Addresses that ask questions which nobody answers.
 class Crowd {
   public:
-    explicit Crowd(Rig& rig) : rig_{rig} {
-        rig.config.limits.queries = places;
+    explicit Crowd(Rig& rig, std::uint32_t room = places) : rig_{rig} {
+        rig.config.limits.queries = room;
         rig.add_upstream().answers = false;
         rig.open();
     }
@@ -43,7 +43,7 @@ class Crowd {
 
     /// The same of questions that have been asked.
     std::uint32_t ask_for(const char* address, std::uint32_t first, std::uint32_t number) {
-        Client client;
+        Client client = like;
         client.front = &mailbox;
         client.peer = *Address::parse(address, 4242);
         const auto before = rig_.count(Counter::queries_waiting);
@@ -59,6 +59,7 @@ class Crowd {
     }
 
     Mailbox mailbox;
+    Client like; // how they all are
 
   private:
     Rig& rig_;
@@ -91,8 +92,33 @@ void test_ask_when_several_never_stop_then_there_is_room_for_another(void** stat
         left -= got;
     }
     assert_int_equal(crowd.ask("2001:db8::1", 50), 50);
-    // Of IPv6 a whole /64 is one.
-    assert_in_range(crowd.ask("2001:db8::2", places), left / 2 - 50 - 1, left / 2 - 50 + 1);
+}
+
+// limits 9: hosts of one's own network are not one client because they share a /64.
+void test_ask_when_near_then_neighbours_have_room(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Crowd crowd{rig};
+    assert_in_range(crowd.ask("2001:db8::1", places), places / 2, places / 2 + floor);
+    for (int i = 2; i <= 9; ++i) {
+        assert_int_equal(crowd.ask(("2001:db8::" + std::to_string(i)).c_str(), 100), 100);
+    }
+}
+
+// Beyond it a whole /64 is one, and a /48 has three quarters.
+void test_ask_when_far_then_a_network_leaves_room(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Crowd crowd{rig};
+    crowd.like.verified = true; // else it may be anybody
+    crowd.like.standing.near = false;
+    const std::uint32_t first = crowd.ask("2001:db8::1", places);
+    assert_in_range(first, places / 2, places / 2 + floor);
+    assert_in_range(crowd.ask("2001:db8::2", 100), 0, 1);
+    std::uint32_t all = first;
+    for (int i = 1; i <= 9; ++i) {
+        all += crowd.ask(("2001:db8:0:" + std::to_string(i) + "::1").c_str(), places);
+    }
+    assert_in_range(all, places * 3 / 4 - 1, places * 3 / 4 + floor);
+    assert_int_equal(crowd.ask("2001:db8:1::1", 500), 500);
 }
 
 void test_ask_when_it_is_less_than_the_least_then_whatever_is_left(void** state) {
@@ -152,6 +178,61 @@ void answer_all(Rig& rig) {
         }
         return rig.count(Counter::queries_waiting) == 0;
     }));
+}
+
+// So has each that joins: one never has all places there are for the same answer.
+void test_ask_when_one_joins_without_end_then_others_join_as_well(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Crowd crowd{rig, 4 * places};
+    const auto joins = [&](const char* address, std::uint32_t number) {
+        Client client;
+        client.front = &crowd.mailbox;
+        client.asked_at = rig.now();
+        const auto before = rig.count(Counter::queries_waiting);
+        rig.in_turn([&] {
+            for (std::uint32_t i = 0; i < number; ++i) {
+                client.peer = *Address::parse(address, static_cast<std::uint16_t>(1024 + i));
+                static_cast<void>(rig.relay().ask(client, query("slow.example", 1)));
+            }
+        });
+        return static_cast<std::uint32_t>(rig.count(Counter::queries_waiting) - before);
+    };
+    constexpr std::uint32_t for_one_answer = 4096;
+    assert_in_range(joins("192.0.2.1", 2 * for_one_answer), for_one_answer / 2,
+                    for_one_answer / 2 + floor);
+    for (int i = 1; i <= 50; ++i) {
+        assert_int_equal(joins(("198.51.100." + std::to_string(i)).c_str(), 10), 10);
+    }
+}
+
+// Whoever sends in the name of others leaves room for who shows that it is there.
+void test_ask_when_far_and_perhaps_nobody_then_half_is_left(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Crowd crowd{rig};
+    Client client;
+    client.front = &crowd.mailbox;
+    client.standing.near = false;
+    std::uint32_t names = 0;
+    const auto asks = [&](std::uint32_t number) {
+        const auto before = rig.count(Counter::queries_waiting);
+        rig.in_turn([&] {
+            client.asked_at = rig.now();
+            for (std::uint32_t i = 0; i < number; ++i, ++names) {
+                client.peer = *Address::parse("10." + std::to_string(names % 250) + "." +
+                                                  std::to_string(names / 250) + ".1",
+                                              4711);
+                const std::string name = "n" + std::to_string(names) + ".example";
+                static_cast<void>(rig.relay().ask(client, query(name, 1)));
+            }
+        });
+        return static_cast<std::uint32_t>(rig.count(Counter::queries_waiting) - before);
+    };
+    assert_in_range(asks(places), places / 2, places / 2 + 1);
+    client.verified = true;
+    assert_int_equal(asks(1000), 1000);
+    client.verified = false;
+    client.standing.near = true;
+    assert_int_equal(asks(900), 900);
 }
 
 // limits 34: what a slow name gathers for one address comes to no pulse (DNSBomb).
@@ -230,6 +311,14 @@ int main() {
         cmocka_unit_test_setup_teardown(test_ask_when_from_this_host_then_it_may_have_all, make_rig,
                                         free_rig),
         cmocka_unit_test_setup_teardown(test_ask_when_all_have_failed_then_it_may_ask_as_many_again,
+                                        make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(test_ask_when_near_then_neighbours_have_room, make_rig,
+                                        free_rig),
+        cmocka_unit_test_setup_teardown(test_ask_when_far_then_a_network_leaves_room, make_rig,
+                                        free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_ask_when_one_joins_without_end_then_others_join_as_well, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(test_ask_when_far_and_perhaps_nobody_then_half_is_left,
                                         make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_ask_when_far_and_slow_then_few_are_answered_together,
                                         make_rig, free_rig),

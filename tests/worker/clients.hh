@@ -73,7 +73,8 @@ class TcpClient {
   public:
     /// `receive_buffer`: octets the kernel holds for it, 0 for the default. Where it is given,
     /// segments are small as well: the server's kernel holds a number of segments, not of octets.
-    explicit TcpClient(const Address& server, int receive_buffer = 0)
+    explicit TcpClient(const Address& server, int receive_buffer = 0,
+                       const std::optional<Address>& source = std::nullopt)
         : socket_{::socket(server.family(), SOCK_STREAM | SOCK_CLOEXEC, 0)} {
         if (receive_buffer != 0) {
             ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer,
@@ -81,6 +82,9 @@ class TcpClient {
             constexpr int small_segment = 536;
             ::setsockopt(socket_.get(), IPPROTO_TCP, TCP_MAXSEG, &small_segment,
                          sizeof small_segment);
+        }
+        if (source) {
+            static_cast<void>(::bind(socket_.get(), source->data(), source->size()));
         }
         static_cast<void>(::connect(socket_.get(), server.data(), server.size()));
     }
