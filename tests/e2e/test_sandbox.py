@@ -14,7 +14,7 @@ import pytest
 
 from harness import inject, wire
 from harness.client import ask, udp_socket
-from harness.configuration import USER
+from harness.configuration import GROUP, USER
 from harness.process import binary, copy_for_anybody
 from harness.waiting import wait_for
 
@@ -205,7 +205,8 @@ def test_private_keys_are_not_shown_after_a_start_as_anybody(start_secure, direc
     """E10: as under systemd, where no change of the account hides the process."""
     program = copy_for_anybody(binary(), directory)
     proxy, _ = start_secure(workers=1, sandbox=setting, program=program,
-                            launcher=("setpriv", f"--reuid={USER}", "--clear-groups"))
+                            launcher=("setpriv", f"--reuid={USER}", f"--regid={GROUP}",
+                                      "--clear-groups"))
     assert_hidden(proxy)
 
 
