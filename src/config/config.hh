@@ -71,6 +71,9 @@ struct CertificateConfig {
     std::string key_place;
 };
 
+/// The group of upstreams that is asked about everything that no route is for.
+constexpr std::string_view default_group = "default";
+
 /// One resolver that speaks DNS over TLS. It has a name, or pins, or both.
 struct UpstreamConfig {
     std::string name; // DNS name in lower case without trailing dot, or an IP literal; may be empty
@@ -79,6 +82,7 @@ struct UpstreamConfig {
     std::vector<SpkiPin> pins;
     std::string ca_file{};  // whose certificates vouch for it: its own file, or the common one
     std::string ca_place{}; // where that stands: see Config::places
+    unsigned group{0};      // by its place in Config::groups
 
     /// How one of its addresses is called: "cloudflare-dns.com at 1.1.1.1:853".
     [[nodiscard]] std::string text(const Address& address) const {
@@ -132,9 +136,10 @@ struct Config {
     std::string control_socket; // empty: none
     bool sandbox{true};         // the workers are shut in
     std::vector<ListenConfig> listen;
-    Access allow;                          // who may ask
-    std::vector<UpstreamConfig> upstreams; // at least one
-    bool failover_on_error{true};          // the next one is asked where one answers with an error
+    Access allow;                                                // who may ask
+    std::vector<UpstreamConfig> upstreams;                       // at least one of each group
+    std::vector<std::string> groups{std::string{default_group}}; // their names; that one is first
+    bool failover_on_error{true}; // the next one is asked where one answers with an error
     bool local_zones{true};
     std::vector<dns::Name> local_zones_except; // within the local zones; lower case
     std::string ca_file;

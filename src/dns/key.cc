@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// Layout: name, type, class, flags. The name says where it ends, so nothing needs a length.
+// Layout: name, type, class, group, flags. The name says where it ends, so nothing needs a length.
 
 #include "dns/key.hh"
 
@@ -54,7 +54,8 @@ std::size_t put_key(const Question& question, MutableOctets out) noexcept {
     std::ranges::copy(name, out.begin());
     store16(out, name.size(), question.type);
     store16(out, name.size() + 2, question.klass);
-    out[name.size() + 4] = flags_of(question);
+    out[name.size() + 4] = question.group;
+    out[name.size() + 5] = flags_of(question);
     return name.size() + key_fixed_size;
 }
 
@@ -75,6 +76,7 @@ std::optional<Question> read_key(Octets key) noexcept {
     }
     question.type = load16(key, name.size());
     question.klass = load16(key, name.size() + 2);
+    question.group = key[name.size() + 4];
     question.recursion_desired = (flags & bit::recursion_desired) != 0;
     question.checking_disabled = (flags & bit::checking_disabled) != 0;
     question.authentic_data = (flags & bit::authentic_data) != 0;

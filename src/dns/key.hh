@@ -15,8 +15,8 @@
 
 namespace dotproxy::dns {
 
-/// Octets of a key behind its name: type, class, and the flags in one.
-constexpr std::size_t key_fixed_size = 5;
+/// Octets of a key behind its name: type, class, group, and the flags in one.
+constexpr std::size_t key_fixed_size = 6;
 
 /// The largest key there is.
 constexpr std::size_t max_key_size = max_name_size + key_fixed_size;

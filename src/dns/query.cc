@@ -146,6 +146,7 @@ bool operator==(const Question& a, const Question& b) noexcept {
     return a.type == b.type && a.klass == b.klass && a.recursion_desired == b.recursion_desired &&
            a.checking_disabled == b.checking_disabled && a.authentic_data == b.authentic_data &&
            a.dnssec_ok == b.dnssec_ok && a.subnet_opt_out == b.subnet_opt_out &&
+           a.group == b.group &&
            std::equal(name.begin(), name.end(), b.name.view().begin(), b.name.view().end());
 }
 

@@ -25,6 +25,7 @@ struct Question {
     bool authentic_data{false};
     bool dnssec_ok{false};
     bool subnet_opt_out{false}; // ECS with source prefix length 0 (RFC 7871, section 7.1.2)
+    std::uint8_t group{0};      // of upstreams, that is asked: another one may answer otherwise
 
     friend bool operator==(const Question& a, const Question& b) noexcept;
 };

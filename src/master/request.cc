@@ -19,7 +19,7 @@ using Words = std::span<const std::string_view>;
 constexpr std::size_t max_name_size = 255;
 constexpr std::uint8_t max_label_size = 63;
 constexpr std::size_t max_words = 3;
-constexpr std::size_t key_fixed_size = 5; // behind the name: type, class, flags
+constexpr std::size_t key_fixed_size = 6; // behind the name: type, class, group, flags
 
 // In the order of the enumerators.
 constexpr std::array verbs{"status"sv,      "reload"sv, "cache"sv, "flush"sv,

@@ -9,7 +9,7 @@
 #include "relay/counted_as.hh"
 #include "relay/designations.hh"
 #include "relay/gate.hh"
-#include "upstream/upstreams.hh"
+#include "upstream/groups.hh"
 
 #include <algorithm>
 #include <array>
@@ -38,9 +38,9 @@ dns::ExtendedError refusal(dns::ResponseVerdict verdict) noexcept {
 
 } // namespace
 
-Relay::Relay(Turn& turn, Gate& gate, Upstreams& upstreams, const Designations& designations,
+Relay::Relay(Turn& turn, Gate& gate, Groups& groups, const Designations& designations,
              const CacheMemory* memory)
-    : turn_{turn}, gate_{gate}, answers_{turn, gate}, upstreams_{upstreams},
+    : turn_{turn}, gate_{gate}, answers_{turn, gate}, groups_{groups},
       designations_{designations}, cache_{turn, memory}, patience_{Patience::client(turn.config)},
       stale_after_{std::min<Clock::duration>(turn.config.cache.stale_after, patience_.duration())},
       rest_of_patience_{patience_.duration() - stale_after_.duration()},
@@ -173,7 +173,8 @@ bool Relay::answer_locally(const Client& client) noexcept {
 }
 
 bool Relay::answer_from_cache(const Client& client) noexcept {
-    const AnswerCache::Known known = cache_.look_up(query_.question, upstreams_.failing());
+    const AnswerCache::Known known =
+        cache_.look_up(query_.question, groups_.of(query_.question).failing());
     expired_ = known.expired;
     if (!known.answer || (known.tried_again && under_way(query_.question))) {
         return false;
@@ -220,7 +221,7 @@ void Relay::forward(const Client& client, dns::Octets sealed) noexcept {
     }
     (expired_ ? stale_after_ : patience_).arm(*waiter, turn_.now);
     if (alone) {
-        upstreams_.submit(inquiry);
+        groups_.of(inquiry.question).submit(inquiry);
     } else {
         turn_.counters.add(Counter::joined);
     }
@@ -237,7 +238,7 @@ void Relay::refresh(const dns::Question& question, std::uint64_t until) noexcept
     patience_.arm(*waiter, turn_.now);
     if (waiter->inquiry->waiter_count == 1) {
         turn_.counters.add(Counter::cache_refreshes);
-        upstreams_.submit(*waiter->inquiry);
+        groups_.of(question).submit(*waiter->inquiry);
     }
 }
 
@@ -296,7 +297,7 @@ void Relay::pass_on(Awaited& inquiry, const dns::Answer& answer) noexcept {
 void Relay::failed(Inquiry& asked, const NoAnswer& why) noexcept {
     auto& inquiry = static_cast<Awaited&>(asked);
     // Of the name, and no trouble of the upstreams' or of ours.
-    if (!upstreams_.failing() &&
+    if (!groups_.of(inquiry.question).failing() &&
         (why.reason == FailureReason::timeout || why.reason == FailureReason::unusable_answer)) {
         charge(inquiry, price_of_failure);
     }
@@ -332,10 +333,11 @@ void Relay::expire() noexcept {
 
 void Relay::time_out(Waiter& waiter) noexcept {
     Awaited& inquiry = *waiter.inquiry;
-    if (upstreams_.settle(inquiry)) {
+    Upstreams& upstreams = groups_.of(inquiry.question);
+    if (upstreams.settle(inquiry)) {
         return; // for all who wait: those who came later would hardly hear more
     }
-    const NoAnswer why = upstreams_.excuse();
+    const NoAnswer why = upstreams.excuse();
     if (inquiry.waiter_count == 1) {
         failed(inquiry, why);
         return;
@@ -344,7 +346,7 @@ void Relay::time_out(Waiter& waiter) noexcept {
     if (inquiry.in_flight() && turn_.now - inquiry.asked_at >= patience_.duration()) {
         // An upstream that lives has lost it. Who joined since would wait for that in vain, as
         // would all who join them.
-        upstreams_.renew(inquiry);
+        upstreams.renew(inquiry);
     }
 }
 
@@ -356,7 +358,8 @@ std::optional<dns::Answer> Relay::make_up(const Awaited& inquiry,
 /// The upstream takes its time: gives the expired answer, and lets the inquiry go on for the cache.
 void Relay::go_stale(Waiter& waiter) noexcept {
     const Awaited& inquiry = *waiter.inquiry;
-    if (const auto instead = make_up(inquiry, upstreams_.excuse().error)) {
+    const NoAnswer why = groups_.of(inquiry.question).excuse();
+    if (const auto instead = make_up(inquiry, why.error)) {
         answers_.give_instead(waiter.client, inquiry.question, waiter.asker, *instead);
         if (inquiry.waiter_count > 1) { // one is enough for that
             end_waiter(waiter);
@@ -402,7 +405,7 @@ void Relay::end_waiter(Waiter& waiter) noexcept {
 }
 
 void Relay::end(Awaited& inquiry) noexcept {
-    upstreams_.abandon(inquiry);
+    groups_.of(inquiry.question).abandon(inquiry);
     inquiries_.destroy(inquiry);
 }
 

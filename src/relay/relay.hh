@@ -22,13 +22,13 @@ namespace dotproxy {
 
 class Designations;
 class Gate;
-class Upstreams;
+class Groups;
 
 class Relay final : public Inquirer {
   public:
-    /// All of them outlive it; `upstreams` need not be made yet. `memory`: of the cache, nullptr
-    /// for none.
-    Relay(Turn& turn, Gate& gate, Upstreams& upstreams, const Designations& designations,
+    /// All of them outlive it; `groups` need not be made yet. `memory`: of the cache, nullptr for
+    /// none.
+    Relay(Turn& turn, Gate& gate, Groups& groups, const Designations& designations,
           const CacheMemory* memory);
 
     /// What became of a message from a client.
@@ -113,7 +113,7 @@ class Relay final : public Inquirer {
     Turn& turn_;
     Gate& gate_;
     Answers answers_;
-    Upstreams& upstreams_;
+    Groups& groups_;
     const Designations& designations_;
     AnswerCache cache_;
     DeadlineQueue<Waiter> patience_;         // before what stands in it

@@ -34,11 +34,10 @@ constexpr Clock::duration first_use_time = 1s;
 
 } // namespace
 
-Connection::Connection(Turn& turn, Owner& owner, Endpoint& endpoint,
-                       const tls::ClientContext& context, unsigned lane,
+Connection::Connection(Turn& turn, Owner& owner, Endpoint& endpoint, unsigned lane,
                        std::uint16_t id_mask) noexcept
     : turn_{turn}, owner_{owner}, endpoint_{endpoint},
-      stream_{context, endpoint.identity(), endpoint.tickets()}, wire_{id_mask},
+      stream_{endpoint.context(), endpoint.identity(), endpoint.tickets()}, wire_{id_mask},
       idle_limit_{idle_limit(lane, turn.config.timeouts.upstream_idle)}, lane_{lane} {}
 
 void Connection::start() noexcept {

@@ -70,8 +70,8 @@ class Connection final : public Watch {
     };
 
     /// `id_mask`: random, so that IDs on the wire do not count up (C97).
-    Connection(Turn& turn, Owner& owner, Endpoint& endpoint, const tls::ClientContext& context,
-               unsigned lane, std::uint16_t id_mask) noexcept;
+    Connection(Turn& turn, Owner& owner, Endpoint& endpoint, unsigned lane,
+               std::uint16_t id_mask) noexcept;
     Connection(const Connection&) = delete;
     Connection& operator=(const Connection&) = delete;
 

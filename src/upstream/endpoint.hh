@@ -10,6 +10,7 @@
 #include "base/clock.hh"
 #include "config/config.hh"
 #include "shared/counters.hh"
+#include "tls/client_context.hh"
 #include "tls/identity.hh"
 #include "tls/tickets.hh"
 
@@ -34,18 +35,22 @@ enum class Trouble : std::uint8_t {
 
 class Endpoint {
   public:
-    /// `rank`: the place of its upstream in the configuration, 0 is asked first. `upstream`,
-    /// `identity` and `counts` outlive the endpoint.
+    /// `rank`: the place of its upstream in its group, 0 is asked first. All but `address` outlive
+    /// the endpoint.
     Endpoint(unsigned rank, const UpstreamConfig& upstream, const Address& address,
-             const tls::Identity& identity, UpstreamCounts& counts) noexcept
-        : rank_{rank}, upstream_{upstream}, address_{address}, identity_{identity}, counts_{
-                                                                                        counts} {}
+             const tls::Identity& identity, const tls::ClientContext& context,
+             UpstreamCounts& counts) noexcept
+        : rank_{rank}, upstream_{upstream}, address_{address}, identity_{identity},
+          context_{context}, counts_{counts} {}
 
     [[nodiscard]] unsigned rank() const noexcept { return rank_; }
 
     [[nodiscard]] const Address& address() const noexcept { return address_; }
 
     [[nodiscard]] const tls::Identity& identity() const noexcept { return identity_; }
+
+    /// What its sessions share with others.
+    [[nodiscard]] const tls::ClientContext& context() const noexcept { return context_; }
 
     /// What is counted of it, by this worker and those before it.
     [[nodiscard]] UpstreamCounts& counts() noexcept { return counts_; }
@@ -115,6 +120,7 @@ class Endpoint {
     const UpstreamConfig& upstream_;
     Address address_;
     const tls::Identity& identity_;
+    const tls::ClientContext& context_;
     UpstreamCounts& counts_;
     tls::Tickets tickets_;
     std::string reason_;

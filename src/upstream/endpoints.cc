@@ -32,23 +32,28 @@ FailureReason reason_of(Trouble trouble) noexcept {
 
 } // namespace
 
-Endpoints::Endpoints(Turn& turn, const CounterLease& lease)
+Endpoints::Endpoints(Turn& turn, unsigned group, const tls::ClientContexts& contexts,
+                     const CounterLease& lease)
     : turn_{turn}, random_{std::random_device{}()},
       failure_log_{
           std::max(fewest_lines, static_cast<unsigned>(turn.config.upstream_texts().size())), 10s},
       failover_log_{1, 10s} {
     const auto& upstreams = turn.config.upstreams;
     identities_.reserve(upstreams.size());
-    for (unsigned rank = 0; rank < upstreams.size(); ++rank) {
-        const UpstreamConfig& upstream = upstreams[rank];
+    for (std::size_t i = 0; i < upstreams.size(); ++i) {
+        const UpstreamConfig& upstream = upstreams[i];
+        if (upstream.group != group) {
+            continue;
+        }
+        const auto rank = static_cast<unsigned>(identities_.size());
         auto identity = tls::Identity::make(upstream.name, upstream.pins);
         if (!identity) {
-            throw ConfigError{"upstream " + std::to_string(rank) + ": nothing to verify"};
+            throw ConfigError{"upstream " + std::to_string(i) + ": nothing to verify"};
         }
         identities_.push_back(std::move(*identity));
         for (const Address& address : in_turns(upstream.addresses)) {
             all_.push_back(std::make_unique<Endpoint>(
-                rank, upstream, address, identities_.back(),
+                rank, upstream, address, identities_.back(), *contexts.at(i),
                 turn.counters.upstream(lease.row_of(upstream.text(address)))));
         }
     }

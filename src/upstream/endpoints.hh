@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// Endpoints: all addresses of all upstreams, in the order of the configuration: which of them is to
-// be tried next, and how they fare together.
+// Endpoints: all addresses of a group's upstreams, in the order of the configuration: which of them
+// is to be tried next, and how they fare together.
 
 #pragma once
 
 #include "base/log.hh"
 #include "shared/counter_region.hh"
+#include "tls/client_context.hh"
 #include "tls/identity.hh"
 #include "upstream/endpoint.hh"
 #include "upstream/inquiry.hh"
 #include "upstream/turn.hh"
 
+#include <cstddef>
 #include <memory>
 #include <random>
 #include <string>
@@ -22,9 +24,14 @@ namespace dotproxy {
 
 class Endpoints {
   public:
-    /// `lease` tells which rows of the counters are theirs. Throws ConfigError where nothing is
-    /// given that an upstream could be verified by.
-    Endpoints(Turn& turn, const CounterLease& lease);
+    /// Those of the group of that number. `contexts`, one for each upstream of all groups, outlive
+    /// them; `lease` tells which rows of the counters are theirs. Throws ConfigError where nothing
+    /// is given that an upstream could be verified by.
+    Endpoints(Turn& turn, unsigned group, const tls::ClientContexts& contexts,
+              const CounterLease& lease);
+
+    /// How many upstreams they are of.
+    [[nodiscard]] std::size_t upstreams() const noexcept { return identities_.size(); }
 
     /// The endpoint to be tried next, or nullptr: of a better rank than `below`, where the pause
     /// after its last failure is over and `taken(endpoint)` does not hold. Untroubled ones go

@@ -54,10 +54,10 @@ bool is_under_way(const Inquiry& inquiry) noexcept {
 
 Failover::Failover(const Turn& turn, const Endpoints& endpoints)
     : turn_{turn}, endpoints_{endpoints},
-      upstreams_{turn.config.failover_on_error && turn.config.upstreams.size() > 1
-                     ? static_cast<unsigned>(
-                           std::min<std::size_t>(turn.config.upstreams.size(), most_upstreams))
-                     : 0} {}
+      upstreams_{
+          turn.config.failover_on_error && endpoints.upstreams() > 1
+              ? static_cast<unsigned>(std::min<std::size_t>(endpoints.upstreams(), most_upstreams))
+              : 0} {}
 
 Failover::Step Failover::judge(Inquiry& inquiry, unsigned rank, const Reply& reply) noexcept {
     const bool checked = std::exchange(inquiry.checking, false);

@@ -29,9 +29,9 @@ bool has_no_way(Connection::End how) noexcept {
 
 } // namespace
 
-HealthCheck::HealthCheck(Turn& turn, const tls::ClientContexts& contexts, Endpoints& endpoints,
-                         const CounterLease& counts, Timing timing)
-    : turn_{turn}, contexts_{contexts},
+HealthCheck::HealthCheck(Turn& turn, Endpoints& endpoints, const CounterLease& counts,
+                         Timing timing)
+    : turn_{turn},
       endpoints_{endpoints}, counts_{counts}, timing_{timing}, random_{std::random_device{}()} {}
 
 void HealthCheck::start() noexcept {
@@ -151,8 +151,7 @@ void HealthCheck::proceed(Check& check) noexcept {
 void HealthCheck::connect(Check& check) noexcept {
     check.connects = std::numeric_limits<std::uint64_t>::max();
     check.endpoint.note_connect(turn_.now);
-    check.connection = std::make_unique<Connection>(turn_, *this, check.endpoint,
-                                                    *contexts_.at(check.endpoint.rank()), any_lane,
+    check.connection = std::make_unique<Connection>(turn_, *this, check.endpoint, any_lane,
                                                     static_cast<std::uint16_t>(random_()));
     check.connection->start();
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// HealthCheck: connects once to every address of every upstream, whether or not anybody asks, has
-// it verified, and sends a query of our own (". NS") that must be answered: so that a wrong name or
+// HealthCheck: connects once to every address of a group, whether or not anybody asks, has it
+// verified, and sends a query of our own (". NS") that must be answered: so that a wrong name or
 // pin is found when it is configured, and not when the upstream is needed. Its connections carry
 // nothing else and are closed at once; tickets that came with them are kept.
 //
@@ -13,7 +13,6 @@
 #pragma once
 
 #include "shared/counter_region.hh"
-#include "tls/client_context.hh"
 #include "upstream/connection.hh"
 #include "upstream/endpoints.hh"
 #include "upstream/inquiry.hh"
@@ -46,10 +45,8 @@ class HealthCheck final : public Connection::Owner {
         Clock::duration patience{}; // how long an address is tried to which this host has no way
     };
 
-    /// `contexts`, one for each upstream, `endpoints` and `counts`, which tells what other workers
-    /// had answered, outlive it.
-    HealthCheck(Turn& turn, const tls::ClientContexts& contexts, Endpoints& endpoints,
-                const CounterLease& counts, Timing timing);
+    /// `endpoints`, and `counts`, which tells what other workers had answered, outlive it.
+    HealthCheck(Turn& turn, Endpoints& endpoints, const CounterLease& counts, Timing timing);
 
     /// Begins, once in its life, with the next flush.
     void start() noexcept;
@@ -115,7 +112,6 @@ class HealthCheck final : public Connection::Owner {
     [[nodiscard]] Check& check_of(const Connection& connection) noexcept;
 
     Turn& turn_;
-    const tls::ClientContexts& contexts_; // by the rank of an upstream
     Endpoints& endpoints_;
     const CounterLease& counts_;
     Timing timing_;

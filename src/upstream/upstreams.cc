@@ -37,10 +37,8 @@ bool asks(unsigned lane, const Endpoint& endpoint) noexcept {
 
 } // namespace
 
-Upstreams::Upstreams(Turn& turn, const tls::ClientContexts& contexts, Endpoints& endpoints,
-                     Inquirer& inquirer)
-    : turn_{turn}, contexts_{contexts},
-      endpoints_{endpoints}, inquirer_{inquirer}, failover_{turn, endpoints},
+Upstreams::Upstreams(Turn& turn, Endpoints& endpoints, Inquirer& inquirer)
+    : turn_{turn}, endpoints_{endpoints}, inquirer_{inquirer}, failover_{turn, endpoints},
       lanes_(first_upstream_lane + 2 * failover_.upstreams()), checks_{Patience::half(turn.config)},
       waits_{std::min(Patience::silence(turn.config), Patience::half(turn.config))},
       random_{std::random_device{}()} {}
@@ -130,10 +128,8 @@ bool Upstreams::seek(unsigned lane) noexcept {
 void Upstreams::connect(Endpoint& endpoint, unsigned lane) noexcept {
     lanes_[lane].spare_wanted = false;
     endpoint.note_connect(turn_.now);
-    Connection& connection = connections_.add(
-        std::make_unique<Connection>(turn_, *this, endpoint, *contexts_.at(endpoint.rank()), lane,
-                                     static_cast<std::uint16_t>(random_())));
-    turn_.counters.set(Counter::upstream_connections, connections_.size());
+    Connection& connection = connections_.add(std::make_unique<Connection>(
+        turn_, *this, endpoint, lane, static_cast<std::uint16_t>(random_())));
     connection.start();
 }
 
@@ -483,7 +479,6 @@ void Upstreams::bury() noexcept {
     }
     closed_any_ = false;
     connections_.bury();
-    turn_.counters.set(Counter::upstream_connections, connections_.size());
 }
 
 } // namespace dotproxy

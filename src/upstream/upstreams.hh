@@ -25,7 +25,6 @@
 
 #include "base/deadline.hh"
 #include "dns/response.hh"
-#include "tls/client_context.hh"
 #include "upstream/connection.hh"
 #include "upstream/connections.hh"
 #include "upstream/endpoints.hh"
@@ -42,9 +41,8 @@ namespace dotproxy {
 
 class Upstreams final : public Connection::Owner {
   public:
-    /// `contexts`, one for each upstream, `endpoints` and `inquirer` outlive it.
-    Upstreams(Turn& turn, const tls::ClientContexts& contexts, Endpoints& endpoints,
-              Inquirer& inquirer);
+    /// Those of one group. `endpoints` and `inquirer` outlive it.
+    Upstreams(Turn& turn, Endpoints& endpoints, Inquirer& inquirer);
 
     /// Sends an inquiry as soon as there is a connection for it.
     void submit(Inquiry& inquiry) noexcept;
@@ -68,6 +66,9 @@ class Upstreams final : public Connection::Owner {
     /// Hands out what waits, makes connections for it, and writes.
     void flush() noexcept;
     void bury() noexcept;
+
+    [[nodiscard]] std::size_t connections() const noexcept { return connections_.size(); }
+
     /// Takes leave of every upstream, for the end of the process (C73).
     void close_all() noexcept;
 
@@ -108,7 +109,6 @@ class Upstreams final : public Connection::Owner {
     void step_aside(Inquiry& inquiry) const noexcept;
 
     Turn& turn_;
-    const tls::ClientContexts& contexts_; // by the rank of an upstream
     Endpoints& endpoints_;
     Inquirer& inquirer_;
     Failover failover_;

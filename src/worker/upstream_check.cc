@@ -36,27 +36,33 @@ Findings run(Turn& turn, HealthCheck& check) {
     return findings;
 }
 
+/// Says what was found. false: it is not as it should be.
+bool tell(const HealthCheck::Finding& found, bool dispensable) {
+    const std::string text = found.endpoint.text();
+    if (found.works()) {
+        const auto took = std::chrono::round<Milliseconds>(found.took);
+        std::printf("%s: ok (%s, %lld ms)\n", text.c_str(), found.tls_version,
+                    static_cast<long long>(took.count()));
+        return true;
+    }
+    log::write(dispensable ? log::Level::warning : log::Level::error, "upstream %s: %s",
+               text.c_str(), found.reason.c_str());
+    return dispensable;
+}
+
 } // namespace
 
 bool check_upstreams(const Config& config,
                      const std::vector<std::shared_ptr<const tls::ClientContext>>& contexts,
                      const CounterLease& counters) {
     const auto turn = std::make_unique<Turn>(config, counters.slot(0));
-    Endpoints endpoints{*turn, counters};
-    HealthCheck check{*turn, contexts, endpoints, counters, {}};
     bool good = true;
-    for (const HealthCheck::Finding& found : run(*turn, check)) {
-        const std::string text = found.endpoint.text();
-        if (found.works()) {
-            const auto took = std::chrono::round<Milliseconds>(found.took);
-            std::printf("%s: ok (%s, %lld ms)\n", text.c_str(), found.tls_version,
-                        static_cast<long long>(took.count()));
-            continue;
+    for (unsigned group = 0; group < config.groups.size(); ++group) {
+        Endpoints endpoints{*turn, group, contexts, counters};
+        HealthCheck check{*turn, endpoints, counters, {}};
+        for (const HealthCheck::Finding& found : run(*turn, check)) {
+            good = tell(found, check.is_dispensable(found)) && good;
         }
-        const bool dispensable = check.is_dispensable(found);
-        good = good && dispensable;
-        log::write(dispensable ? log::Level::warning : log::Level::error, "upstream %s: %s",
-                   text.c_str(), found.reason.c_str());
     }
     return good;
 }

@@ -11,10 +11,8 @@
 #include "relay/gate.hh"
 #include "relay/relay.hh"
 #include "tls/server_context.hh"
-#include "upstream/endpoints.hh"
-#include "upstream/health_check.hh"
+#include "upstream/groups.hh"
 #include "upstream/turn.hh"
-#include "upstream/upstreams.hh"
 
 #include <algorithm>
 #include <cerrno>
@@ -41,13 +39,14 @@ class Worker final : public Watch {
   public:
     explicit Worker(WorkerBrief& brief)
         : turn_{brief.config, brief.counters.slot(brief.slot)}, control_{std::move(brief.control)},
-          endpoints_{turn_, brief.counters}, health_check_{turn_, brief.tls, endpoints_,
-                                                           brief.counters, check_timing},
           gate_{turn_, brief.on_link, brief.limits, brief.cookie_secrets},
           designations_{brief.config.listen, certificates_of(brief.server_tls)},
-          relay_{turn_, gate_, upstreams_, designations_, brief.cache},
-          upstreams_{turn_, brief.tls, endpoints_, relay_}, courtesy_{turn_, brief.counters},
-          tcp_{turn_, gate_, relay_, courtesy_, brief.counters, brief.handover, brief.server_tls} {
+          relay_{turn_, gate_, groups_, designations_, brief.cache}, groups_{turn_, brief.tls,
+                                                                             brief.counters, relay_,
+                                                                             check_timing},
+          courtesy_{turn_, brief.counters}, tcp_{turn_,           gate_,          relay_,
+                                                 courtesy_,       brief.counters, brief.handover,
+                                                 brief.server_tls} {
         for (const auto& listener : brief.listeners) {
             if (listener->protocol == Protocol::udp) {
                 udp_.push_back(
@@ -77,16 +76,12 @@ class Worker final : public Watch {
             }
             tcp_.serve();
             relay_.expire();
-            upstreams_.expire();
-            health_check_.expire();
-            health_check_.report();
+            groups_.expire();
             tcp_.expire();
             courtesy_.expire();
-            upstreams_.flush();
-            health_check_.flush();
+            groups_.flush();
             tcp_.flush();
-            upstreams_.bury();
-            health_check_.bury();
+            groups_.bury();
             tcp_.bury();
             // Last: the client's next query may come before this returns, and should find this
             // worker waiting rather than wake another one.
@@ -96,7 +91,7 @@ class Worker final : public Watch {
             }
             turn_.end();
         }
-        upstreams_.close_all();
+        groups_.close_all();
         return exit_finished;
     }
 
@@ -121,7 +116,7 @@ class Worker final : public Watch {
             drain(false);
             break;
         case Order::check:
-            health_check_.start();
+            groups_.start_check();
             break;
         }
     }
@@ -130,8 +125,7 @@ class Worker final : public Watch {
     [[nodiscard]] TimePoint nearest() noexcept {
         TimePoint earliest = draining_ ? drain_until_ : TimePoint::max();
         relay_.soonest(earliest);
-        upstreams_.soonest(earliest);
-        health_check_.soonest(earliest);
+        groups_.soonest(earliest);
         tcp_.soonest(earliest);
         courtesy_.soonest(earliest);
         return earliest;
@@ -159,7 +153,7 @@ class Worker final : public Watch {
             draining_ = true;
             drain_until_ = turn_.now + turn_.config.timeouts.drain;
             relay_.drain();
-            health_check_.stop(); // whoever serves next makes one of its own
+            groups_.stop_check(); // whoever serves next makes one of its own
             for (const auto& front : udp_) {
                 front->drain();
             }
@@ -184,12 +178,10 @@ class Worker final : public Watch {
     Turn turn_;
     Fd control_;
     Watching control_watching_;
-    Endpoints endpoints_;
-    HealthCheck health_check_;
     Gate gate_;
     Designations designations_;
     Relay relay_;
-    Upstreams upstreams_;
+    Groups groups_;
     Courtesy courtesy_;
     std::vector<std::unique_ptr<UdpFront>> udp_;
     TcpFront tcp_;

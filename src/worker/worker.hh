@@ -60,7 +60,7 @@ struct WorkerBrief {
 
 /// The number of the form in which workers store answers; see CacheMemory. A change of what
 /// dns/kept.cc or dns/key.cc writes raises it.
-constexpr std::uint32_t cache_format = 2;
+constexpr std::uint32_t cache_format = 3;
 
 /// Exit status of a worker.
 constexpr int exit_finished = 0;

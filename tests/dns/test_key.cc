@@ -42,8 +42,8 @@ Question longest() {
 }
 
 /// Questions of which no two are equal: each part of one (C80) changed, one at a time.
-std::array<Question, 12> different() {
-    std::array<Question, 12> all;
+std::array<Question, 13> different() {
+    std::array<Question, 13> all;
     all.fill(question("www.example"));
     all[1].name = question("ww2.example").name;
     all[2].name = question("example").name;
@@ -56,6 +56,7 @@ std::array<Question, 12> different() {
     all[9].authentic_data = true;
     all[10].dnssec_ok = true;
     all[11].subnet_opt_out = true;
+    all[12].group = 63;
     return all;
 }
 
@@ -78,7 +79,7 @@ void test_key_when_the_name_is_longest_then_is_the_largest(void** /*state*/) {
 }
 
 void test_key_when_questions_differ_then_differs(void** /*state*/) {
-    const std::array<Question, 12> all = different();
+    const std::array<Question, 13> all = different();
     for (std::size_t i = 0; i < all.size(); ++i) {
         for (std::size_t j = 0; j < all.size(); ++j) {
             assert_int_equal(same(key_of(all[i]).view(), key_of(all[j]).view()), i == j); // L19
@@ -114,12 +115,12 @@ void test_read_when_no_question_has_such_a_key_then_nothing(void** /*state*/) {
         {0, 64},    {0, 0xc0},  // no label
         {4, 0},                 // the name ends before the type
         {12, 1},                // it does not end
-        {17, 0x20}, {17, 0x81}, // flags there are none of
+        {18, 0x20}, {18, 0x81}, // flags there are none of
     };
 
     for (const auto& [at, octet] : changes) {
         Key key = key_of(question("www.example"));
-        assert_int_equal(key.size, 18);
+        assert_int_equal(key.size, 19);
         assert_true(read_key(key.view()).has_value());
         key.octets[at] = octet;
         assert_false(read_key(key.view()).has_value());

@@ -115,7 +115,7 @@ void test_parse_when_unknown_then_the_known_are_told(void** /*state*/) {
 /// The key of a question for `name`, which is on the wire.
 std::vector<std::uint8_t> key(const std::string& name, std::uint8_t type) {
     std::vector<std::uint8_t> key(name.begin(), name.end());
-    key.insert(key.end(), {0, 0, type, 0, 1, 9});
+    key.insert(key.end(), {0, 0, type, 0, 1, 2, 9});
     return key;
 }
 

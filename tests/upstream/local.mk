@@ -24,8 +24,10 @@ tests_upstream_test_connection_SOURCES = tests/upstream/test_connection.cc tests
 tests_upstream_test_connection_LDADD = $(rig)
 tests_upstream_test_connects_SOURCES = tests/upstream/test_connects.cc tests/unit.hh
 tests_upstream_test_connects_LDADD = $(rig)
-tests_upstream_test_endpoint_SOURCES = tests/upstream/test_endpoint.cc tests/unit.hh
-tests_upstream_test_endpoint_LDADD = libupstream.a libtls.a libbase.a $(GNUTLS_LIBS) $(CMOCKA_LIBS)
+tests_upstream_test_endpoint_SOURCES = tests/upstream/test_endpoint.cc tests/tls/shop.hh \
+	tests/unit.hh
+tests_upstream_test_endpoint_LDADD = libupstream.a tests/tls/libpeer.a libtls.a libbase.a \
+	$(GNUTLS_LIBS) $(CMOCKA_LIBS)
 tests_upstream_test_failed_names_SOURCES = tests/upstream/test_failed_names.cc tests/unit.hh
 tests_upstream_test_failed_names_LDADD = libupstream.a libbase.a $(CMOCKA_LIBS)
 tests_upstream_test_failover_SOURCES = tests/upstream/test_failover.cc tests/relay/cache_rig.hh \

@@ -3,6 +3,7 @@
 
 #include "upstream/endpoint.hh"
 
+#include "tls/shop.hh"
 #include "unit.hh"
 
 #include <algorithm>
@@ -20,18 +21,27 @@ using dotproxy::TimePoint;
 using dotproxy::Trouble;
 using dotproxy::UpstreamConfig;
 using dotproxy::UpstreamCounts;
+using dotproxy::tls::ClientContext;
 using dotproxy::tls::Identity;
 
 namespace {
 
 constexpr TimePoint start{24h};
 
+/// What no test here asks for.
+const ClientContext& trust() {
+    static const dotproxy::tls::test::TemporaryFile file{
+        dotproxy::tls::test::issue({.authority = true}).pem()};
+    static const ClientContext context{file.path()};
+    return context;
+}
+
 /// What an endpoint borrows, and the endpoint.
 struct Case {
     Identity identity{*Identity::make("dns.example", {})};
     UpstreamConfig upstream{.name = "dns.example", .addresses = {}, .pins = {}};
     std::unique_ptr<UpstreamCounts> counts{std::make_unique<UpstreamCounts>()};
-    Endpoint endpoint{1, upstream, *Address::parse("192.0.2.1", 853), identity, *counts};
+    Endpoint endpoint{1, upstream, *Address::parse("192.0.2.1", 853), identity, trust(), *counts};
 };
 
 /// The pause that follows a failure `outage` after the first one.

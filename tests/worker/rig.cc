@@ -41,12 +41,11 @@ Config small_config() {
 } // namespace
 
 Rig::Worker::Worker(Rig& rig, const tls::ClientContexts& contexts)
-    : turn{rig.config, rig.counters.slot(0)}, endpoints{turn, rig.counters},
-      health_check{turn, contexts, endpoints, rig.counters, rig.check_timing},
-      gate{turn, rig.on_link, rig.limits, rig.cookie_secrets},
+    : turn{rig.config, rig.counters.slot(0)}, gate{turn, rig.on_link, rig.limits,
+                                                   rig.cookie_secrets},
       designations{rig.config.listen, rig.world_.server_tls.certificates()},
-      relay{turn, gate, upstreams, designations, rig.cache.get()}, upstreams{turn, contexts,
-                                                                             endpoints, relay},
+      relay{turn, gate, groups, designations, rig.cache.get()}, groups{turn, contexts, rig.counters,
+                                                                       relay, rig.check_timing},
       courtesy{turn, rig.counters}, udp{turn, gate, relay, courtesy, rig.udp_listener_},
       tcp{turn, gate, relay, courtesy, rig.counters, rig.handover, &rig.world_.server_tls} {}
 
@@ -103,8 +102,7 @@ const UpstreamCounts& Rig::upstream(std::size_t rank) const {
 TimePoint Rig::nearest() noexcept {
     TimePoint earliest = TimePoint::max();
     worker_->relay.soonest(earliest);
-    worker_->upstreams.soonest(earliest);
-    worker_->health_check.soonest(earliest);
+    worker_->groups.soonest(earliest);
     worker_->tcp.soonest(earliest);
     worker_->courtesy.soonest(earliest);
     return earliest;
@@ -124,16 +122,12 @@ void Rig::in_turn(const std::function<void()>& what) {
     }
     worker.tcp.serve();
     worker.relay.expire();
-    worker.upstreams.expire();
-    worker.health_check.expire();
-    worker.health_check.report();
+    worker.groups.expire();
     worker.tcp.expire();
     worker.courtesy.expire();
-    worker.upstreams.flush();
-    worker.health_check.flush();
+    worker.groups.flush();
     worker.tcp.flush();
-    worker.upstreams.bury();
-    worker.health_check.bury();
+    worker.groups.bury();
     worker.tcp.bury();
     worker.udp.flush();
     worker.turn.end();

@@ -19,10 +19,8 @@
 #include "tls/peer.hh"
 #include "tls/shop.hh"
 #include "unit.hh"
-#include "upstream/endpoints.hh"
-#include "upstream/health_check.hh"
+#include "upstream/groups.hh"
 #include "upstream/turn.hh"
-#include "upstream/upstreams.hh"
 #include "worker/clients.hh"
 #include "worker/clock.hh"
 #include "worker/resolver.hh"
@@ -119,9 +117,9 @@ class Rig {
     /// Where they speak HTTP in the clear; 127.0.0.1 is a proxy.
     [[nodiscard]] const Address& http_address() const noexcept { return http_address_; }
 
-    [[nodiscard]] Endpoints& endpoints() noexcept { return worker_->endpoints; }
+    [[nodiscard]] Endpoints& endpoints() noexcept { return worker_->groups[0].endpoints; }
 
-    [[nodiscard]] HealthCheck& health_check() noexcept { return worker_->health_check; }
+    [[nodiscard]] HealthCheck& health_check() noexcept { return worker_->groups[0].health_check; }
 
     [[nodiscard]] Gate& gate() noexcept { return worker_->gate; }
 
@@ -163,12 +161,10 @@ class Rig {
         Worker(Rig& rig, const tls::ClientContexts& contexts);
 
         Turn turn;
-        Endpoints endpoints;
-        HealthCheck health_check;
         Gate gate;
         Designations designations;
         Relay relay;
-        Upstreams upstreams;
+        Groups groups;
         Courtesy courtesy;
         UdpFront udp;
         TcpFront tcp;
