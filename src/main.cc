@@ -131,8 +131,10 @@ int test(const Options& options, const Config& config) {
             log::write(log::Level::warning, "%s", line.c_str());
         }
     }
-    for (const std::string& line : describe(certificates)) {
-        std::printf("%s\n", line.c_str());
+    for (const auto& lines : {describe(certificates), config.group_texts()}) {
+        for (const std::string& line : lines) {
+            std::printf("%s\n", line.c_str());
+        }
     }
     std::printf("%s: good\n", options.config_path.c_str());
     if (!options.connect) {

@@ -229,23 +229,31 @@ void check_certificates(const Config& config) {
     }
 }
 
-dns::Name read_local_exception(const Value& value, const std::vector<dns::Name>& others) {
-    const std::string text = value.string("home.arpa");
+dns::Name read_domain(const Value& value, std::string_view example) {
+    const std::string text = value.string(example);
     const auto name = dns::parse_name(text);
     if (!name) {
-        value.refuse(in_quotes(text) + " is not a domain name; give one such as \"home.arpa\"");
+        value.refuse(in_quotes(text) + " is not a domain name; give one such as " +
+                     in_quotes(example));
     }
-    if (!dns::may_be_excepted(name->view())) {
+    return *name;
+}
+
+dns::Name read_local_exception(const Value& value, const std::vector<dns::Name>& others) {
+    constexpr auto example = "home.arpa"sv;
+    const std::string text = value.string(example);
+    const dns::Name name = read_domain(value, example);
+    if (!dns::may_be_excepted(name.view())) {
         value.refuse(in_quotes(text) +
                      " is not within a zone that local_zones is about; give one that is, such as "
                      "\"home.arpa\" or \"10.in-addr.arpa\"");
     }
     if (std::ranges::any_of(others, [&name](const dns::Name& other) {
-            return dns::same_name(other.view(), name->view());
+            return dns::same_name(other.view(), name.view());
         })) {
         value.refuse(in_quotes(text) + " is given twice; give each name once");
     }
-    return *name;
+    return name;
 }
 
 Prefix read_prefix(const Value& value) {
@@ -321,7 +329,8 @@ void check_upstream(const Value& addresses, const UpstreamConfig& upstream,
     for (std::size_t i = 0; i < others.size(); ++i) {
         const UpstreamConfig& other = others[i];
         const auto shared = std::ranges::find_first_of(upstream.addresses, other.addresses);
-        if (other.name == upstream.name && shared != upstream.addresses.end()) {
+        if (other.group == upstream.group && other.name == upstream.name &&
+            shared != upstream.addresses.end()) {
             addresses.refuse(shared->text() + " is already in upstreams[" + std::to_string(i) +
                              "] with the same name; give each server once");
         }

@@ -48,6 +48,8 @@ void check_default_ca_file(const Document& document, const std::string& path);
 /// Refuses listeners that speak TLS without a certificate, and certificates that none uses.
 void check_certificates(const Config& config);
 
+/// A domain name, in lower case.
+[[nodiscard]] dns::Name read_domain(const Value& value, std::string_view example);
 /// A name at or below the apex of a zone that local_zones is about, and not among `others`.
 [[nodiscard]] dns::Name read_local_exception(const Value& value,
                                              const std::vector<dns::Name>& others);
@@ -69,7 +71,7 @@ void check_listener(const Value& address, const ListenConfig& listen,
 void check_upstream_address(const Value& value, const Address& address,
                             const std::vector<Address>& others);
 
-/// Refuses an upstream that has both the name and an address of one of `others`.
+/// Refuses an upstream that has group, name and an address of one of `others`.
 void check_upstream(const Value& addresses, const UpstreamConfig& upstream,
                     const std::vector<UpstreamConfig>& others);
 

@@ -12,6 +12,7 @@
 #include "base/log.hh"
 #include "base/prefix.hh"
 #include "config/access.hh"
+#include "config/routes.hh"
 #include "dns/name.hh"
 
 #include <algorithm>
@@ -139,6 +140,7 @@ struct Config {
     Access allow;                                                // who may ask
     std::vector<UpstreamConfig> upstreams;                       // at least one of each group
     std::vector<std::string> groups{std::string{default_group}}; // their names; that one is first
+    Routes routes;                                               // which group is asked about what
     bool failover_on_error{true}; // the next one is asked where one answers with an error
     bool local_zones{true};
     std::vector<dns::Name> local_zones_except; // within the local zones; lower case
@@ -180,6 +182,17 @@ struct Config {
         return here != nullptr && here->allow ? *here->allow : allow;
     }
 
+    /// What is asked of whom, a line for each group but the default one.
+    [[nodiscard]] std::vector<std::string> group_texts() const {
+        std::vector<std::string> texts;
+        for (unsigned number = 1; number < groups.size(); ++number) {
+            const std::string domains = routes.domains_of(number);
+            texts.push_back("group " + groups[number] + ": asked about " +
+                            (domains.empty() ? "nothing" : domains));
+        }
+        return texts;
+    }
+
     /// The addresses of all upstreams, as UpstreamConfig::text() calls them, in their order.
     [[nodiscard]] std::vector<std::string> upstream_texts() const {
         std::vector<std::string> texts;
@@ -198,7 +211,8 @@ struct Config {
         std::string group;
         std::string pid_file;
         std::string listen;
-        std::string tls; // of the first protocol that takes TLS; empty: none does
+        std::string upstreams; // empty: none are given
+        std::string tls;       // of the first protocol that takes TLS; empty: none does
         std::string ca_file;
         std::string certificates; // empty: none are given
         std::string cookie_secret_file;

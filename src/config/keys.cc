@@ -31,8 +31,8 @@ std::size_t distance(std::string_view a, std::string_view b) {
 namespace keys {
 
 std::vector<std::string> all() {
-    constexpr std::array groups{"listen"sv, "upstreams"sv, "tls"sv, "timeouts"sv,
-                                "limits"sv, "cache"sv,     "log"sv};
+    constexpr std::array groups{"listen"sv,   "upstreams"sv, "routes"sv, "tls"sv,
+                                "timeouts"sv, "limits"sv,    "cache"sv,  "log"sv};
     std::vector<std::string> paths;
     for (const auto name : top) {
         if (std::ranges::find(groups, name) == groups.end()) {
@@ -48,6 +48,7 @@ std::vector<std::string> all() {
     };
     add("listen[].", listen);
     add("upstreams[].", upstream);
+    add("routes[].", route);
     add("tls.", tls);
     add("tls.certificates[].", certificate);
     add("timeouts.", timeouts);

@@ -24,10 +24,12 @@ inline constexpr std::array top{
     "workers"sv,           "user"sv,  "group"sv,          "pid_file"sv, "listen"sv,
     "upstreams"sv,         "tls"sv,   "timeouts"sv,       "limits"sv,   "log"sv,
     "local_zones"sv,       "cache"sv, "control_socket"sv, "sandbox"sv,  "local_zones_except"sv,
-    "failover_on_error"sv, "allow"sv};
+    "failover_on_error"sv, "allow"sv, "routes"sv};
 inline constexpr std::array listen{"address"sv, "port"sv, "protocols"sv, "allow"sv,
                                    "path"sv,    "cors"sv, "trusted"sv,   "proxy_protocol"sv};
-inline constexpr std::array upstream{"name"sv, "addresses"sv, "port"sv, "pins"sv, "ca_file"sv};
+inline constexpr std::array upstream{"name"sv, "addresses"sv, "port"sv,
+                                     "pins"sv, "ca_file"sv,   "group"sv};
+inline constexpr std::array route{"domains"sv, "group"sv};
 inline constexpr std::array tls{"ca_file"sv, "certificates"sv};
 inline constexpr std::array certificate{"chain"sv, "key"sv};
 inline constexpr std::array timeouts{"query"sv,    "connect"sv,       "client_idle"sv,

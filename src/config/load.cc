@@ -10,6 +10,8 @@
 #include "config/keys.hh"
 #include "config/listen.hh"
 #include "config/units.hh"
+#include "config/upstreams.hh"
+#include "dns/local.hh"
 
 #include <algorithm>
 #include <array>
@@ -23,15 +25,11 @@ namespace {
 using namespace std::chrono_literals;
 using namespace std::string_view_literals;
 
-constexpr std::uint16_t default_upstream_port = 853;
-
 constexpr std::uint64_t least_cache = std::uint64_t{1} << 20U;
 constexpr std::uint64_t most_cache = std::uint64_t{sizeof(void*) < 8 ? 1 : 64} << 30U;
 
-constexpr auto upstream_example = "{ name = \"dns.example\"; addresses = ( \"192.0.2.1\" ); }"sv;
 constexpr auto certificate_example =
     "{ chain = \"/etc/dotproxy/tls/fullchain.pem\"; key = \"/etc/dotproxy/tls/privkey.pem\"; }"sv;
-constexpr auto pin_example = "\"base64 of SHA-256\""sv;
 
 std::vector<Address> literals(std::initializer_list<const char*> texts, std::uint16_t port) {
     std::vector<Address> addresses;
@@ -78,46 +76,6 @@ Config defaults() {
                     .prefetch = true};
     config.log = {.level = log::Level::notice, .target = log::Target::automatic};
     return config;
-}
-
-std::vector<Address> read_upstream_addresses(const Value& list, std::uint16_t port) {
-    std::vector<Address> addresses;
-    for (const Value& element : some(list, "\"192.0.2.1\"")) {
-        const Address address = read_address(element, port, Whose::another);
-        check_upstream_address(element, address, addresses);
-        addresses.push_back(address);
-    }
-    return addresses;
-}
-
-std::vector<UpstreamConfig> read_upstreams(const Value& list) {
-    std::vector<UpstreamConfig> all;
-    for (const Value& group : some(list, upstream_example)) {
-        group.check_group(keys::upstream);
-        UpstreamConfig upstream;
-        if (const auto name = group.find("name")) {
-            upstream.name = read_server_name(*name);
-        }
-        if (const auto pins = group.find("pins")) {
-            for (const Value& element : pins->elements(pin_example)) {
-                upstream.pins.push_back(read_pin(element));
-            }
-        }
-        if (const auto ca_file = group.find("ca_file")) {
-            upstream.ca_file = read_ca_file(*ca_file);
-            upstream.ca_place = ca_file->place();
-        }
-        if (upstream.name.empty() && upstream.pins.empty()) {
-            group.refuse("has neither name nor pins, so nothing to verify the server by; give the "
-                         "name in its certificate, such as name = \"dns.example\"");
-        }
-        const Value addresses = required(group, "addresses", "addresses = ( \"192.0.2.1\" )");
-        upstream.addresses =
-            read_upstream_addresses(addresses, read_port(group, default_upstream_port));
-        check_upstream(addresses, upstream, all);
-        all.push_back(std::move(upstream));
-    }
-    return all;
 }
 
 void read_timeouts(const Value& group, Config& config) {
@@ -351,7 +309,10 @@ Config read(const Document& document) {
         config.allow = read_access(*allow);
     }
     if (const auto upstreams = root.find("upstreams")) {
-        config.upstreams = read_upstreams(*upstreams);
+        read_upstreams(*upstreams, config);
+    }
+    if (const auto routes = root.find("routes")) {
+        read_routes(*routes, config);
     }
     if (const auto failover = root.find("failover_on_error")) {
         config.failover_on_error = failover->boolean();
@@ -363,6 +324,12 @@ Config read(const Document& document) {
         for (const Value& element : except->elements("\"home.arpa\"")) {
             config.local_zones_except.push_back(
                 read_local_exception(element, config.local_zones_except));
+        }
+    }
+    // What leads to a zone of one's own exists, as that does.
+    for (const Route& route : config.routes.all()) {
+        if (dns::may_be_excepted(route.domain.view())) {
+            config.local_zones_except.push_back(route.domain);
         }
     }
     read_tls(document, config);

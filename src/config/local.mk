@@ -9,6 +9,8 @@ libconfig_a_SOURCES = \
 	src/config/keys.cc src/config/keys.hh \
 	src/config/listen.cc src/config/listen.hh \
 	src/config/load.cc \
+	src/config/routes.cc src/config/routes.hh \
 	src/config/source.cc src/config/source.hh \
 	src/config/syntax.cc src/config/syntax.hh \
-	src/config/units.cc src/config/units.hh
+	src/config/units.cc src/config/units.hh \
+	src/config/upstreams.cc src/config/upstreams.hh

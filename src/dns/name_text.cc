@@ -40,6 +40,22 @@ std::optional<std::uint8_t> take_escape(std::string_view& text) noexcept {
     return lower(static_cast<char>(number));
 }
 
+void append(std::uint8_t octet, std::string& text) {
+    constexpr std::uint8_t space = 0x20;
+    constexpr std::uint8_t last = 0x7e; // of what is printed
+    if (octet <= space || octet > last) {
+        text += '\\';
+        text += static_cast<char>('0' + octet / 100);
+        text += static_cast<char>('0' + octet / 10 % 10);
+        text += static_cast<char>('0' + octet % 10);
+        return;
+    }
+    if (octet == '.' || octet == '\\') {
+        text += '\\';
+    }
+    text += static_cast<char>(octet);
+}
+
 } // namespace
 
 // NOLINTBEGIN(cppcoreguidelines-pro-type-member-init): only what is written is looked at
@@ -92,5 +108,20 @@ std::optional<Name> parse_name(std::string_view text) noexcept {
 }
 
 // NOLINTEND(cppcoreguidelines-pro-type-member-init)
+
+std::string name_text(Octets name) {
+    std::string text;
+    for (std::size_t at = 0; name[at] != 0; at += name[at] + 1U) {
+        for (const std::uint8_t octet : name.subspan(at + 1, name[at])) {
+            append(octet, text);
+        }
+        text += '.';
+    }
+    if (text.empty()) {
+        return ".";
+    }
+    text.pop_back();
+    return text;
+}
 
 } // namespace dotproxy::dns

@@ -8,6 +8,7 @@
 #include "dns/name.hh"
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace dotproxy::dns {
@@ -16,5 +17,8 @@ namespace dotproxy::dns {
 /// for octets that have a meaning of their own. nullopt when it is none: an empty label, one of
 /// more than 63 octets, more than 255 in all, or an escape that is none.
 [[nodiscard]] std::optional<Name> parse_name(std::string_view text) noexcept;
+
+/// An uncompressed name as parse_name() reads it, without a dot at its end unless it is the root's.
+[[nodiscard]] std::string name_text(Octets name);
 
 } // namespace dotproxy::dns

@@ -54,6 +54,7 @@ std::uint64_t cache_kind(const Config& config) {
         for (const SpkiPin& pin : upstream.pins) {
             identities.insert(identities.end(), pin.begin(), pin.end());
         }
+        identities.push_back(static_cast<std::uint8_t>(upstream.group));
         identities.push_back(0);
     }
     return SipHash{{.k0 = cache_format, .k1 = 0}}(identities);

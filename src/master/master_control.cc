@@ -222,11 +222,21 @@ std::string Master::status_text() {
     };
     report_counts(counters_, add);
     if (current_) {
-        const std::vector<std::string> addresses = current_->config.upstream_texts();
-        for (std::size_t i = 0; i < addresses.size(); ++i) {
-            const std::string front = "upstream." + std::to_string(i) + '.';
-            lines.add(front + "address", addresses[i]);
-            report_upstream(counters_, current_->counters.row_of(addresses[i]), front, add);
+        const Config& config = current_->config;
+        std::size_t number = 0;
+        for (const UpstreamConfig& upstream : config.upstreams) {
+            for (const Address& address : upstream.addresses) {
+                const std::string front = "upstream." + std::to_string(number++) + '.';
+                const std::string text = upstream.text(address);
+                lines.add(front + "address", text);
+                if (upstream.group != 0) {
+                    lines.add(front + "group", config.groups[upstream.group]);
+                }
+                report_upstream(counters_, current_->counters.row_of(text), front, add);
+            }
+        }
+        for (unsigned group = 1; group < config.groups.size(); ++group) {
+            lines.add("group." + config.groups[group], config.routes.domains_of(group));
         }
     }
     return lines.take();

@@ -215,6 +215,12 @@ void check_doors(const Config& config) {
 
 std::vector<std::string> warnings(const Config& config, const Surroundings& surroundings) {
     std::vector<std::string> lines = open_doors(config);
+    for (unsigned group = 1; group < config.groups.size(); ++group) {
+        if (config.routes.domains_of(group).empty()) {
+            lines.push_back(config.places.upstreams + ": nothing is asked of the group \"" +
+                            config.groups[group] + "\"; give it domains in \"routes\"");
+        }
+    }
     if (surroundings.root && surroundings.systemd) {
         std::set<std::string, std::less<>> places; // of a file that several upstreams share
         for (const UpstreamConfig& upstream : config.upstreams) {

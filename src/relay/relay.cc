@@ -97,12 +97,14 @@ Relay::Heard Relay::take(const Client& client, dns::Octets message, dns::QueryVe
         refuse(client, dns::Rcode::badvers);
         return Heard::question;
     case dns::QueryVerdict::forward:
+        route();
         turn_.counters.add(query_type(query_.question.type));
         if (!answer_locally(client) && !answer_from_cache(client)) {
             forward(client, {});
         }
         return Heard::question;
     case dns::QueryVerdict::sealed:
+        route();
         turn_.counters.add(query_type(query_.question.type));
         expired_ = false;
         if (!answer_locally(client)) {
@@ -155,13 +157,25 @@ void Relay::refuse(const Client& client, dns::Rcode rcode) noexcept {
     answers_.give_failure(client, question(), query_.asker, rcode, std::nullopt, Outcome::local);
 }
 
+/// Finds out who is to be asked. A DS belongs to the zone above (RFC 4035, section 3.1.4.1):
+/// whoever is asked about that one can show that a zone of one's own has none.
+void Relay::route() noexcept {
+    dns::Octets name = query_.question.name.view();
+    if (query_.question.type == dns::type::ds && name.size() > 1) {
+        name = name.subspan(name.front() + 1U);
+    }
+    const auto group = turn_.config.routes.find(name);
+    routed_ = group.has_value();
+    query_.question.group = group.value_or(0);
+}
+
 bool Relay::answer_locally(const Client& client) noexcept {
     if (const auto ways = designations_.find(client, query_.question)) {
         turn_.counters.add(Counter::local_answers);
         answers_.give(client, query_.question, query_.asker, *ways, Outcome::local);
         return true;
     }
-    const dns::LocalZones zones{.served = turn_.config.local_zones,
+    const dns::LocalZones zones{.served = turn_.config.local_zones && !routed_,
                                 .except = turn_.config.local_zones_except};
     const auto found = dns::find_local(query_.question, zones);
     if (!found) {

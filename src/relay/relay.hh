@@ -78,6 +78,7 @@ class Relay final : public Inquirer {
     [[nodiscard]] Heard take(const Client& client, dns::Octets message, dns::QueryVerdict verdict,
                              bool bad_cookie) noexcept;
     void give_cookie(const Client& client, dns::Rcode rcode) noexcept;
+    void route() noexcept;
     [[nodiscard]] bool answer_locally(const Client& client) noexcept;
     [[nodiscard]] bool answer_from_cache(const Client& client) noexcept;
     [[nodiscard]] bool under_way(const dns::Question& question) noexcept;
@@ -124,6 +125,7 @@ class Relay final : public Inquirer {
     std::uint32_t refreshing_{0}; // waiters without a client
     Inquiries inquiries_;
     dns::ParsedQuery query_; // of the message at hand
+    bool routed_{false};     // a route says who is asked the question at hand
     bool expired_{false};    // of the question at hand there is an expired answer
 };
 

@@ -4,6 +4,7 @@ check_PROGRAMS += \
 	tests/config/test_identity_text \
 	tests/config/test_load \
 	tests/config/test_load_servers \
+	tests/config/test_routes \
 	tests/config/test_source \
 	tests/config/test_syntax \
 	tests/config/test_units
@@ -14,6 +15,7 @@ TESTS += \
 	tests/config/test_identity_text \
 	tests/config/test_load \
 	tests/config/test_load_servers \
+	tests/config/test_routes \
 	tests/config/test_source \
 	tests/config/test_syntax \
 	tests/config/test_units
@@ -35,6 +37,9 @@ tests_config_test_load_LDADD = $(config_test_libraries)
 tests_config_test_load_servers_SOURCES = tests/config/test_load_servers.cc \
 	tests/config/parsing.hh tests/config/scratch.hh tests/unit.hh
 tests_config_test_load_servers_LDADD = $(config_test_libraries)
+tests_config_test_routes_SOURCES = tests/config/test_routes.cc tests/config/parsing.hh \
+	tests/config/scratch.hh tests/unit.hh
+tests_config_test_routes_LDADD = $(config_test_libraries)
 tests_config_test_source_SOURCES = tests/config/test_source.cc tests/config/scratch.hh tests/unit.hh
 tests_config_test_source_LDADD = $(config_test_libraries)
 tests_config_test_syntax_SOURCES = tests/config/test_syntax.cc tests/config/libconfig_leak.hh \

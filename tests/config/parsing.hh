@@ -84,6 +84,11 @@ inline std::string setting(const std::string& path, const std::string& value) {
         group += member.starts_with("addresses") ? "" : " addresses = ( \"192.0.2.1\" );";
         return "upstreams = ( { " + group + " } );";
     }
+    if (path.starts_with("routes[]")) {
+        const bool beside = member.starts_with("group");
+        return "routes = ( { " + member +
+               (beside ? " domains = ( \"lan\" );" : " group = \"default\";") + " } );";
+    }
     if (path.starts_with("limits.networks[]")) {
         const std::string name = path.substr(path.rfind('.') + 1);
         const std::string beside = name == "prefix" ? " factor = 1;" : " prefix = \"10.8.0.0/16\";";

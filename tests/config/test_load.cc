@@ -225,7 +225,8 @@ void test_parse_when_type_is_wrong_then_error_names_the_key(void** /*state*/) {
             fail_msg("%s\ngives \"%s\"", text.c_str(), error.c_str());
         }
     }
-    for (const char* const group : {"listen", "upstreams", "timeouts", "limits", "cache", "log"}) {
+    for (const char* const group :
+         {"listen", "upstreams", "routes", "timeouts", "limits", "cache", "log"}) {
         assert_error_at(std::string{group} + " = 1;",
                         "1: " + std::string{group} + ": is an integer; give a ");
     }
@@ -306,7 +307,8 @@ void test_parse_when_key_is_unknown_then_the_nearest_is_suggested(void** /*state
     assert_error("tls_ca_file_name = 1;",
                  "1: tls_ca_file_name: unknown key; give one of workers, user, group, pid_file, "
                  "listen, upstreams, tls, timeouts, limits, log, local_zones, cache, "
-                 "control_socket, sandbox, local_zones_except, failover_on_error or allow");
+                 "control_socket, sandbox, local_zones_except, failover_on_error, allow or "
+                 "routes");
 }
 
 void test_parse_when_exception_is_in_no_local_zone_then_error(void** /*state*/) {

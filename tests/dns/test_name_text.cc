@@ -7,6 +7,7 @@
 
 #include <string>
 
+using dotproxy::dns::name_text;
 using dotproxy::dns::parse_name;
 
 namespace {
@@ -26,6 +27,14 @@ void test_parse_name_then_on_the_wire_in_lower_case(void** /*state*/) {
     assert_string_equal(wire("A.Bc.").c_str(), "016102626300");
     assert_string_equal(wire(".").c_str(), "00");
     assert_string_equal(wire("-_*.1").c_str(), "032d5f2a013100");
+}
+
+void test_name_text_then_as_it_was_read(void** /*state*/) {
+    for (const char* const text :
+         {".", "a.bc", "-_*.1", "a\\.b", "\\\\.x", "\\000\\255\\032.x", "x@y"}) {
+        assert_string_equal(name_text(parse_name(text)->view()).c_str(), text);
+    }
+    assert_string_equal(name_text(parse_name("A.example.")->view()).c_str(), "a.example");
 }
 
 void test_parse_name_when_escaped_then_that_octet(void** /*state*/) {
@@ -63,6 +72,7 @@ void test_parse_name_when_long_then_63_and_255_octets_at_most(void** /*state*/) 
 int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(test_parse_name_then_on_the_wire_in_lower_case),
+        cmocka_unit_test(test_name_text_then_as_it_was_read),
         cmocka_unit_test(test_parse_name_when_escaped_then_that_octet),
         cmocka_unit_test(test_parse_name_when_none_then_none),
         cmocka_unit_test(test_parse_name_when_long_then_63_and_255_octets_at_most),

@@ -45,6 +45,7 @@ e2e_tests = \
 	tests/e2e/test_processes.py \
 	tests/e2e/test_cache_faults.py \
 	tests/e2e/test_upstream_faults.py \
+	tests/e2e/test_routes.py \
 	tests/e2e/test_service.py \
 	tests/e2e/test_cache.py \
 	tests/e2e/test_clients.py \

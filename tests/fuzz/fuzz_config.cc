@@ -34,11 +34,16 @@ void check_promises(const dotproxy::Config& config) {
     }
     for (const auto& upstream : config.upstreams) {
         check(!upstream.name.empty() || !upstream.pins.empty());
-        check(!upstream.addresses.empty());
+        check(!upstream.addresses.empty() && upstream.group < config.groups.size());
         check(!upstream.ca_file.empty() && !upstream.ca_place.empty());
         for (const auto& address : upstream.addresses) {
             check(address.port() != 0 && !address.is_wildcard());
         }
+    }
+    check(config.upstreams.size() >= config.groups.size());
+    for (const auto& route : config.routes.all()) {
+        check(route.group < config.groups.size());
+        check(config.routes.find(route.domain.view()) == route.group);
     }
     for (const auto& name : config.local_zones_except) {
         check(dotproxy::dns::may_be_excepted(name.view()));

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+
+#include "config/upstreams.hh"
+
+#include "config/checks.hh"
+#include "config/keys.hh"
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+
+namespace dotproxy {
+
+namespace {
+
+using namespace std::string_view_literals;
+
+constexpr auto upstream_example = "{ name = \"dns.example\"; addresses = ( \"192.0.2.1\" ); }"sv;
+constexpr auto route_example = "{ domains = ( \"corp.example\" ); group = \"corp\"; }"sv;
+constexpr auto pin_example = "\"base64 of SHA-256\""sv;
+constexpr auto domain_example = "corp.example"sv;
+
+constexpr std::size_t most_groups = 64;
+constexpr std::size_t longest_group_name = 32;
+constexpr std::size_t most_domains = 65536;
+
+std::vector<Address> read_upstream_addresses(const Value& list, std::uint16_t port) {
+    std::vector<Address> addresses;
+    for (const Value& element : some(list, "\"192.0.2.1\"")) {
+        const Address address = read_address(element, port, Whose::another);
+        check_upstream_address(element, address, addresses);
+        addresses.push_back(address);
+    }
+    return addresses;
+}
+
+/// The number of the group of that name, which it gets when it is new.
+unsigned read_group(const Value& value, std::vector<std::string>& groups) {
+    const std::string name = value.string("corp");
+    const bool good =
+        name.size() <= longest_group_name && std::ranges::all_of(name, [](char c) {
+            return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+        });
+    if (!good) {
+        value.refuse(in_quotes(name) + " is no name of a group; give one of at most " +
+                     std::to_string(longest_group_name) +
+                     " lower-case letters, digits, - and _, such as \"corp\"");
+    }
+    const auto known = std::ranges::find(groups, name);
+    if (known == groups.end() && groups.size() == most_groups) {
+        value.refuse("is group number " + std::to_string(groups.size() + 1) + "; give at most " +
+                     std::to_string(most_groups));
+    }
+    const auto number = static_cast<unsigned>(known - groups.begin());
+    if (known == groups.end()) {
+        groups.push_back(name);
+    }
+    return number;
+}
+
+UpstreamConfig read_upstream(const Value& group) {
+    UpstreamConfig upstream;
+    if (const auto name = group.find("name")) {
+        upstream.name = read_server_name(*name);
+    }
+    if (const auto pins = group.find("pins")) {
+        for (const Value& element : pins->elements(pin_example)) {
+            upstream.pins.push_back(read_pin(element));
+        }
+    }
+    if (const auto ca_file = group.find("ca_file")) {
+        upstream.ca_file = read_ca_file(*ca_file);
+        upstream.ca_place = ca_file->place();
+    }
+    if (upstream.name.empty() && upstream.pins.empty()) {
+        group.refuse("has neither name nor pins, so nothing to verify the server by; give the "
+                     "name in its certificate, such as name = \"dns.example\"");
+    }
+    return upstream;
+}
+
+/// The number of a group that upstreams are in.
+std::uint8_t read_known_group(const Value& value, const std::vector<std::string>& groups) {
+    const std::string name = value.string("corp");
+    const auto known = std::ranges::find(groups, name);
+    if (known == groups.end()) {
+        const std::vector<std::string_view> names{groups.begin(), groups.end()};
+        value.refuse("no upstream is in the group " + in_quotes(name) + "; give " +
+                     alternatives(names) + ", or an upstream with group = " + in_quotes(name));
+    }
+    return static_cast<std::uint8_t>(known - groups.begin());
+}
+
+/// A domain that is not among those that have a route already.
+dns::Name read_routed(const Value& value, std::set<std::vector<std::uint8_t>>& known) {
+    const dns::Name name = read_domain(value, domain_example);
+    if (name.size == 1) {
+        value.refuse("is the root; the upstreams of the default group are asked about all names; "
+                     "give a domain such as " +
+                     in_quotes(domain_example));
+    }
+    if (!known.emplace(name.view().begin(), name.view().end()).second) {
+        value.refuse(in_quotes(value.string(domain_example)) +
+                     " is given twice; give each domain once");
+    }
+    if (known.size() > most_domains) {
+        value.refuse("is domain number " + std::to_string(known.size()) + "; give at most " +
+                     std::to_string(most_domains));
+    }
+    return name;
+}
+
+} // namespace
+
+void read_upstreams(const Value& list, Config& config) {
+    config.upstreams.clear();
+    config.places.upstreams = list.place();
+    for (const Value& element : some(list, upstream_example)) {
+        element.check_group(keys::upstream);
+        UpstreamConfig upstream = read_upstream(element);
+        if (const auto group = element.find("group")) {
+            upstream.group = read_group(*group, config.groups);
+        }
+        const Value addresses = required(element, "addresses", "addresses = ( \"192.0.2.1\" )");
+        upstream.addresses =
+            read_upstream_addresses(addresses, read_port(element, default_upstream_port));
+        check_upstream(addresses, upstream, config.upstreams);
+        config.upstreams.push_back(std::move(upstream));
+    }
+    if (std::ranges::none_of(config.upstreams,
+                             [](const UpstreamConfig& one) { return one.group == 0; })) {
+        list.refuse("each has a group, and nobody is there for what no route is for; give one "
+                    "without group");
+    }
+}
+
+void read_routes(const Value& list, Config& config) {
+    std::vector<Route> routes;
+    std::set<std::vector<std::uint8_t>> known;
+    for (const Value& element : list.elements(route_example)) {
+        element.check_group(keys::route);
+        const auto domains = some(required(element, "domains", "domains = ( \"corp.example\" )"),
+                                  in_quotes(domain_example));
+        const std::uint8_t group =
+            read_known_group(required(element, "group", "group = \"corp\""), config.groups);
+        for (const Value& domain : domains) {
+            routes.push_back({.domain = read_routed(domain, known), .group = group});
+        }
+    }
+    config.routes = Routes{std::move(routes)};
+}
+
+} // namespace dotproxy
