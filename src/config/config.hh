@@ -81,13 +81,15 @@ struct UpstreamConfig {
                       // where there are pins
     std::vector<Address> addresses; // with port; at least one
     std::vector<SpkiPin> pins;
-    std::string ca_file{};  // whose certificates vouch for it: its own file, or the common one
-    std::string ca_place{}; // where that stands: see Config::places
-    unsigned group{0};      // by its place in Config::groups
+    std::string ca_file{};    // whose certificates vouch for it: its own file, or the common one
+    std::string ca_place{};   // where that stands: see Config::places
+    unsigned group{0};        // by its place in Config::groups
+    std::string group_name{}; // where it is not the default one
 
-    /// How one of its addresses is called: "cloudflare-dns.com at 1.1.1.1:853".
+    /// How one of its addresses is called: "cloudflare-dns.com at 1.1.1.1:853", and with its group,
+    /// of each of which it may be an upstream by itself.
     [[nodiscard]] std::string text(const Address& address) const {
-        return name + " at " + address.text();
+        return name + " at " + address.text() + (group == 0 ? "" : " of group " + group_name);
     }
 };
 

@@ -11,7 +11,6 @@
 #include "config/listen.hh"
 #include "config/units.hh"
 #include "config/upstreams.hh"
-#include "dns/local.hh"
 
 #include <algorithm>
 #include <array>
@@ -324,12 +323,6 @@ Config read(const Document& document) {
         for (const Value& element : except->elements("\"home.arpa\"")) {
             config.local_zones_except.push_back(
                 read_local_exception(element, config.local_zones_except));
-        }
-    }
-    // What leads to a zone of one's own exists, as that does.
-    for (const Route& route : config.routes.all()) {
-        if (dns::may_be_excepted(route.domain.view())) {
-            config.local_zones_except.push_back(route.domain);
         }
     }
     read_tls(document, config);

@@ -138,4 +138,15 @@ std::string Routes::domains_of(unsigned group) const {
     return count <= most ? text : text + " and " + std::to_string(count - most) + " more";
 }
 
+bool Routes::lead_below(dns::Octets name) const noexcept {
+    bool lead = !slots_.empty(); // below the root
+    if (lead) {
+        for_each_domain(name, [&](std::size_t start, std::uint64_t hash) {
+            lead = slots_[place_of(name.subspan(start), hash)].route != none;
+            return lead;
+        });
+    }
+    return lead;
+}
+
 } // namespace dotproxy

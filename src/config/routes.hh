@@ -32,6 +32,9 @@ class Routes {
         return slots_.empty() ? std::nullopt : search(name);
     }
 
+    /// Whether a domain is `name`, or below it.
+    [[nodiscard]] bool lead_below(dns::Octets name) const noexcept;
+
     /// As they were given.
     [[nodiscard]] const std::vector<Route>& all() const noexcept { return routes_; }
 

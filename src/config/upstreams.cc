@@ -121,6 +121,7 @@ void read_upstreams(const Value& list, Config& config) {
         UpstreamConfig upstream = read_upstream(element);
         if (const auto group = element.find("group")) {
             upstream.group = read_group(*group, config.groups);
+            upstream.group_name = config.groups[upstream.group];
         }
         const Value addresses = required(element, "addresses", "addresses = ( \"192.0.2.1\" )");
         upstream.addresses =

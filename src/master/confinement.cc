@@ -45,9 +45,9 @@ void confine_master() noexcept {
     }
 }
 
-void confine(const Config& config, Counters& counters) {
+void confine(const Config& config, Counters& counters, bool keys) {
     if (!config.sandbox) {
-        if (config.certificates.empty()) { // else the master has hidden the private keys (E10)
+        if (!keys) { // else the master has hidden them
             sandbox::show_memory();
         }
         return;
@@ -57,10 +57,10 @@ void confine(const Config& config, Counters& counters) {
     sandbox::enter(needs_of(config), counters.forbidden_call());
 }
 
-void confine_worker(const Config& config, Counters& counters) noexcept {
+void confine_worker(const Config& config, Counters& counters, bool keys) noexcept {
     int status = exit_failed;
     try {
-        confine(config, counters);
+        confine(config, counters, keys);
         return;
     } catch (const std::system_error& problem) {
         const bool passes = may_pass(problem.code());

@@ -15,12 +15,12 @@ namespace dotproxy {
 void confine_master() noexcept;
 
 /// For a process that is to read what comes from the network: shuts it in, or lets it be looked at
-/// where the sandbox is off. What it dies of then is left in `counters`. Throws std::system_error
-/// or std::exception where its sandbox cannot be had.
-void confine(const Config& config, Counters& counters);
+/// where the sandbox is off and it has no `keys` of certificates (E10). What it dies of then is
+/// left in `counters`. Throws std::system_error or std::exception where its sandbox cannot be had.
+void confine(const Config& config, Counters& counters, bool keys);
 
 /// The same for a process that was forked to be a worker. Ends it where its sandbox cannot be had:
 /// with exit_hopeless where it would be of no use to try again.
-void confine_worker(const Config& config, Counters& counters) noexcept;
+void confine_worker(const Config& config, Counters& counters, bool keys) noexcept;
 
 } // namespace dotproxy

@@ -15,7 +15,7 @@ bool try_upstreams(const Config& config, const std::optional<Account>& account) 
     CounterRegion counters{1}; // nobody will ask
     const CounterLease lease = counters.lease(1, config.upstream_texts());
     drop_privileges(account);
-    confine(config, lease.slot(0));
+    confine(config, lease.slot(0), !config.certificates.empty());
     return check_upstreams(config, contexts, lease);
 }
 

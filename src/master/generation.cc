@@ -46,7 +46,7 @@ Config within_limits(Config config) {
 }
 
 /// Whose answers are in the cache, and in what form: another resolver may answer otherwise (C80).
-/// By what address it is reached does not matter.
+/// By what address it is reached does not matter, unless it is in a group: those may have one name.
 std::uint64_t cache_kind(const Config& config) {
     std::vector<std::uint8_t> identities;
     for (const UpstreamConfig& upstream : config.upstreams) {
@@ -55,6 +55,10 @@ std::uint64_t cache_kind(const Config& config) {
             identities.insert(identities.end(), pin.begin(), pin.end());
         }
         identities.push_back(static_cast<std::uint8_t>(upstream.group));
+        for (const Address& address : upstream.addresses) {
+            const std::string text = upstream.group != 0 ? address.text() : std::string{};
+            identities.insert(identities.end(), text.begin(), text.end());
+        }
         identities.push_back(0);
     }
     return SipHash{{.k0 = cache_format, .k1 = 0}}(identities);

@@ -127,7 +127,7 @@ void Master::be_worker(Generation& generation, unsigned slot, Fd control) {
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     log::set_role(("worker " + std::to_string(slot)).c_str());
-    confine_worker(generation.config, generation.counters.slot(slot));
+    confine_worker(generation.config, generation.counters.slot(slot), ticket_key_ != nullptr);
     ::_exit(run_worker({.config = generation.config,
                         .listeners = generation.listeners,
                         .tls = generation.tls,

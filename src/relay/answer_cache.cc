@@ -271,6 +271,10 @@ void AnswerCache::forget(const dns::Question& question, std::uint8_t kind) noexc
     }
 }
 
+void AnswerCache::release(const dns::Question& question, std::uint64_t until) noexcept {
+    cache_->release(key_of(question, kind_answer), until);
+}
+
 std::uint64_t AnswerCache::claim(const dns::Question& question, Milliseconds duration) noexcept {
     const std::uint64_t until = now() + milliseconds(duration);
     return cache_->claim(key_of(question, kind_answer), now(), until) ? until : 0;

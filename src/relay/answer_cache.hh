@@ -72,6 +72,9 @@ class AnswerCache {
     /// not remembered, but for a validation.
     void drain() noexcept;
 
+    /// Known::refresh_until is not made use of: whoever asks next may refresh the answer.
+    void release(const dns::Question& question, std::uint64_t until) noexcept;
+
   private:
     using Key = std::span<const std::uint8_t>;
 

@@ -98,17 +98,15 @@ std::optional<Standing> Gate::admit(const std::optional<Address>& peer,
         known = {.bits = bits,
                  .access = &access,
                  .on_link = on_link_.version(),
-                 .standing = find(*peer, access, on_link)};
+                 .standing = access.allows(bits, on_link) ? std::optional{find(*peer, on_link)}
+                                                          : std::nullopt};
     }
     return known.standing;
 }
 
-std::optional<Standing> Gate::find(const Address& peer, const Access& access,
-                                   std::span<const Prefix> on_link) const noexcept {
+/// Whoever it is, and whether it may ask or not.
+Standing Gate::find(const Address& peer, std::span<const Prefix> on_link) const noexcept {
     const AddressBits bits = AddressBits::of(peer);
-    if (!access.allows(bits, on_link)) {
-        return std::nullopt;
-    }
     const auto contains = [&bits](const Prefix& prefix) { return prefix.contains(bits); };
     Standing standing{.near = is_always_local(bits) || std::ranges::any_of(on_link, contains)};
     const auto* const named = networks_.find(bits);
@@ -193,10 +191,8 @@ Gate::Admission Gate::ask(const Client& client, std::uint16_t type, bool gets_co
 
 void Gate::charge_unanswered(const Address& peer, std::optional<Standing> standing,
                              bool stream) noexcept {
-    const Standing stranger{.network = rates_.empty() ? Standing::unlimited : std::uint8_t{0},
-                            .near = false};
     static_cast<void>(charge(stream ? Kind::connection : Kind::question, peer,
-                             standing.value_or(stranger), stream));
+                             standing ? *standing : find(peer, on_link_.prefixes()), stream));
 }
 
 void Gate::charge_answer(const Client& client, std::size_t octets) noexcept {

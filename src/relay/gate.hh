@@ -72,9 +72,9 @@ class Gate {
     [[nodiscard]] Admission ask(const Client& client, std::uint16_t type,
                                 bool gets_cookie) noexcept;
 
-    /// Counts what gets no answer, a datagram or a new connection: what is no question, or comes
-    /// from a stranger, who has no `standing`. Who sends many of those is over a limit like others,
-    /// and the master is told (limits 20).
+    /// Counts a datagram or a new connection that is no question, or of a stranger, who has no
+    /// `standing`. Who sends many of those is over a limit like others, and the master is told
+    /// (limits 20).
     void charge_unanswered(const Address& peer, std::optional<Standing> standing,
                            bool stream) noexcept;
 
@@ -130,8 +130,8 @@ class Gate {
         std::optional<Standing> standing{};
     };
 
-    [[nodiscard]] std::optional<Standing> find(const Address& peer, const Access& access,
-                                               std::span<const Prefix> on_link) const noexcept;
+    [[nodiscard]] Standing find(const Address& peer,
+                                std::span<const Prefix> on_link) const noexcept;
 
     [[nodiscard]] std::span<const Budget>
     budgets_of(Kind kind, const Address& peer, Standing standing, Budgets& room) const noexcept;

@@ -26,7 +26,8 @@ struct Awaited;
 struct Waiter : Deadline {
     Client client; // no front: it has its answer, or never was; only the cache waits
     dns::Asker asker;
-    AddressCounts::Place place; // among those of its address, where that counts
+    AddressCounts::Place place;  // among those of its address, where that counts
+    bool may_be_anybodys{false}; // it came over UDP from afar, and nothing shows who sent it
     Awaited* inquiry{nullptr};
     Waiter* previous{nullptr};
     Waiter* next{nullptr};

@@ -158,11 +158,14 @@ void Relay::refuse(const Client& client, dns::Rcode rcode) noexcept {
 }
 
 /// Finds out who is to be asked. A DS belongs to the zone above (RFC 4035, section 3.1.4.1):
-/// whoever is asked about that one can show that a zone of one's own has none.
+/// whoever is asked about that one can show that a zone of one's own has none. Of the root
+/// everybody knows that it has no such zone, and who believes that looks for nothing below (RFC
+/// 8198).
 void Relay::route() noexcept {
     dns::Octets name = query_.question.name.view();
-    if (query_.question.type == dns::type::ds && name.size() > 1) {
-        name = name.subspan(name.front() + 1U);
+    const std::size_t parent = name.front() + 1U;
+    if (query_.question.type == dns::type::ds && parent + 1 < name.size()) { // not the root's
+        name = name.subspan(parent);
     }
     const auto group = turn_.config.routes.find(name);
     routed_ = group.has_value();
@@ -177,10 +180,12 @@ bool Relay::answer_locally(const Client& client) noexcept {
     }
     const dns::LocalZones zones{.served = turn_.config.local_zones && !routed_,
                                 .except = turn_.config.local_zones_except};
-    const auto found = dns::find_local(query_.question, zones);
+    auto found = dns::find_local(query_.question, zones);
     if (!found) {
         return false;
     }
+    // What leads to a name of one's own exists, as that does (RFC 8020).
+    found->exists = found->exists || turn_.config.routes.lead_below(query_.question.name.view());
     turn_.counters.add(Counter::local_answers);
     answers_.give_local(client, *found, query_.question, query_.asker);
     return true;
@@ -197,8 +202,8 @@ bool Relay::answer_from_cache(const Client& client) noexcept {
         turn_.counters.add(FailureReason::cached);
     }
     answers_.give(client, query_.question, query_.asker, *known.answer, known.outcome);
-    if (known.refresh_until != 0 && gate_.refresh(client)) {
-        refresh(query_.question, known.refresh_until);
+    if (known.refresh_until != 0) {
+        refresh(client, known.refresh_until);
     }
     return true;
 }
@@ -241,18 +246,27 @@ void Relay::forward(const Client& client, dns::Octets sealed) noexcept {
     }
 }
 
-/// Asks again for the cache alone. Where there is no room, nothing is lost but a prefetch.
-void Relay::refresh(const dns::Question& question, std::uint64_t until) noexcept {
-    Waiter* waiter = enlist(question, {});
+/// Asks the question at hand again for the cache alone, on this client's account. Where there is no
+/// room, or the client has used up what it may have, somebody else's question does it.
+void Relay::refresh(const Client& client, std::uint64_t until) noexcept {
+    Waiter* waiter = enlist(query_.question, {});
     if (waiter == nullptr) {
+        cache_.release(query_.question, until);
         return;
     }
     ++refreshing_;
-    waiter->inquiry->refresh_until = until;
+    Awaited& inquiry = *waiter->inquiry;
+    if (inquiry.waiter_count == 1 && !gate_.refresh(client)) {
+        cache_.release(query_.question, until);
+        end_waiter(*waiter);
+        inquiries_.destroy(inquiry);
+        return;
+    }
+    inquiry.refresh_until = until;
     patience_.arm(*waiter, turn_.now);
-    if (waiter->inquiry->waiter_count == 1) {
+    if (inquiry.waiter_count == 1) {
         turn_.counters.add(Counter::cache_refreshes);
-        groups_.of(question).submit(*waiter->inquiry);
+        groups_.of(inquiry.question).submit(inquiry);
     }
 }
 
@@ -413,6 +427,7 @@ void Relay::end_waiter(Waiter& waiter) noexcept {
     if (waiter.client.front == nullptr) {
         --refreshing_;
     }
+    anybodys_ -= waiter.may_be_anybodys ? 1 : 0;
     waiter.inquiry->remove(waiter);
     waiters_.destroy(&waiter);
     turn_.counters.set(Counter::queries_waiting, waiters_.size());

@@ -88,7 +88,7 @@ class Relay final : public Inquirer {
     [[nodiscard]] AddressCounts::Place place_for(const Client& client) noexcept;
     [[nodiscard]] static Waiter* repeated(const Waiter& waiter) noexcept;
     [[nodiscard]] bool crowds(const Waiter& waiter) const noexcept;
-    void refresh(const dns::Question& question, std::uint64_t until) noexcept;
+    void refresh(const Client& client, std::uint64_t until) noexcept;
     [[nodiscard]] Waiter* enlist(const dns::Question& question, dns::Octets sealed) noexcept;
 
     void pass_on(Awaited& inquiry, const dns::Answer& answer) noexcept;
@@ -123,6 +123,7 @@ class Relay final : public Inquirer {
     AddressCounts addresses_;                // before the waiters, who have their places in it
     Slab<Waiter> waiters_;
     std::uint32_t refreshing_{0}; // waiters without a client
+    std::uint32_t anybodys_{0};   // waiters that may_be_anybodys
     Inquiries inquiries_;
     dns::ParsedQuery query_; // of the message at hand
     bool routed_{false};     // a route says who is asked the question at hand

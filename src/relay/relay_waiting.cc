@@ -55,8 +55,8 @@ std::optional<NoAnswer> Relay::objection(Waiter& waiter) noexcept {
     // Whoever sends from addresses of others can have as many of those as it likes: all of them
     // together have half of the room, and who shows that it is there has the rest.
     const bool too_many_of_anybody =
-        may_be_anybody && waiter.place &&
-        (waiter.place.count() > max_far_waiters || waiters_.size() > waiters_.capacity() / 2);
+        may_be_anybody && ((waiter.place && waiter.place.count() > max_far_waiters) ||
+                           anybodys_ >= waiters_.capacity() / 2);
     if (crowds(waiter) || too_many_of_anybody) {
         return NoAnswer{.reason = FailureReason::crowding,
                         .error = dns::ExtendedError::of(dns::ExtendedError::other,
@@ -67,6 +67,8 @@ std::optional<NoAnswer> Relay::objection(Waiter& waiter) noexcept {
                         .error = dns::ExtendedError::of(dns::ExtendedError::other,
                                                         "too many questions from your network")};
     }
+    waiter.may_be_anybodys = may_be_anybody;
+    anybodys_ += may_be_anybody ? 1 : 0;
     return std::nullopt;
 }
 
@@ -102,13 +104,14 @@ AddressCounts::Place Relay::place_for(const Client& client) noexcept {
                : addresses_.enter(client.peer, client.standing.near);
 }
 
-/// Whether a source would have more questions waiting than there is room for those of others, with
-/// this worker or for the same answer.
+/// Whether a source would have more questions waiting than there is room for those of others: with
+/// this worker, or, where half of the room there is for one answer is taken, for that.
 bool Relay::crowds(const Waiter& waiter) const noexcept {
-    const std::uint32_t in_all =
-        waiters_.capacity() - waiters_.size() + 1; // its own is one of them
-    const std::uint32_t for_it = max_waiters - waiter.inquiry->waiter_count + 1;
-    return waiter.place && waiter.place.exceeds(std::max(std::min(in_all, for_it), fair_from));
+    std::uint32_t left = waiters_.capacity() - waiters_.size() + 1; // its own is one of them
+    if (waiter.inquiry->waiter_count > max_waiters / 2) {
+        left = std::min(left, max_waiters - waiter.inquiry->waiter_count + 1);
+    }
+    return waiter.place && waiter.place.exceeds(std::max(left, fair_from));
 }
 
 } // namespace dotproxy

@@ -148,6 +148,13 @@ def test_a_ds_is_asked_of_who_has_the_zone_above(divided):
     assert corp.asked("www.corp.example")
 
 
+def test_a_ds_of_a_single_label_is_not_asked_of_the_root(divided):
+    """RFC 8198: who hears that there is no such name asks for nothing below."""
+    proxy, everybody, corp = divided(domains={"corp": ["lan"]})
+    ask(proxy.address, "lan", "DS")
+    assert corp.asked("lan") and not everybody.queries
+
+
 def test_what_one_group_answered_is_not_for_another(divided, place):
     """The cache outlives the reload; the answers of a group are kept for it."""
     proxy, everybody, corp = divided(cache={"size": "1M"}, control_socket=str(place / "control"))

@@ -10,6 +10,7 @@ relay_tests = \
 	tests/relay/test_crowding \
 	tests/relay/test_designations \
 	tests/relay/test_gate \
+	tests/relay/test_gate_charges \
 	tests/relay/test_inquiries \
 	tests/relay/test_limited \
 	tests/relay/test_relay
@@ -25,7 +26,7 @@ tests_relay_test_answer_cache_recovery_SOURCES = tests/relay/test_answer_cache_r
 	tests/relay/cache_rig.hh tests/unit.hh
 tests_relay_test_answer_cache_recovery_LDADD = $(rig)
 tests_relay_test_answer_cache_refresh_SOURCES = tests/relay/test_answer_cache_refresh.cc \
-	tests/relay/cache_rig.hh tests/unit.hh
+	tests/relay/cache_rig.hh tests/relay/mailbox.hh tests/unit.hh
 tests_relay_test_answer_cache_refresh_LDADD = $(rig)
 tests_relay_test_answer_cache_stale_SOURCES = tests/relay/test_answer_cache_stale.cc \
 	tests/relay/cache_rig.hh tests/unit.hh
@@ -42,8 +43,12 @@ tests_relay_test_crowding_LDADD = $(rig)
 tests_relay_test_designations_SOURCES = tests/relay/test_designations.cc tests/relay/mailbox.hh \
 	tests/unit.hh
 tests_relay_test_designations_LDADD = librelay.a libconfig.a libdns.a libbase.a $(CMOCKA_LIBS)
-tests_relay_test_gate_SOURCES = tests/relay/test_gate.cc tests/unit.hh
+tests_relay_test_gate_SOURCES = tests/relay/test_gate.cc tests/relay/gate_door.hh tests/unit.hh
 tests_relay_test_gate_LDADD = librelay.a libupstream.a libshared.a libconfig.a libbase.a $(CMOCKA_LIBS)
+tests_relay_test_gate_charges_SOURCES = tests/relay/test_gate_charges.cc tests/relay/gate_door.hh \
+	tests/unit.hh
+tests_relay_test_gate_charges_LDADD = librelay.a libupstream.a libshared.a libconfig.a libbase.a \
+	$(CMOCKA_LIBS)
 tests_relay_test_inquiries_SOURCES = tests/relay/test_inquiries.cc tests/dns/messages.hh \
 	tests/unit.hh
 tests_relay_test_inquiries_LDADD = librelay.a libupstream.a libdns.a libbase.a $(CMOCKA_LIBS)

@@ -6,6 +6,7 @@
 #include "relay/answer_cache.hh"
 
 #include "relay/cache_rig.hh"
+#include "relay/mailbox.hh"
 #include "unit.hh"
 
 #include <algorithm>
@@ -60,6 +61,29 @@ void test_look_up_when_the_last_tenth_begins_then_asked_again_once(void** state)
     rig.pass(45s);
     assert_int_equal(ttl_of(ask(rig, www())), 5);
     assert_int_equal(rig.count(Counter::cache_refreshes), 2);
+}
+
+// It is on account of who asks; and who has used up what it may have keeps nobody from it.
+void test_look_up_when_the_asker_has_used_up_its_misses_then_for_another(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    rig.config.limits.client_misses = 1;
+    static_cast<void>(serve_ending(rig));
+    Mailbox mailbox;
+    dotproxy::Client greedy;
+    greedy.front = &mailbox;
+    greedy.peer = *dotproxy::Address::parse("192.0.2.7", 4242);
+    greedy.standing.network = 0;
+    rig.in_turn([&] {
+        while (rig.gate().forward(greedy)) {
+        }
+        greedy.asked_at = rig.now();
+        static_cast<void>(rig.relay().ask(greedy, www()));
+    });
+    assert_int_equal(mailbox.answers.size(), 1);
+    assert_int_equal(rig.count(Counter::cache_refreshes), 0);
+    assert_true(nothing_waits(rig));
+    assert_int_equal(ttl_of(ask(rig, www())), 10);
+    assert_int_equal(rig.count(Counter::cache_refreshes), 1);
 }
 
 // L21: made from the key, so nothing of the asker's OPT is in it.
@@ -272,6 +296,9 @@ int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             test_look_up_when_the_last_tenth_begins_then_asked_again_once, make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(
+            test_look_up_when_the_asker_has_used_up_its_misses_then_for_another, make_rig,
+            free_rig),
         cmocka_unit_test_setup_teardown(test_refresh_then_the_same_octets_as_a_miss, make_rig,
                                         free_rig),
         cmocka_unit_test_setup_teardown(test_look_up_when_two_workers_see_the_end_then_one_asks,

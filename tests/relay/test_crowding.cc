@@ -94,6 +94,15 @@ void test_ask_when_several_never_stop_then_there_is_room_for_another(void** stat
     assert_int_equal(crowd.ask("2001:db8::1", 50), 50);
 }
 
+// With the room there is by default: what holds for one answer is no bound for all of them.
+void test_ask_when_there_is_much_room_then_half_of_all(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    constexpr std::uint32_t room = 65536;
+    Crowd crowd{rig, room};
+    assert_in_range(crowd.ask("192.0.2.1", room), room / 2, room / 2 + floor);
+    assert_int_equal(crowd.ask("192.0.2.2", 1000), 1000);
+}
+
 // limits 9: hosts of one's own network are not one client because they share a /64.
 void test_ask_when_near_then_neighbours_have_room(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
@@ -235,6 +244,15 @@ void test_ask_when_far_and_perhaps_nobody_then_half_is_left(void** state) {
     assert_int_equal(asks(900), 900);
 }
 
+// And is not turned away when others have taken half.
+void test_ask_when_others_have_half_then_who_is_far_has_room(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Crowd crowd{rig};
+    assert_in_range(crowd.ask("192.0.2.1", places), places / 2, places / 2 + floor);
+    crowd.like.standing.near = false;
+    assert_int_equal(crowd.ask("198.51.100.1", 500), 500);
+}
+
 // limits 34: what a slow name gathers for one address comes to no pulse (DNSBomb).
 void test_ask_when_far_and_slow_then_few_are_answered_together(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
@@ -311,6 +329,10 @@ int main() {
         cmocka_unit_test_setup_teardown(test_ask_when_from_this_host_then_it_may_have_all, make_rig,
                                         free_rig),
         cmocka_unit_test_setup_teardown(test_ask_when_all_have_failed_then_it_may_ask_as_many_again,
+                                        make_rig, free_rig),
+        cmocka_unit_test_setup_teardown(test_ask_when_there_is_much_room_then_half_of_all, make_rig,
+                                        free_rig),
+        cmocka_unit_test_setup_teardown(test_ask_when_others_have_half_then_who_is_far_has_room,
                                         make_rig, free_rig),
         cmocka_unit_test_setup_teardown(test_ask_when_near_then_neighbours_have_room, make_rig,
                                         free_rig),

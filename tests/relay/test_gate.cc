@@ -3,108 +3,22 @@
 
 #include "relay/gate.hh"
 
-#include "dns/wire.hh"
-#include "shared/counter_region.hh"
-#include "unit.hh"
+#include "relay/gate_door.hh"
 
+#include <algorithm>
 #include <array>
-#include <chrono>
-#include <map>
-#include <memory>
-#include <optional>
 #include <string>
 
-using dotproxy::Access;
 using dotproxy::Address;
 using dotproxy::Client;
 using dotproxy::Config;
 using dotproxy::Counter;
-using dotproxy::Gate;
 using dotproxy::LimitsConfig;
-using dotproxy::LimitsMemory;
-using dotproxy::OnLink;
 using dotproxy::Prefix;
 using dotproxy::Standing;
-using dotproxy::Turn;
-using Admission = dotproxy::Gate::Admission;
-using namespace std::chrono_literals;
+using namespace dotproxy::test;
 
 namespace {
-
-constexpr std::uint16_t type_a = dotproxy::dns::type::a;
-
-Address at(const std::string& literal) {
-    return Address::parse(literal, 4711).value();
-}
-
-/// One worker's gate, and a clock that the test sets. Two may share what all workers do.
-struct Shared {
-    OnLink on_link;
-    LimitsMemory limits;
-    dotproxy::CookieSecrets cookie_secrets{dotproxy::CookieSecrets::draw()};
-    dotproxy::CounterRegion region{2};
-    dotproxy::CounterLease counters{region.lease(2, {})};
-
-    Shared() { on_link.write(std::array{*Prefix::parse("2001:db8:1::/64")}); }
-};
-
-Config limited() {
-    Config config;
-    const std::array rule{dotproxy::AccessRule{}}; // "any"
-    config.allow = Access{rule};
-    config.limits.client_rate = 100;
-    config.limits.client_misses = 50;
-    config.limits.client_connects = 10;
-    return config;
-}
-
-struct Door {
-    explicit Door(Shared& shared, Config its_config = limited(), unsigned worker = 0)
-        : config{std::move(its_config)}, turn{std::make_unique<Turn>(config,
-                                                                     shared.counters.slot(worker))},
-          gate{*turn, shared.on_link, shared.limits, shared.cookie_secrets} {
-        turn->now = dotproxy::TimePoint{1h};
-    }
-
-    [[nodiscard]] std::optional<Client> client(const std::string& literal) {
-        const auto standing = gate.admit(at(literal), config.allow);
-        if (!standing) {
-            return std::nullopt;
-        }
-        return Client{.peer = at(literal), .standing = *standing};
-    }
-
-    [[nodiscard]] bool asks(const std::string& literal, std::uint16_t type = type_a) {
-        return gate.ask(client(literal).value(), type, false) == Admission::answer;
-    }
-
-    [[nodiscard]] bool forwards(const std::string& literal) {
-        return gate.forward(client(literal).value());
-    }
-
-    [[nodiscard]] bool connects(const std::string& literal) {
-        return gate.connect(at(literal), client(literal)->standing);
-    }
-
-    [[nodiscard]] std::uint64_t count(Counter counter) const { return turn->counters.get(counter); }
-
-    Config config;
-    std::unique_ptr<Turn> turn;
-    Gate gate;
-};
-
-/// How many of `asked` questions are let in, which come evenly in so long.
-template <class Ask>
-int passed_of(Door& door, int asked, std::chrono::milliseconds in, Ask ask) {
-    int passed = 0;
-    const dotproxy::TimePoint begin = door.turn->now;
-    for (int i = 0; i < asked; ++i) {
-        door.turn->now = begin + in * i / asked;
-        passed += ask(i) ? 1 : 0;
-    }
-    door.turn->now = begin + in;
-    return passed;
-}
 
 // limits 41: what the master writes counts for the next question.
 void test_admit_when_networks_come_and_go_then_at_once(void** /*state*/) {
@@ -269,43 +183,6 @@ void test_budgets_when_one_is_used_up_then_the_others_are_not(void** /*state*/) 
     assert_int_equal(door.count(Counter::limited_connects), 1);
 }
 
-// limits 38: a handshake that resumes nothing costs as much as three more connections, but who
-// slows down is let in again in a second.
-void test_charge_when_a_handshake_is_full_then_less_is_left(void** /*state*/) {
-    Shared shared;
-    Door door{shared};
-    const Client client = *door.client("192.0.2.7");
-    int connections = 0;
-    for (; door.connects("192.0.2.7"); ++connections) {
-        door.gate.charge_handshake(client.peer, client.standing);
-    }
-    assert_int_equal(connections, 5); // of 20
-    assert_true(door.connects("203.0.113.7"));
-    for (int i = 0; i < 100; ++i) {
-        door.gate.charge_handshake(client.peer, client.standing);
-    }
-    assert_false(door.connects("192.0.2.7"));
-    door.turn->now += 1100ms;
-    assert_true(door.connects("192.0.2.7"));
-}
-
-// limits 16
-void test_charge_when_answers_are_dear_then_less_is_left(void** /*state*/) {
-    Shared shared;
-    Door door{shared};
-    const Client client = *door.client("192.0.2.7");
-    for (int i = 0; i < 50; ++i) {
-        assert_true(door.gate.forward(client));
-        door.gate.charge_forwarded(client, 3);
-    }
-    assert_false(door.gate.forward(client));
-    int answers = 0;
-    for (; door.gate.ask(client, type_a, false) == Admission::answer; ++answers) {
-        door.gate.charge_answer(client, answers % 2 == 0 ? 1025 : 512);
-    }
-    assert_in_range(answers, 99, 101); // of 200, each other one has cost three
-}
-
 // limits 18
 void test_ask_when_any_from_beyond_then_truncated(void** /*state*/) {
     Shared shared;
@@ -353,85 +230,6 @@ void test_ask_when_verified_then_has_budgets_of_its_own(void** /*state*/) {
         ++forwarded;
     }
     assert_int_equal(forwarded, 200);
-}
-
-// limits 10, 16: however dear, who slows down is let in soon.
-void test_charge_when_dearer_than_all_that_is_left_then_a_second_beyond(void** /*state*/) {
-    Shared shared;
-    Door door{shared};
-    const Client client = *door.client("192.0.2.7");
-    for (int i = 0; i < 150; ++i) {
-        static_cast<void>(door.gate.forward(client));
-        door.gate.charge_forwarded(client, 3);
-    }
-    assert_false(door.gate.forward(client));
-    door.turn->now += 900ms;
-    assert_false(door.gate.forward(client));
-    door.turn->now += 200ms;
-    assert_true(door.gate.forward(client));
-}
-
-// limits 16: also of who never stops, and so is at its limit all the time.
-void test_charge_when_all_is_dear_then_a_part_of_the_rate(void** /*state*/) {
-    Shared shared;
-    Door door{shared};
-    const Client client = *door.client("192.0.2.7");
-    const auto forward = [&](int) {
-        if (!door.gate.forward(client)) {
-            return false;
-        }
-        door.gate.charge_forwarded(client, 3);
-        return true;
-    };
-    static_cast<void>(passed_of(door, 5'000, 10s, forward));          // the burst
-    assert_in_range(passed_of(door, 20'000, 40s, forward), 480, 510); // 50 a second, by four
-}
-
-// What is asked for the cache is an upstream's work as well, and whoever could be answered is not
-// over a limit for it.
-void test_refresh_when_used_up_then_not_asked_for_nor_counted(void** /*state*/) {
-    Shared shared;
-    Door door{shared};
-    const Client client = *door.client("192.0.2.7");
-    int asked = 0;
-    while (door.gate.refresh(client)) {
-        ++asked;
-    }
-    assert_int_equal(asked, 200);
-    assert_false(door.gate.take_alarm());
-    assert_int_equal(door.count(Counter::limited_misses), 0);
-    assert_false(door.gate.forward(client));
-}
-
-// limits 20: who sends what gets no answer is found out as others are; a stranger by the limits
-// that everybody has, and by its /24.
-void test_charge_when_nothing_is_answered_then_noted(void** /*state*/) {
-    Shared shared;
-    Door door{shared};
-    for (int i = 0; i < 210; ++i) {
-        door.gate.charge_unanswered(at("192.168.0.7"), door.client("192.168.0.7")->standing, false);
-        door.gate.charge_unanswered(at("192.0.2.7"), std::nullopt, false);
-        door.gate.charge_unanswered(at("198.51.100.7"), std::nullopt, true);
-    }
-    assert_true(door.gate.take_alarm());
-    std::map<std::string, dotproxy::Offender> found;
-    for (const auto& one : shared.limits.offenders().all()) {
-        found.insert_or_assign(one.culprit.prefix.text(), one);
-    }
-    assert_int_equal(found.size(), 3);
-    assert_int_equal(found.at("192.168.0.7").over, 10);
-    assert_int_equal(found.at("192.0.2.7").over, 10);
-    assert_true(found.at("192.0.2.7").culprit.offence == dotproxy::Offence::question);
-    assert_false(found.at("192.0.2.7").culprit.verified);
-    assert_int_equal(found.at("198.51.100.7").over, 190);
-    assert_true(found.at("198.51.100.7").culprit.verified);
-    Config none = limited();
-    none.limits.mode = LimitsConfig::Mode::off;
-    Door open{shared, none};
-    for (int i = 0; i < 1000; ++i) {
-        open.gate.charge_unanswered(at("203.0.113.7"), std::nullopt, false);
-    }
-    assert_int_equal(shared.limits.offenders().all().size(), 3);
 }
 
 // limits 18, 34: what holds for who may be anybody needs no mode.
@@ -548,15 +346,9 @@ int main() {
         cmocka_unit_test(test_ask_when_many_addresses_then_by_who_they_are),
         cmocka_unit_test(test_ask_when_network_has_a_factor_then_the_longest_counts),
         cmocka_unit_test(test_budgets_when_one_is_used_up_then_the_others_are_not),
-        cmocka_unit_test(test_charge_when_a_handshake_is_full_then_less_is_left),
-        cmocka_unit_test(test_charge_when_answers_are_dear_then_less_is_left),
         cmocka_unit_test(test_ask_when_any_from_beyond_then_truncated),
         cmocka_unit_test(test_ask_when_others_ask_for_any_then_half_is_truncated_still),
         cmocka_unit_test(test_ask_when_verified_then_has_budgets_of_its_own),
-        cmocka_unit_test(test_charge_when_dearer_than_all_that_is_left_then_a_second_beyond),
-        cmocka_unit_test(test_charge_when_all_is_dear_then_a_part_of_the_rate),
-        cmocka_unit_test(test_refresh_when_used_up_then_not_asked_for_nor_counted),
-        cmocka_unit_test(test_charge_when_nothing_is_answered_then_noted),
         cmocka_unit_test(test_admit_when_mode_is_off_then_strangers_are_known_as_such),
         cmocka_unit_test(test_mode_when_count_then_all_pass_and_are_counted),
         cmocka_unit_test(test_mode_when_off_or_no_rate_then_nothing_is_counted),
