@@ -15,7 +15,7 @@ import subprocess
 import pytest
 
 from harness.client import ask
-from harness.configuration import USER
+from harness.configuration import USER, describe
 from harness.process import binary, copy_for_anybody, kill, state_of
 from harness.waiting import PATIENCE, wait_for
 
@@ -82,13 +82,17 @@ def keys_on_the_manual_page():
         yield {re.sub(r" Ns (Ar |Ic )?", "", key) for key in items.split(" , ")}
 
 
-def test_the_manual_page_describes_what_is_printed(control):
+def test_the_manual_page_describes_what_is_printed(start, upstream, place):
     """Every key of `status` and `cache`, and no other."""
-    _, path = control
+    path = place / "control"
+    start(upstream, describe(upstream) | {"group": "corp"}, workers=2,
+          control_socket=str(path), cache={"size": "1M"})
     of_status, of_cache_alone = keys_on_the_manual_page()
-    keys = {re.sub(r"^(worker|upstream)\.\d+\.", r"\1.N.", key) for key in status(path)}
+    keys = {re.sub(r"^(worker|upstream)\.\d+\.", r"\1.N.", key).replace("group.corp", "group.NAME")
+            for key in status(path)}
     # Those of an address have the names of those of all.
-    of_one = {key for key in keys if key.startswith("upstream.N.")} - {"upstream.N.address"}
+    of_one = {key for key in keys if key.startswith("upstream.N.")} - {
+        "upstream.N.address", "upstream.N.group"}
     assert of_one and {key.replace("upstream.N.", "upstream_") for key in of_one} <= keys
     assert keys - of_one == of_status
     printed = {line.partition(" ")[0] for line in ctl(path, "cache").stdout.splitlines()}
