@@ -146,6 +146,22 @@ def test_a_certificate_that_is_of_no_use_is_refused(directory, authority, leaf, 
     assert re.search(rf"test\.conf:{line}: tls\.certificates\[0\]\.{message}", result.stderr), result
 
 
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_reload_to_one_that_is_of_no_use_changes_nothing(start_secure, authority, leaf, context,
+                                                           fault):
+    """E3: the reason is in the log, and the old generation serves on."""
+    change, _, message = FAULTS[fault]
+    proxy, address = start_secure(leaf, workers=1)
+    before = proxy.workers()
+    changed = change(leaf.for_server(), lambda **how: authority.leaf(**how).for_server())
+    proxy.write_configuration(tls={"certificates": [leaf.for_server() | changed]})
+    proxy.send_signal(signal.SIGHUP)
+    wait_for(lambda: re.search(r"reload failed, the old configuration goes on: .*"
+                               rf"tls\.certificates\[0\]\.{message}", proxy.log))
+    assert proxy.workers() == before
+    assert shown(address, context, "dot.example") == leaf.certificate.serial_number
+
+
 def test_listeners_and_certificates_go_together(directory, authority, leaf):
     """E3"""
     bare = 'listen = ( { address = "127.0.0.1";\n protocols = ( "dot" ); } );\n'

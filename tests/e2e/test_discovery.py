@@ -39,6 +39,13 @@ def bindings(address, **how):
     return found, answer.additional
 
 
+def test_what_browsers_ask_before_they_do_without_is_asked_upstream(start_with, upstream):
+    """E103: whether there is a filter that they are not to go around is for upstreams to say."""
+    _, ports = start_with()
+    assert ask(("127.0.0.1", ports["plain"]), "use-application-dns.net").answer
+    assert upstream.asked("use-application-dns.net")
+
+
 @pytest.mark.parametrize("transport", ("udp", "tcp"))
 def test_what_is_found_answers_and_proves_to_be_the_same(start_with, authority, transport):
     _, ports = start_with()

@@ -7,6 +7,7 @@
 import base64
 import contextlib
 import http.client
+import os
 import re
 import shutil
 import signal
@@ -19,6 +20,7 @@ import pytest
 
 from harness import wire
 from harness.client import TcpClient, TlsClient, tls_context
+from harness.network import with_sources
 from harness.waiting import free_port, wait_for
 
 pytest.importorskip("h2", reason="python3-h2 is not installed")
@@ -386,3 +388,31 @@ def test_a_listener_may_change_what_it_speaks(start_https, authority, context):
             TlsClient(address, does_not)
         with TlsClient(address, goes) as client:
             assert client.socket.selected_alpn_protocol() in ("dot", "h2")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a network")
+def test_access_and_limits_hold(start, serve, leaf, context):
+    """limits 39, 42: who may not ask is reset; a client has its misses, and its connections, as over
+    any other transport."""
+    stranger, neighbour = "203.0.113.7", "192.168.7.7"
+
+    def check():
+        address = ("127.0.0.1", free_port())
+        proxy = start(serve(), listen=[("127.0.0.1", free_port()), (*address, ["doh"])], workers=1,
+                      tls={"certificates": [leaf.for_server()]},
+                      limits={"client_connects": 10, "client_misses": 1})
+        with TcpClient(address, source=stranger) as client:
+            assert client.is_closed_by_peer()
+        assert proxy.counters()["access_refused"] == 1
+        with HttpsClient(address, context, source=neighbour) as client:
+            answered = [bool(client.ask(f"n{i}.example").answer) for i in range(30)].count(True)
+        assert 4 <= answered < 30
+        assert proxy.counters()["limited_misses"] == 30 - answered
+        with pytest.raises((ConnectionError, ssl.SSLEOFError)):
+            for _ in range(20):  # each counts as four
+                with HttpsClient(address, context, source=neighbour):
+                    pass
+        assert proxy.counters()["limited_connects"]
+        with HttpsClient(address, context) as client:  # of this host, which has no limit
+            assert client.ask("www.example").answer
+    with_sources(["203.0.113.0/24", "192.168.7.0/24"], check)

@@ -53,6 +53,27 @@ class Limited {
         return mailbox_.answers.front();
     }
 
+    /// How many new names it can ask for, one after the other, that are answered with this RCODE.
+    unsigned ask_all(unsigned code) {
+        dotproxy::test::Resolver& resolver = *rig_.resolvers[0];
+        resolver.answers = false;
+        unsigned asked = 0;
+        for (; rig_.count(FailureReason::limited) == 0 && asked < 100; ++asked) {
+            mailbox_.answers.clear();
+            put("name" + std::to_string(asked) + ".example");
+            assert_true(rig_.until([&] {
+                while (!resolver.asked.empty()) {
+                    const dotproxy::test::Asked one = resolver.take();
+                    dotproxy::dns::test::Message answer{one.id,
+                                                        dotproxy::dns::test::response_flags | code};
+                    resolver.send(one.session, answer.question(one.name, one.type).octets());
+                }
+                return !mailbox_.answers.empty();
+            }));
+        }
+        return asked - 1; // the last one was turned away
+    }
+
     /// Asks for new names until there is nothing left.
     void use_up() {
         for (int i = 0; rcode(ask("new" + std::to_string(i) + ".example")) != servfail; ++i) {
@@ -103,6 +124,26 @@ void test_ask_when_used_up_and_expired_then_stale(void** state) {
     assert_int_equal(rig.count(Counter::limited_misses), failed + 1);
 }
 
+// limits 16: of forty at once; a name that is not costs two, one that cannot be resolved four.
+void test_ask_when_names_are_cheap_then_all_of_a_burst(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Limited client{rig, 10};
+    assert_int_equal(client.ask_all(0), 40);
+}
+
+void test_ask_when_names_are_not_then_half_as_many(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    constexpr unsigned nxdomain = 3;
+    Limited client{rig, 10};
+    assert_int_equal(client.ask_all(nxdomain), 20);
+}
+
+void test_ask_when_names_fail_then_a_fourth_as_many(void** state) {
+    Rig& rig = *static_cast<Rig*>(*state);
+    Limited client{rig, 10};
+    assert_int_equal(client.ask_all(servfail), 10);
+}
+
 // limits 16: that no upstream works is nobody's fault here.
 void test_ask_when_no_upstream_works_then_not_dearer(void** state) {
     Rig& rig = *static_cast<Rig*>(*state);
@@ -123,6 +164,12 @@ int main() {
         cmocka_unit_test_setup_teardown(test_ask_when_used_up_then_hits_are_given, make_rig,
                                         free_rig),
         cmocka_unit_test_setup_teardown(test_ask_when_used_up_and_expired_then_stale, make_rig,
+                                        free_rig),
+        cmocka_unit_test_setup_teardown(test_ask_when_names_are_cheap_then_all_of_a_burst, make_rig,
+                                        free_rig),
+        cmocka_unit_test_setup_teardown(test_ask_when_names_are_not_then_half_as_many, make_rig,
+                                        free_rig),
+        cmocka_unit_test_setup_teardown(test_ask_when_names_fail_then_a_fourth_as_many, make_rig,
                                         free_rig),
         cmocka_unit_test_setup_teardown(test_ask_when_no_upstream_works_then_not_dearer, make_rig,
                                         free_rig),
