@@ -135,7 +135,8 @@ std::string Routes::domains_of(unsigned group) const {
             text += (count > 1 ? ", " : "") + dns::name_text(route.domain.view());
         }
     }
-    return count <= most ? text : text + " and " + std::to_string(count - most) + " more";
+    return count <= most ? text
+                         : text + " and " + std::to_string(count - most) + " further domains";
 }
 
 bool Routes::lead_below(dns::Octets name) const noexcept {

@@ -38,8 +38,8 @@ class Routes {
     /// As they were given.
     [[nodiscard]] const std::vector<Route>& all() const noexcept { return routes_; }
 
-    /// The domains of a group, as people write them: "corp.example, lan and 3 more"; empty where
-    /// there are none.
+    /// The domains of a group, as people write them: "corp.example, lan and 3 further domains";
+    /// empty where there are none.
     [[nodiscard]] std::string domains_of(unsigned group) const;
 
   private:

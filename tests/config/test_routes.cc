@@ -150,7 +150,7 @@ void test_domains_of_when_many_then_the_first_and_how_many_more(void** /*state*/
     }
     assert_string_equal(routes_of(all).domains_of(1).c_str(),
                         "0.example, 1.example, 2.example, 3.example, 4.example, 5.example, "
-                        "6.example, 7.example and 3 more");
+                        "6.example, 7.example and 3 further domains");
     assert_string_equal(routes_of(all).domains_of(2).c_str(), "");
 }
 
