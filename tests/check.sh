@@ -162,8 +162,9 @@ fuzz() {
     local target targets running=0
     configure_in build/fuzz CXX=clang++ --enable-pch --enable-fuzzing --enable-asan \
         CXXFLAGS='-g1 -O2' || return
-    # With large pages clang takes less time.
-    GLIBC_TUNABLES=glibc.malloc.hugetlb=1 step "Building build/fuzz" make -C build/fuzz -j "$jobs" sbin_PROGRAMS= noinst_LIBRARIES= ||
+    # With large pages clang takes less time. Of the precompiled header it wants to know that it was
+    # made of this very file, and not of another one that is the same.
+    CCACHE_DISABLE=1 GLIBC_TUNABLES=glibc.malloc.hugetlb=1 step "Building build/fuzz" make -C build/fuzz -j "$jobs" sbin_PROGRAMS= noinst_LIBRARIES= ||
         return
     mapfile -t targets < <(find build/fuzz/tests/fuzz -name 'fuzz_*' -type f -executable | sort)
     [ ${#targets[@]} -gt 0 ] || { say "There is nothing to fuzz" && return 1; }
