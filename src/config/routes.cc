@@ -4,30 +4,15 @@
 #include "config/routes.hh"
 
 #include "dns/name_text.hh"
+#include "dns/reverse.hh"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cstring>
 
 namespace dotproxy {
 
 namespace {
-
-// Without the root's, each with its length.
-constexpr std::size_t most_labels = dns::max_name_size / 2;
-
-/// Where the labels of a name begin.
-struct Labels {
-    explicit Labels(dns::Octets name) noexcept {
-        for (std::size_t at = 0; name[at] != 0 && count < most_labels; at += name[at] + 1U) {
-            starts[count++] = static_cast<std::uint8_t>(at);
-        }
-    }
-
-    std::array<std::uint8_t, most_labels> starts; // [0, count) is meaningful
-    std::size_t count{0};
-};
 
 /// Octets as a number; of 1 to 8, `size` and the octets say what it is.
 std::uint64_t word_of(const std::uint8_t* octets, std::size_t size) noexcept {
@@ -63,11 +48,11 @@ std::uint64_t add_label(std::uint64_t rest, dns::Octets label) noexcept {
 /// long as it says true: where it begins, and its hash.
 template <class Visit>
 void for_each_domain(dns::Octets name, Visit visit) noexcept {
-    const Labels labels{name};
+    const dns::Labels labels{name};
     std::size_t end = name.size() - 1;
     std::uint64_t hash = 0;
-    for (std::size_t i = labels.count; i-- > 0;) {
-        const std::size_t start = labels.starts[i];
+    for (std::size_t i = 0; i < labels.count(); ++i) {
+        const std::size_t start = labels.start(i);
         hash = add_label(hash, name.subspan(start, end - start));
         if (!visit(start, hash)) {
             return;
@@ -81,7 +66,7 @@ void for_each_domain(dns::Octets name, Visit visit) noexcept {
 Routes::Routes(std::vector<Route> routes) : routes_{std::move(routes)} {
     std::size_t names = 0;
     for (const Route& route : routes_) {
-        names += Labels{route.domain.view()}.count;
+        names += dns::Labels{route.domain.view()}.count();
     }
     slots_.resize(routes_.empty() ? 0 : std::bit_ceil(2 * names));
     for (std::uint32_t i = 0; i < routes_.size(); ++i) {

@@ -144,7 +144,7 @@ void UdpFront::take(std::size_t index) noexcept {
         ask(client, message);
         return;
     }
-    gate_.charge_unanswered(client.peer, std::nullopt, client.stream);
+    gate_.charge_unanswered(client.peer, std::nullopt, false);
     if (gate_.tells(client.peer)) {
         relay_.decline(client, message);
     } else {

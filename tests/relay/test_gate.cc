@@ -9,13 +9,11 @@
 #include <array>
 #include <string>
 
-using dotproxy::Address;
 using dotproxy::Client;
 using dotproxy::Config;
 using dotproxy::Counter;
 using dotproxy::LimitsConfig;
 using dotproxy::Prefix;
-using dotproxy::Standing;
 using namespace dotproxy::test;
 
 namespace {
