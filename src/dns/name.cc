@@ -109,10 +109,13 @@ std::optional<std::size_t> name_extent(Octets message, std::size_t at) noexcept 
     // Where the labels now being read begin. A pointer must lead in front of them, so each one
     // takes us strictly backwards and the walk ends.
     std::size_t run = at;
+    // What a pointer leads to is a name that was complete before (RFC 1035, section 4.1.4): it may
+    // not run on into the one that points to it, let alone into what an answer leaves behind.
+    std::size_t until = message.size();
     std::size_t extent = 0;   // known from the first pointer on
     std::size_t expanded = 1; // the root label
     unsigned pointers = 0;
-    while (cursor < message.size()) {
+    while (cursor < until) {
         const std::uint8_t octet = message[cursor];
         if (octet == 0) {
             return extent != 0 ? extent : cursor + 1 - at;
@@ -125,7 +128,7 @@ std::optional<std::size_t> name_extent(Octets message, std::size_t at) noexcept 
             }
             continue;
         }
-        if (!is_pointer(octet) || cursor + 1 >= message.size() || ++pointers > max_pointers) {
+        if (!is_pointer(octet) || cursor + 1 >= until || ++pointers > max_pointers) {
             return std::nullopt;
         }
         const std::size_t target = pointer_target(message, cursor);
@@ -135,6 +138,7 @@ std::optional<std::size_t> name_extent(Octets message, std::size_t at) noexcept 
         if (extent == 0) {
             extent = cursor + 2 - at;
         }
+        until = run;
         cursor = run = target;
     }
     return std::nullopt;

@@ -22,8 +22,9 @@ struct Name {
 };
 
 /// The octets that a name takes up at `at` (compressed or not), after checking it whole: labels of
-/// at most 63 octets, pointers strictly backwards and a bounded number of them (L5), at most 255
-/// octets once expanded. nullopt when it is malformed or runs past the end of `message`.
+/// at most 63 octets, pointers strictly backwards to what ends in front of the labels behind which
+/// they stand, a bounded number of them (L5), at most 255 octets once expanded. nullopt when it is
+/// malformed or runs past the end of `message`.
 [[nodiscard]] std::optional<std::size_t> name_extent(Octets message, std::size_t at) noexcept;
 
 /// Whether a pointer begins at this octet, where a label could.

@@ -96,6 +96,20 @@ void test_extent_when_pointer_leads_forwards_or_to_itself_then_is_refused(void**
     assert_false(name_extent(loop.octets(), 16).has_value());
 }
 
+void test_extent_when_pointed_to_name_runs_into_the_pointer_then_is_refused(void** /*state*/) {
+    // 20: a label that holds the pointer, and ends behind it.
+    Bytes over = headed();
+    over.fill(8, 0).u8(3).text("a").pointer(20).u8(0);
+    assert_false(name_extent(over.octets(), 22).has_value());
+    // What is pointed to goes on as the labels in front of the pointer.
+    Bytes last = headed();
+    last.fill(8, 0).u8(1).text("a").u8(1).text("b").pointer(20);
+    assert_false(name_extent(last.octets(), 22).has_value());
+    Bytes apart = headed();
+    apart.fill(8, 0).u8(1).text("a").u8(0).u8(1).text("b").pointer(20);
+    assert_true(name_extent(apart.octets(), 23) == 4U);
+}
+
 void test_extent_when_pointer_leads_into_the_header_then_is_refused(void** /*state*/) {
     Bytes bytes;
     bytes.fill(header_size, 0).pointer(4);
@@ -227,6 +241,7 @@ int main() {
         cmocka_unit_test(test_extent_when_label_has_64_octets_then_is_refused),
         cmocka_unit_test(test_extent_when_longer_than_255_then_is_refused),
         cmocka_unit_test(test_extent_when_pointer_leads_forwards_or_to_itself_then_is_refused),
+        cmocka_unit_test(test_extent_when_pointed_to_name_runs_into_the_pointer_then_is_refused),
         cmocka_unit_test(test_extent_when_pointer_leads_into_the_header_then_is_refused),
         cmocka_unit_test(test_extent_when_pointers_are_many_then_is_refused),
         cmocka_unit_test(test_read_when_compressed_then_expands_and_folds),
