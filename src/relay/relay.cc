@@ -361,8 +361,8 @@ void Relay::expire() noexcept {
 
 void Relay::time_out(Waiter& waiter) noexcept {
     Awaited& inquiry = *waiter.inquiry;
-    Upstreams& upstreams = groups_.of(inquiry.question);
-    if (upstreams.settle(inquiry)) {
+    Group& upstreams = groups_.of(inquiry.question);
+    if (settle(inquiry, *this)) {
         return; // for all who wait: those who came later would hardly hear more
     }
     const NoAnswer why = upstreams.excuse();

@@ -14,33 +14,11 @@ namespace {
 
 using Kind = Failover::Step::Kind;
 
-// A failure hardly ever takes more octets; of one that does, header and question are kept.
-constexpr std::size_t most_held = dns::max_udp_answer_size;
-
-bool is_readable(dns::ResponseVerdict verdict) noexcept {
-    return verdict == dns::ResponseVerdict::accepted || verdict == dns::ResponseVerdict::mixed;
-}
-
 /// Whether it says that a name exists, or that it does not.
 bool is_found(const Reply& reply) noexcept {
     const auto rcode = static_cast<dns::Rcode>(reply.response.rcode);
     return is_readable(reply.verdict) &&
            (rcode == dns::Rcode::noerror || rcode == dns::Rcode::nxdomain);
-}
-
-void hold(Inquiry& inquiry, const Reply& reply) noexcept {
-    auto held = std::make_unique<HeldFailure>();
-    held->verdict = reply.verdict;
-    if (is_readable(reply.verdict)) {
-        const bool whole = reply.message.size() <= most_held;
-        const dns::Octets kept =
-            whole ? reply.message : reply.message.first(reply.response.question_end);
-        held->message.assign(kept.begin(), kept.end());
-        if (!whole) {
-            dns::set_counts(held->message, dns::qdcount(kept), 0, 0, 0);
-        }
-    }
-    inquiry.held = std::move(held);
 }
 
 /// Whether an answer may come on another connection, one that takes questions still.
@@ -102,7 +80,7 @@ Failover::Step Failover::after_failure(Inquiry& inquiry, unsigned rank, const Re
         check = names_.checked(inquiry.question.name, rank, turn_.now);
     }
     if (check == FailedNames::Check::bogus) {
-        hold(inquiry, reply);
+        inquiry.hold(reply);
         inquiry.held->bogus = true;
         return {.kind = Kind::settle};
     }
@@ -121,7 +99,7 @@ Failover::Step Failover::after_failure(Inquiry& inquiry, unsigned rank, const Re
         return {.kind = Kind::pass_on};
     }
     if (first) {
-        hold(inquiry, reply);
+        inquiry.hold(reply);
     }
     return step;
 }
@@ -160,24 +138,6 @@ std::optional<unsigned> Failover::preferred(const Inquiry& inquiry) const noexce
 
 bool Failover::is_usable(const Endpoint& endpoint) const noexcept {
     return endpoint.trouble() == Trouble::none || endpoint.retry_at() <= turn_.now;
-}
-
-bool Failover::settle(Inquiry& inquiry, Inquirer& inquirer) noexcept {
-    const auto held = std::move(inquiry.held); // outlives the inquiry, which may end in the call
-    if (held == nullptr) {
-        return false;
-    }
-    dns::ResponseVerdict verdict = held->verdict;
-    dns::Response response;
-    if (!held->message.empty()) {
-        verdict = dns::parse_response(held->message, inquiry.question, response);
-    }
-    if (held->bogus) {
-        response.say(dns::ExtendedError::of(dns::ExtendedError::dnssec_bogus,
-                                            "answered only with checking disabled"));
-    }
-    inquirer.answered(inquiry, held->message, verdict, response);
-    return true;
 }
 
 } // namespace dotproxy

@@ -68,9 +68,6 @@ class Failover {
         inquiry.asked |= bit_of(rank);
     }
 
-    /// Ends an inquiry with the failure that it holds. false: it holds none.
-    static bool settle(Inquiry& inquiry, Inquirer& inquirer) noexcept;
-
   private:
     [[nodiscard]] static std::uint64_t bit_of(unsigned rank) noexcept {
         return rank < most_upstreams ? std::uint64_t{1} << rank : 0;

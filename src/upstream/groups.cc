@@ -3,63 +3,56 @@
 
 #include "upstream/groups.hh"
 
+#include "upstream/upstreams.hh"
+
 #include <algorithm>
 
 namespace dotproxy {
-
-Group::Group(unsigned number, Turn& turn, const tls::ClientContexts& contexts,
-             const CounterLease& counts, Inquirer& inquirer, HealthCheck::Timing timing)
-    : endpoints{turn, number, contexts, counts},
-      health_check{turn, endpoints, counts, timing}, upstreams{turn, endpoints, inquirer} {}
 
 Groups::Groups(Turn& turn, const tls::ClientContexts& contexts, const CounterLease& counts,
                Inquirer& inquirer, HealthCheck::Timing timing)
     : turn_{turn} {
     for (unsigned number = 0; number < turn.config.groups.size(); ++number) {
-        all_.push_back(std::make_unique<Group>(number, turn, contexts, counts, inquirer, timing));
+        all_.push_back(
+            std::make_unique<Upstreams>(turn, number, contexts, counts, inquirer, timing));
     }
 }
 
 void Groups::start_check() noexcept {
     for (const auto& group : all_) {
-        group->health_check.start();
+        group->start_check();
     }
 }
 
 void Groups::stop_check() noexcept {
     for (const auto& group : all_) {
-        group->health_check.stop();
+        group->stop_check();
     }
 }
 
 void Groups::expire() noexcept {
     for (const auto& group : all_) {
-        group->upstreams.expire();
-        group->health_check.expire();
-        group->health_check.report();
+        group->expire();
     }
 }
 
 void Groups::soonest(TimePoint& earliest) noexcept {
     for (const auto& group : all_) {
-        group->upstreams.soonest(earliest);
-        group->health_check.soonest(earliest);
+        group->soonest(earliest);
     }
 }
 
 void Groups::flush() noexcept {
     for (const auto& group : all_) {
-        group->upstreams.flush();
-        group->health_check.flush();
+        group->flush();
     }
 }
 
 void Groups::bury() noexcept {
     std::size_t connections = 0;
     for (const auto& group : all_) {
-        group->upstreams.bury();
-        group->health_check.bury();
-        connections += group->upstreams.connections();
+        group->bury();
+        connections += group->connections();
     }
     if (connections != connections_) { // others read it all the time
         connections_ = connections;
@@ -69,7 +62,7 @@ void Groups::bury() noexcept {
 
 void Groups::close_all() noexcept {
     for (const auto& group : all_) {
-        group->upstreams.close_all();
+        group->close_all();
     }
 }
 

@@ -1,35 +1,24 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// Groups: whom a worker asks about what. Each group of upstreams has endpoints, connections and
-// lanes of its own, and none stands in for another: they may have different answers to a question,
-// so that its group is a part of it.
+// Groups: whom a worker asks about what. Each group of upstreams has everything that it takes to
+// itself, and none stands in for another: they may have different answers to a question, so that
+// its group is a part of it.
 
 #pragma once
 
 #include "shared/counter_region.hh"
 #include "tls/client_context.hh"
-#include "upstream/endpoints.hh"
+#include "upstream/group.hh"
 #include "upstream/health_check.hh"
 #include "upstream/inquiry.hh"
 #include "upstream/turn.hh"
-#include "upstream/upstreams.hh"
 
 #include <cstddef>
 #include <memory>
 #include <vector>
 
 namespace dotproxy {
-
-struct Group {
-    /// The one of that number. Throws as Endpoints does.
-    Group(unsigned number, Turn& turn, const tls::ClientContexts& contexts,
-          const CounterLease& counts, Inquirer& inquirer, HealthCheck::Timing timing);
-
-    Endpoints endpoints;
-    HealthCheck health_check;
-    Upstreams upstreams;
-};
 
 class Groups {
   public:
@@ -38,9 +27,9 @@ class Groups {
     Groups(Turn& turn, const tls::ClientContexts& contexts, const CounterLease& counts,
            Inquirer& inquirer, HealthCheck::Timing timing);
 
-    /// Those that are asked a question.
-    [[nodiscard]] Upstreams& of(const dns::Question& question) noexcept {
-        return all_[question.group]->upstreams;
+    /// The one that is asked a question.
+    [[nodiscard]] Group& of(const dns::Question& question) noexcept {
+        return *all_[question.group];
     }
 
     [[nodiscard]] Group& operator[](unsigned number) noexcept { return *all_[number]; }

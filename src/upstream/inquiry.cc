@@ -6,8 +6,17 @@
 #include "upstream/lanes.hh"
 
 #include <algorithm>
+#include <cstddef>
+#include <utility>
 
 namespace dotproxy {
+
+namespace {
+
+// A failure hardly ever takes more octets; of one that does, header and question are kept.
+constexpr std::size_t most_held = dns::max_udp_answer_size;
+
+} // namespace
 
 void Inquiry::begin_anew() noexcept {
     sends = 0;
@@ -36,6 +45,21 @@ const Connection* Inquiry::only_place() const noexcept {
     return queued || is_side(lane) || held != nullptr || sends >= max_sends ? nullptr : only;
 }
 
+void Inquiry::hold(const Reply& reply) noexcept {
+    held = std::make_unique<HeldFailure>();
+    held->verdict = reply.verdict;
+    if (!is_readable(reply.verdict)) {
+        return;
+    }
+    const bool whole = reply.message.size() <= most_held;
+    const dns::Octets kept =
+        whole ? reply.message : reply.message.first(reply.response.question_end);
+    held->message.assign(kept.begin(), kept.end());
+    if (!whole) {
+        dns::set_counts(held->message, dns::qdcount(kept), 0, 0, 0);
+    }
+}
+
 void Inquiry::add_place(Connection& connection, std::uint16_t slot) noexcept {
     for (Place& place : places) {
         if (place.connection == nullptr) {
@@ -51,6 +75,24 @@ void Inquiry::remove_place(const Connection& connection) noexcept {
             place = {};
         }
     }
+}
+
+bool settle(Inquiry& inquiry, Inquirer& inquirer) noexcept {
+    const auto held = std::move(inquiry.held); // outlives the inquiry, which may end in the call
+    if (held == nullptr) {
+        return false;
+    }
+    dns::ResponseVerdict verdict = held->verdict;
+    dns::Response response;
+    if (!held->message.empty()) {
+        verdict = dns::parse_response(held->message, inquiry.question, response);
+    }
+    if (held->bogus) {
+        response.say(dns::ExtendedError::of(dns::ExtendedError::dnssec_bogus,
+                                            "answered only with checking disabled"));
+    }
+    inquirer.answered(inquiry, held->message, verdict, response);
+    return true;
 }
 
 } // namespace dotproxy

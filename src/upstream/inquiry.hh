@@ -28,7 +28,7 @@ struct Reply {
     const dns::Response& response;
 };
 
-/// The failure that was answered first, while another upstream is asked; see Failover.
+/// The failure that was answered first, while another upstream is asked (L82).
 struct HeldFailure {
     dns::ResponseVerdict verdict;
     std::vector<std::uint8_t> message; // empty where it is not to be passed on anyway
@@ -53,7 +53,7 @@ struct Inquiry : Deadline {
     std::uint8_t sends{0};
     std::uint8_t lane{0};   // see Lanes
     bool checking{false};   // it is asked with CD set, to learn why it failed
-    std::uint64_t asked{0}; // a bit for the rank of each upstream that it was sent to, see Failover
+    std::uint64_t asked{0}; // a bit for each upstream that it was sent to, by its rank
     std::unique_ptr<HeldFailure> held;
     TimePoint asked_at{}; // when it was submitted
     TimePoint sent_at{};  // the last time
@@ -78,9 +78,17 @@ struct Inquiry : Deadline {
     /// failed to answer, which goes from one to the next.
     [[nodiscard]] const Connection* only_place() const noexcept;
 
+    /// Keeps the failure that was answered, until settle().
+    void hold(const Reply& reply) noexcept;
+
     void add_place(Connection& connection, std::uint16_t slot) noexcept;
     void remove_place(const Connection& connection) noexcept;
 };
+
+/// Whether a message can be taken apart, be it only in part an answer.
+[[nodiscard]] constexpr bool is_readable(dns::ResponseVerdict verdict) noexcept {
+    return verdict == dns::ResponseVerdict::accepted || verdict == dns::ResponseVerdict::mixed;
+}
 
 /// Why there is no answer: for who counts, and for the client.
 struct NoAnswer {
@@ -106,5 +114,9 @@ class Inquirer {
   protected:
     ~Inquirer() = default;
 };
+
+/// Ends an inquiry with the failure that it holds, which is told as its answer. false: it holds
+/// none.
+bool settle(Inquiry& inquiry, Inquirer& inquirer) noexcept;
 
 } // namespace dotproxy

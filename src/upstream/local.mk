@@ -8,6 +8,7 @@ libupstream_a_SOURCES = \
 	src/upstream/failed_names.cc src/upstream/failed_names.hh \
 	src/upstream/failover.cc src/upstream/failover.hh \
 	src/upstream/frame_wire.cc src/upstream/frame_wire.hh \
+	src/upstream/group.hh \
 	src/upstream/groups.cc src/upstream/groups.hh \
 	src/upstream/health_check.cc src/upstream/health_check.hh \
 	src/upstream/inquiry.cc src/upstream/inquiry.hh \

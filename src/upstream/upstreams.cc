@@ -37,8 +37,11 @@ bool asks(unsigned lane, const Endpoint& endpoint) noexcept {
 
 } // namespace
 
-Upstreams::Upstreams(Turn& turn, Endpoints& endpoints, Inquirer& inquirer)
-    : turn_{turn}, endpoints_{endpoints}, inquirer_{inquirer}, failover_{turn, endpoints},
+Upstreams::Upstreams(Turn& turn, unsigned group, const tls::ClientContexts& contexts,
+                     const CounterLease& counts, Inquirer& inquirer, HealthCheck::Timing timing)
+    : turn_{turn}, endpoints_{turn, group, contexts, counts},
+      health_check_{turn, endpoints_, counts, timing}, inquirer_{inquirer}, failover_{turn,
+                                                                                      endpoints_},
       lanes_(first_upstream_lane + 2 * failover_.upstreams()), checks_{Patience::half(turn.config)},
       waits_{std::min(Patience::silence(turn.config), Patience::half(turn.config))},
       random_{std::random_device{}()} {}
@@ -65,12 +68,6 @@ void Upstreams::enter_lane(Inquiry& inquiry) noexcept {
         Lane& lane = lanes_[inquiry.lane];
         lane.next_attempt = std::min(lane.next_attempt, turn_.now + shortest_pause);
     }
-}
-
-void Upstreams::renew(Inquiry& inquiry) noexcept {
-    abandon(inquiry);
-    inquiry.begin_anew();
-    submit(inquiry);
 }
 
 void Upstreams::abandon(Inquiry& inquiry) noexcept {
@@ -164,7 +161,7 @@ void Upstreams::leave_lane(Inquiry& inquiry) noexcept {
 }
 
 void Upstreams::fail(Inquiry& inquiry, const NoAnswer& why) noexcept {
-    if (!settle(inquiry)) {
+    if (!settle(inquiry, inquirer_)) {
         inquirer_.failed(inquiry, why);
     }
 }
@@ -189,7 +186,7 @@ void Upstreams::take(const Failover::Step& step, Inquiry& inquiry) noexcept {
         inquiry.lane = upstream_lane(step.rank, is_side(inquiry.lane));
         enter_lane(inquiry);
     } else if (step.kind == Failover::Step::Kind::settle) {
-        static_cast<void>(settle(inquiry));
+        static_cast<void>(settle(inquiry, inquirer_));
     }
 }
 
@@ -205,6 +202,8 @@ void Upstreams::expire() noexcept {
             connection->on_deadline();
         }
     }
+    health_check_.expire();
+    health_check_.report();
 }
 
 /// Half of the client's patience is gone, and the connection was not called silent: the upstream is
@@ -414,6 +413,7 @@ void Upstreams::step_aside(Inquiry& inquiry) const noexcept {
 }
 
 void Upstreams::soonest(TimePoint& earliest) noexcept {
+    health_check_.soonest(earliest);
     checks_.soonest(earliest);
     waits_.soonest(earliest);
     for (const auto& connection : connections_) {
@@ -465,6 +465,7 @@ void Upstreams::flush() noexcept {
         connection->flush();
     }
     dirty_.clear();
+    health_check_.flush();
 }
 
 void Upstreams::close_all() noexcept {
@@ -474,6 +475,7 @@ void Upstreams::close_all() noexcept {
 }
 
 void Upstreams::bury() noexcept {
+    health_check_.bury();
     if (!closed_any_) {
         return;
     }

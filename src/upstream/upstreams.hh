@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// Upstreams: has inquiries answered: which goes over which connection, when another connection is
-// made, and what becomes of inquiries whose connection fell silent or ended.
+// Upstreams: a group that is asked over TLS: which inquiry goes over which connection, when another
+// connection is made, and what becomes of inquiries whose connection fell silent or ended.
 //
 // Endpoints are tried in the order of the configuration. While a question waits and none is ready,
 // connection attempts race: one starts, a moment later or at the first one's failure the next; the
@@ -25,10 +25,14 @@
 
 #include "base/deadline.hh"
 #include "dns/response.hh"
+#include "shared/counter_region.hh"
+#include "tls/client_context.hh"
 #include "upstream/connection.hh"
 #include "upstream/connections.hh"
 #include "upstream/endpoints.hh"
 #include "upstream/failover.hh"
+#include "upstream/group.hh"
+#include "upstream/health_check.hh"
 #include "upstream/inquiry.hh"
 #include "upstream/lanes.hh"
 #include "upstream/turn.hh"
@@ -39,38 +43,36 @@
 
 namespace dotproxy {
 
-class Upstreams final : public Connection::Owner {
+class Upstreams final : public Group, public Connection::Owner {
   public:
-    /// Those of one group. `endpoints` and `inquirer` outlive it.
-    Upstreams(Turn& turn, Endpoints& endpoints, Inquirer& inquirer);
+    /// Those of the group of that number. `contexts`, one for each upstream of all groups, `counts`
+    /// and `inquirer` outlive it. Throws as Endpoints does.
+    Upstreams(Turn& turn, unsigned group, const tls::ClientContexts& contexts,
+              const CounterLease& counts, Inquirer& inquirer, HealthCheck::Timing timing);
 
-    /// Sends an inquiry as soon as there is a connection for it.
-    void submit(Inquiry& inquiry) noexcept;
-    /// Asks anew what was submitted long ago and is in flight in vain.
-    void renew(Inquiry& inquiry) noexcept;
-    /// The inquiry is over: whatever answer still comes for it is late.
-    void abandon(Inquiry& inquiry) noexcept;
+    void submit(Inquiry& inquiry) noexcept override;
+    void abandon(Inquiry& inquiry) noexcept override;
 
-    /// An inquiry is not to be waited for any longer. Where an upstream answered it with a failure,
-    /// that is told as its answer now. false: none did.
-    bool settle(Inquiry& inquiry) noexcept { return Failover::settle(inquiry, inquirer_); }
+    [[nodiscard]] bool failing() const noexcept override { return endpoints_.failing(); }
 
-    /// Whether no upstream works now.
-    [[nodiscard]] bool failing() const noexcept { return endpoints_.failing(); }
+    [[nodiscard]] NoAnswer excuse() noexcept override { return endpoints_.excuse(); }
 
-    /// Why there is no answer, for those who waited in vain. The text lives until the next call.
-    [[nodiscard]] NoAnswer excuse() noexcept { return endpoints_.excuse(); }
+    void start_check() noexcept override { health_check_.start(); }
 
-    void expire() noexcept;
-    void soonest(TimePoint& earliest) noexcept;
+    void stop_check() noexcept override { health_check_.stop(); }
+
+    void expire() noexcept override;
+    void soonest(TimePoint& earliest) noexcept override;
     /// Hands out what waits, makes connections for it, and writes.
-    void flush() noexcept;
-    void bury() noexcept;
+    void flush() noexcept override;
+    void bury() noexcept override;
+    void close_all() noexcept override;
 
-    [[nodiscard]] std::size_t connections() const noexcept { return connections_.size(); }
+    [[nodiscard]] std::size_t connections() const noexcept override { return connections_.size(); }
 
-    /// Takes leave of every upstream, for the end of the process (C73).
-    void close_all() noexcept;
+    [[nodiscard]] Endpoints& endpoints() noexcept { return endpoints_; }
+
+    [[nodiscard]] HealthCheck& health_check() noexcept { return health_check_; }
 
     void mark_dirty(Connection& connection) noexcept override;
 
@@ -109,7 +111,8 @@ class Upstreams final : public Connection::Owner {
     void step_aside(Inquiry& inquiry) const noexcept;
 
     Turn& turn_;
-    Endpoints& endpoints_;
+    Endpoints endpoints_;
+    HealthCheck health_check_;
     Inquirer& inquirer_;
     Failover failover_;
     Connections connections_;

@@ -21,6 +21,7 @@
 #include "unit.hh"
 #include "upstream/groups.hh"
 #include "upstream/turn.hh"
+#include "upstream/upstreams.hh"
 #include "worker/clients.hh"
 #include "worker/clock.hh"
 #include "worker/resolver.hh"
@@ -117,9 +118,14 @@ class Rig {
     /// Where they speak HTTP in the clear; 127.0.0.1 is a proxy.
     [[nodiscard]] const Address& http_address() const noexcept { return http_address_; }
 
-    [[nodiscard]] Endpoints& endpoints() noexcept { return worker_->groups[0].endpoints; }
+    /// Those of the default group.
+    [[nodiscard]] Upstreams& upstreams() noexcept {
+        return static_cast<Upstreams&>(worker_->groups[0]);
+    }
 
-    [[nodiscard]] HealthCheck& health_check() noexcept { return worker_->groups[0].health_check; }
+    [[nodiscard]] Endpoints& endpoints() noexcept { return upstreams().endpoints(); }
+
+    [[nodiscard]] HealthCheck& health_check() noexcept { return upstreams().health_check(); }
 
     [[nodiscard]] Gate& gate() noexcept { return worker_->gate; }
 
