@@ -75,7 +75,11 @@ struct CertificateConfig {
 /// The group of upstreams that is asked about everything that no route is for.
 constexpr std::string_view default_group = "default";
 
-/// One resolver that speaks DNS over TLS. It has a name, or pins, or both.
+/// So many questions are on their way to a group in the clear at a time, each with a descriptor.
+constexpr std::uint32_t most_plain_queries = 256;
+
+/// One resolver that speaks DNS over TLS, and has a name, or pins, or both; or one of the own
+/// network that is asked in the clear.
 struct UpstreamConfig {
     std::string name; // DNS name in lower case without trailing dot, or an IP literal; may be empty
                       // where there are pins
@@ -83,13 +87,15 @@ struct UpstreamConfig {
     std::vector<SpkiPin> pins;
     std::string ca_file{};    // whose certificates vouch for it: its own file, or the common one
     std::string ca_place{};   // where that stands: see Config::places
+    bool plain{false};        // asked in the clear; it has neither name nor pins then
     unsigned group{0};        // by its place in Config::groups
     std::string group_name{}; // where it is not the default one
 
     /// How one of its addresses is called: "cloudflare-dns.com at 1.1.1.1:853", and with its group,
     /// of each of which it may be an upstream by itself.
     [[nodiscard]] std::string text(const Address& address) const {
-        return name + " at " + address.text() + (group == 0 ? "" : " of group " + group_name);
+        return (name.empty() ? "" : name + " at ") + address.text() +
+               (group == 0 ? "" : " of group " + group_name);
     }
 };
 
@@ -182,6 +188,13 @@ struct Config {
     [[nodiscard]] const Access& access_at(Protocol protocol, const Address& local) const noexcept {
         const ListenConfig* const here = listener_at(protocol, local);
         return here != nullptr && here->allow ? *here->allow : allow;
+    }
+
+    /// Whether a group is asked in the clear: all of its upstreams are, or none.
+    [[nodiscard]] bool is_plain(unsigned number) const noexcept {
+        return std::ranges::any_of(upstreams, [number](const UpstreamConfig& one) {
+            return one.group == number && one.plain;
+        });
     }
 
     /// What is asked of whom, a line for each group but the default one.

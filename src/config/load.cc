@@ -281,7 +281,7 @@ void read_tls(const Document& document, Config& config) {
     }
     bool needed = false;
     for (UpstreamConfig& upstream : config.upstreams) {
-        if (upstream.ca_file.empty()) {
+        if (upstream.ca_file.empty() && !upstream.plain) {
             upstream.ca_file = config.ca_file;
             upstream.ca_place = config.places.ca_file;
             needed = true;

@@ -7,6 +7,7 @@
 #include "config/keys.hh"
 
 #include <algorithm>
+#include <array>
 #include <set>
 #include <string_view>
 
@@ -25,14 +26,49 @@ constexpr std::size_t most_groups = 64;
 constexpr std::size_t longest_group_name = 32;
 constexpr std::size_t most_domains = 65536;
 
-std::vector<Address> read_upstream_addresses(const Value& list, std::uint16_t port) {
-    std::vector<Address> addresses;
-    for (const Value& element : some(list, "\"192.0.2.1\"")) {
-        const Address address = read_address(element, port, Whose::another);
-        check_upstream_address(element, address, addresses);
-        addresses.push_back(address);
+constexpr std::uint16_t default_plain_port = 53;
+
+/// Whether an address is in the own network, beyond which nothing goes in the clear.
+bool is_near(const Address& address) {
+    static const Prefix shared = *Prefix::parse("100.64.0.0/10"); // RFC 6598
+    const AddressBits bits = AddressBits::of(address);
+    return is_always_local(bits) || shared.contains(bits);
+}
+
+/// Whether a question in the clear to that address would come back to us.
+bool is_own(const Address& address, const std::vector<ListenConfig>& listen) {
+    return std::ranges::any_of(listen, [&](const ListenConfig& one) {
+        return (one.udp || one.tcp) && one.address.port() == address.port() &&
+               (one.address == address || (one.address.is_wildcard() && address.is_loopback()));
+    });
+}
+
+void check_plain_address(const Value& element, const Address& address,
+                         const std::vector<ListenConfig>& listen) {
+    if (!is_near(address)) {
+        element.refuse(in_quotes(element.string("192.168.1.1")) +
+                       " is beyond the own network, where nobody is asked in the clear; give a "
+                       "private address, or transport = \"tls\"");
     }
-    return addresses;
+    if (is_own(address, listen)) {
+        element.refuse(address.text() +
+                       " is where dotproxy listens itself; give the address of another server");
+    }
+}
+
+void read_upstream_addresses(const Value& element, const Config& config, UpstreamConfig& upstream) {
+    const Value list = required(element, "addresses", "addresses = ( \"192.0.2.1\" )");
+    const std::uint16_t port =
+        read_port(element, upstream.plain ? default_plain_port : default_upstream_port);
+    for (const Value& one : some(list, "\"192.0.2.1\"")) {
+        const Address address = read_address(one, port, Whose::another);
+        check_upstream_address(one, address, upstream.addresses);
+        if (upstream.plain) {
+            check_plain_address(one, address, config.listen);
+        }
+        upstream.addresses.push_back(address);
+    }
+    check_upstream(list, upstream, config.upstreams);
 }
 
 /// The number of the group of that name, which it gets when it is new.
@@ -59,8 +95,8 @@ unsigned read_group(const Value& value, std::vector<std::string>& groups) {
     return number;
 }
 
-UpstreamConfig read_upstream(const Value& group) {
-    UpstreamConfig upstream;
+/// What an upstream that is asked over TLS is verified by.
+void read_identity(const Value& group, UpstreamConfig& upstream) {
     if (const auto name = group.find("name")) {
         upstream.name = read_server_name(*name);
     }
@@ -77,7 +113,49 @@ UpstreamConfig read_upstream(const Value& group) {
         group.refuse("has neither name nor pins, so nothing to verify the server by; give the "
                      "name in its certificate, such as name = \"dns.example\"");
     }
+}
+
+/// That nothing is said of how one is verified that is asked in the clear.
+void check_plain(const Value& element, const Value& transport, const UpstreamConfig& upstream) {
+    if (upstream.group == 0) {
+        transport.refuse(
+            "is for groups that routes lead to: nothing else leaves in the clear; give "
+            "it a group, or \"tls\"");
+    }
+    for (const auto key : {"name"sv, "pins"sv, "ca_file"sv}) {
+        if (const auto value = element.find(key)) {
+            value->refuse("is of no use, since nobody is verified in the clear; leave it out");
+        }
+    }
+}
+
+UpstreamConfig read_upstream(const Value& element, std::vector<std::string>& groups) {
+    static constexpr std::array transports{"tls"sv, "plain"sv};
+    UpstreamConfig upstream;
+    if (const auto group = element.find("group")) {
+        upstream.group = read_group(*group, groups);
+        upstream.group_name = groups[upstream.group];
+    }
+    const auto transport = element.find("transport");
+    upstream.plain = transport && transport->word(transports) == 1;
+    if (upstream.plain) {
+        check_plain(element, *transport, upstream);
+    } else {
+        read_identity(element, upstream);
+    }
     return upstream;
+}
+
+/// All of a group are asked in one way, since one stands in for another.
+void check_transport(const Value& element, const UpstreamConfig& upstream,
+                     const std::vector<UpstreamConfig>& others) {
+    if (std::ranges::any_of(others, [&upstream](const UpstreamConfig& other) {
+            return other.group == upstream.group && other.plain != upstream.plain;
+        })) {
+        element.refuse("others of the group " + in_quotes(upstream.group_name) + " are asked " +
+                       (upstream.plain ? "over TLS" : "in the clear") +
+                       "; give it a group of its own");
+    }
 }
 
 /// The number of a group that upstreams are in.
@@ -118,15 +196,9 @@ void read_upstreams(const Value& list, Config& config) {
     config.places.upstreams = list.place();
     for (const Value& element : some(list, upstream_example)) {
         element.check_group(keys::upstream);
-        UpstreamConfig upstream = read_upstream(element);
-        if (const auto group = element.find("group")) {
-            upstream.group = read_group(*group, config.groups);
-            upstream.group_name = config.groups[upstream.group];
-        }
-        const Value addresses = required(element, "addresses", "addresses = ( \"192.0.2.1\" )");
-        upstream.addresses =
-            read_upstream_addresses(addresses, read_port(element, default_upstream_port));
-        check_upstream(addresses, upstream, config.upstreams);
+        UpstreamConfig upstream = read_upstream(element, config.groups);
+        check_transport(element, upstream, config.upstreams);
+        read_upstream_addresses(element, config, upstream);
         config.upstreams.push_back(std::move(upstream));
     }
     if (std::ranges::none_of(config.upstreams,

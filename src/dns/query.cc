@@ -139,6 +139,18 @@ QueryVerdict read_records(Octets message, std::size_t at, ParsedQuery& out) noex
     return sealed ? QueryVerdict::sealed : QueryVerdict::forward;
 }
 
+/// Header and question; returns where they end.
+std::size_t begin_query(const Question& question, std::uint16_t id, MutableOctets out) noexcept {
+    const auto chosen = [](bool on, std::uint16_t bit) { return on ? bit : std::uint16_t{0}; };
+    set_id(out, id);
+    set_flags(out, static_cast<std::uint16_t>(
+                       chosen(question.recursion_desired, flag::recursion_desired) |
+                       chosen(question.authentic_data, flag::authentic_data) |
+                       chosen(question.checking_disabled, flag::checking_disabled)));
+    set_counts(out, 1, 0, 0, 1);
+    return put_question(out, question.name.view(), question.type, question.klass);
+}
+
 } // namespace
 
 bool operator==(const Question& a, const Question& b) noexcept {
@@ -182,16 +194,7 @@ QueryVerdict parse_query(Octets message, ParsedQuery& out) noexcept {
 
 std::size_t write_query(const Question& question, std::uint16_t id, bool keepalive,
                         MutableOctets out) noexcept {
-    const auto chosen = [](bool on, std::uint16_t bit) { return on ? bit : std::uint16_t{0}; };
-    set_id(out, id);
-    set_flags(out, static_cast<std::uint16_t>(
-                       chosen(question.recursion_desired, flag::recursion_desired) |
-                       chosen(question.authentic_data, flag::authentic_data) |
-                       chosen(question.checking_disabled, flag::checking_disabled)));
-    set_counts(out, 1, 0, 0, 1);
-    const std::size_t question_end =
-        put_question(out, question.name.view(), question.type, question.klass);
-    OptWriter opt{out, question_end, 0, question.dnssec_ok};
+    OptWriter opt{out, begin_query(question, id, out), 0, question.dnssec_ok};
     if (keepalive) {
         (void)opt.add(option::keepalive, 0);
     }
@@ -201,6 +204,20 @@ std::size_t write_query(const Question& question, std::uint16_t id, bool keepali
     const std::size_t unpadded = opt.end() + option_prefix_size;
     const std::size_t padding = (padding_block - unpadded % padding_block) % padding_block;
     std::ranges::fill(opt.add(option::padding, padding), std::uint8_t{0});
+    return opt.end();
+}
+
+std::size_t write_plain_query(const Question& question, std::uint16_t id, bool edns,
+                              MutableOctets out) noexcept {
+    const std::size_t question_end = begin_query(question, id, out);
+    if (!edns) {
+        set_counts(out, 1, 0, 0, 0);
+        return question_end;
+    }
+    OptWriter opt{out, question_end, 0, question.dnssec_ok};
+    if (question.subnet_opt_out) {
+        write_subnet_opt_out(opt.add(option::subnet, subnet_opt_out_size), 1);
+    }
     return opt.end();
 }
 

@@ -78,4 +78,9 @@ constexpr std::size_t max_query_size = 384;
 [[nodiscard]] std::size_t write_query(const Question& question, std::uint16_t id, bool keepalive,
                                       MutableOctets out) noexcept;
 
+/// The same as it goes out in the clear: nothing is padded, since its length is seen anyway, and
+/// for a server that knows no EDNS there is no OPT.
+[[nodiscard]] std::size_t write_plain_query(const Question& question, std::uint16_t id, bool edns,
+                                            MutableOctets out) noexcept;
+
 } // namespace dotproxy::dns

@@ -18,8 +18,9 @@ namespace dotproxy {
 namespace {
 
 sandbox::Needs needs_of(const Config& config) {
-    sandbox::Needs needs{.ports = {}, .syslog = log::uses_syslog()};
+    sandbox::Needs needs{.ports = {}, .datagrams = false, .syslog = log::uses_syslog()};
     for (const UpstreamConfig& upstream : config.upstreams) {
+        needs.datagrams = needs.datagrams || upstream.plain;
         for (const Address& address : upstream.addresses) {
             needs.ports.push_back(address.port());
         }

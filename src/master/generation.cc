@@ -28,8 +28,12 @@ Config within_limits(Config config) {
     for (const UpstreamConfig& upstream : config.upstreams) {
         addresses += upstream.addresses.size();
     }
-    const std::uint64_t fixed =
-        spare_descriptors + config.listen.size() * 2 + addresses * descriptors_per_address;
+    std::uint64_t queries = 0; // in the clear, of which each has a socket
+    for (unsigned group = 0; group < config.groups.size(); ++group) {
+        queries += config.is_plain(group) ? most_plain_queries : 0;
+    }
+    const std::uint64_t fixed = spare_descriptors + config.listen.size() * 2 +
+                                addresses * descriptors_per_address + queries;
     const std::uint64_t available = raise_descriptor_limit(fixed + config.limits.tcp_clients);
     if (available >= fixed + config.limits.tcp_clients) {
         return config;
@@ -115,6 +119,10 @@ tls::ClientContexts load_trust(const Config& config) {
     std::map<std::string, std::shared_ptr<const tls::ClientContext>, std::less<>> loaded;
     tls::ClientContexts contexts;
     for (const UpstreamConfig& upstream : config.upstreams) {
+        if (upstream.plain) {
+            contexts.push_back(nullptr); // nobody is verified
+            continue;
+        }
         auto& context = loaded[upstream.ca_file];
         if (context == nullptr) {
             context = load_anchors(upstream);

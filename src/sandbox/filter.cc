@@ -80,10 +80,13 @@ void allow(const Filter& filter, int call, std::initializer_list<scmp_arg_cmp> c
     }
 }
 
-void allow_sockets(const Filter& filter, bool syslog) {
+void allow_sockets(const Filter& filter, bool datagrams, bool syslog) {
     constexpr int flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
     for (const int family : {AF_INET, AF_INET6}) {
         allow(filter, SCMP_SYS(socket), {is(0, family), is(1, SOCK_STREAM | flags), is(2, 0)});
+        if (datagrams) {
+            allow(filter, SCMP_SYS(socket), {is(0, family), is(1, SOCK_DGRAM | flags), is(2, 0)});
+        }
     }
     if (syslog) {
         // Which of the two the daemon listens with, the C library tries.
@@ -126,7 +129,7 @@ void allow_memory(const Filter& filter) {
 
 } // namespace
 
-void load_filter(bool syslog) {
+void load_filter(bool datagrams, bool syslog) {
     // What it is for a foreign architecture, SCMP_ACT_KILL, every kernel with filters has.
     const Filter filter{seccomp_init(SCMP_ACT_TRAP)};
     if (filter == nullptr) {
@@ -145,7 +148,7 @@ void load_filter(bool syslog) {
     for (const int call : unconditional) {
         allow(filter, call);
     }
-    allow_sockets(filter, syslog);
+    allow_sockets(filter, datagrams, syslog);
     allow_sending(filter);
     allow_memory(filter);
     // abort(3): to itself.

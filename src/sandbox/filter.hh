@@ -8,8 +8,9 @@
 
 namespace dotproxy::sandbox {
 
-/// Puts the filter on this process for good. `syslog`: sockets that lead to the system's log may be
-/// made as well, since its daemon may be started anew. Throws std::system_error.
-void load_filter(bool syslog);
+/// Puts the filter on this process for good. `datagrams`: UDP sockets may be made, to ask with;
+/// `syslog`: and such as lead to the system's log, since its daemon may be started anew. Throws
+/// std::system_error.
+void load_filter(bool datagrams, bool syslog);
 
 } // namespace dotproxy::sandbox

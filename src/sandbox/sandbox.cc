@@ -110,7 +110,7 @@ void enter(const Needs& needs, Trace& trace) {
         enter_landlock(version, needs.ports);
     }
     set_trap(trace);
-    load_filter(needs.syslog);
+    load_filter(needs.datagrams, needs.syslog);
     // To make the filter took some 100 KiB, which every worker would keep.
     ::malloc_trim(0);
 }

@@ -16,6 +16,7 @@ namespace dotproxy::sandbox {
 /// What differs between workers.
 struct Needs {
     std::vector<std::uint16_t> ports; // TCP ports that it connects to
+    bool datagrams{false};            // it asks over UDP, from ports that it does not choose
     bool syslog{false};               // it logs by syslog(3)
 };
 

@@ -3,6 +3,7 @@
 
 #include "upstream/groups.hh"
 
+#include "upstream/plain_upstreams.hh"
 #include "upstream/upstreams.hh"
 
 #include <algorithm>
@@ -13,8 +14,12 @@ Groups::Groups(Turn& turn, const tls::ClientContexts& contexts, const CounterLea
                Inquirer& inquirer, HealthCheck::Timing timing)
     : turn_{turn} {
     for (unsigned number = 0; number < turn.config.groups.size(); ++number) {
-        all_.push_back(
-            std::make_unique<Upstreams>(turn, number, contexts, counts, inquirer, timing));
+        if (turn.config.is_plain(number)) {
+            all_.push_back(std::make_unique<PlainUpstreams>(turn, number, counts, inquirer));
+        } else {
+            all_.push_back(
+                std::make_unique<Upstreams>(turn, number, contexts, counts, inquirer, timing));
+        }
     }
 }
 

@@ -28,8 +28,9 @@ void Inquiry::begin_anew() noexcept {
 }
 
 bool Inquiry::in_flight() const noexcept {
-    return std::any_of(places.begin(), places.end(),
-                       [](const Place& place) { return place.connection != nullptr; });
+    return queries != nullptr || std::any_of(places.begin(), places.end(), [](const Place& place) {
+               return place.connection != nullptr;
+           });
 }
 
 const Connection* Inquiry::only_place() const noexcept {

@@ -20,6 +20,7 @@
 namespace dotproxy {
 
 class Connection;
+class PlainQuery;
 
 /// What an upstream answered, borrowed. `response` is meaningful as Inquirer::answered() says.
 struct Reply {
@@ -50,6 +51,7 @@ struct Inquiry : Deadline {
     };
 
     std::array<Place, max_sends> places{};
+    PlainQuery* queries{nullptr}; // and what is on its way in the clear: the first of a list
     std::uint8_t sends{0};
     std::uint8_t lane{0};   // see Lanes
     bool checking{false};   // it is asked with CD set, to learn why it failed

@@ -13,6 +13,9 @@ libupstream_a_SOURCES = \
 	src/upstream/health_check.cc src/upstream/health_check.hh \
 	src/upstream/inquiry.cc src/upstream/inquiry.hh \
 	src/upstream/lanes.cc src/upstream/lanes.hh \
+	src/upstream/plain_endpoint.hh \
+	src/upstream/plain_query.cc src/upstream/plain_query.hh \
+	src/upstream/plain_upstreams.cc src/upstream/plain_upstreams.hh \
 	src/upstream/slots.cc src/upstream/slots.hh \
 	src/upstream/tcp_options.cc src/upstream/tcp_options.hh \
 	src/upstream/turn.cc src/upstream/turn.hh \

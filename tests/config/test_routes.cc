@@ -225,6 +225,76 @@ void test_groups_when_more_than_64_then_error(void** /*state*/) {
                  "65: upstreams[64].group: is group number 65; give at most 64");
 }
 
+constexpr auto router =
+    "{ group = \"router\"; transport = \"plain\"; addresses = ( \"192.168.1.1\" ); }";
+
+std::string with_router(const std::string& one) {
+    return "upstreams = ( { name = \"a.example\"; addresses = ( \"192.0.2.1\" ); },\n" + one +
+           " );";
+}
+
+void test_transport_when_plain_then_taken(void** /*state*/) {
+    const Config config = parse(with_router(router));
+    const auto& upstream = config.upstreams.at(1);
+    assert_true(upstream.plain && config.is_plain(1));
+    assert_false(config.upstreams[0].plain || config.is_plain(0));
+    assert_string_equal(upstream.text(upstream.addresses[0]).c_str(),
+                        "192.168.1.1:53 of group router");
+    for (const char* const address : {"127.0.0.1", "::1", "10.1.2.3", "172.16.0.1", "169.254.1.1",
+                                      "100.64.0.1", "fd00::1", "fe80::1%lo"}) {
+        std::string one = router;
+        one.replace(one.find("192.168.1.1"), 11, address);
+        assert_string_equal(error_of(with_router(one)).c_str(), "nothing");
+    }
+}
+
+void test_transport_when_it_would_leave_the_network_then_error(void** /*state*/) {
+    for (const char* const address : {"8.8.8.8", "100.128.0.1", "172.32.0.1", "2001:db8::1"}) {
+        std::string one = router;
+        one.replace(one.find("192.168.1.1"), 11, address);
+        assert_error(with_router(one),
+                     "2: upstreams[1].addresses[0]: \"" + std::string{address} +
+                         "\" is beyond the own network, where nobody is asked in the clear; give a "
+                         "private address, or transport = \"tls\"");
+    }
+    assert_error(
+        with_router("{ transport = \"plain\"; addresses = ( \"192.168.1.1\" ); }"),
+        "2: upstreams[1].transport: is for groups that routes lead to: nothing else leaves "
+        "in the clear; give it a group, or \"tls\"");
+}
+
+void test_transport_when_plain_and_our_own_address_then_error(void** /*state*/) {
+    const auto with_own = [](const std::string& listen, const std::string& address) {
+        return "listen = ( { address = \"" + listen + "\"; port = 53; } );\n" +
+               with_router("{ group = \"router\"; transport = \"plain\"; addresses = ( \"" +
+                           address + "\" ); }");
+    };
+    assert_error(with_own("192.168.1.1", "192.168.1.1"),
+                 "3: upstreams[1].addresses[0]: 192.168.1.1:53 is where dotproxy listens itself; "
+                 "give the address of another server");
+    assert_error(with_own("0.0.0.0", "127.0.0.1"),
+                 "3: upstreams[1].addresses[0]: 127.0.0.1:53 is where dotproxy listens itself; "
+                 "give the address of another server");
+    assert_string_equal(error_of(with_own("0.0.0.0", "192.168.1.1")).c_str(), "nothing");
+    assert_string_equal(error_of(with_own("127.0.0.1", "127.0.0.53")).c_str(), "nothing");
+}
+
+void test_transport_when_plain_and_verified_then_error(void** /*state*/) {
+    for (const char* const more : {"name = \"ns.lan\";", "pins = ();", "ca_file = \"/ca.pem\";"}) {
+        std::string one = router;
+        one.insert(1, std::string{" "} + more);
+        const std::string key{more, std::string_view{more}.find(' ')};
+        assert_error(with_router(one), "2: upstreams[1]." + key +
+                                           ": is of no use, since nobody is verified in the clear; "
+                                           "leave it out");
+    }
+    assert_error(
+        with_router(router + std::string{",\n{ group = \"router\"; name = \"ns.lan\"; "
+                                         "addresses = ( \"192.168.1.2\" ); }"}),
+        "3: upstreams[2]: others of the group \"router\" are asked in the clear; give it a "
+        "group of its own");
+}
+
 void test_upstreams_when_one_is_given_twice_in_a_group_then_error(void** /*state*/) {
     assert_error("upstreams = ( { name = \"a.example\"; addresses = ( \"192.0.2.1\" ); },\n"
                  "{ name = \"a.example\"; addresses = ( \"192.0.2.1\" ); group = \"default\"; } );",
@@ -247,6 +317,10 @@ int main() {
         cmocka_unit_test(test_group_when_its_name_is_none_then_error),
         cmocka_unit_test(test_group_when_nobody_is_in_the_default_one_then_error),
         cmocka_unit_test(test_groups_when_more_than_64_then_error),
+        cmocka_unit_test(test_transport_when_plain_then_taken),
+        cmocka_unit_test(test_transport_when_it_would_leave_the_network_then_error),
+        cmocka_unit_test(test_transport_when_plain_and_our_own_address_then_error),
+        cmocka_unit_test(test_transport_when_plain_and_verified_then_error),
         cmocka_unit_test(test_upstreams_when_one_is_given_twice_in_a_group_then_error),
     };
     return cmocka_run_group_tests_name("routes", tests, set_up, tear_down);

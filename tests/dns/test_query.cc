@@ -421,6 +421,24 @@ void test_write_when_question_has_no_flag_then_sets_none(void** /*state*/) {
     assert_true(same(query.subspan(12, 13), wire_name("example.com").octets())); // folded
 }
 
+void test_write_plain_then_nothing_is_padded(void** /*state*/) {
+    Message message{1, 0x0110}; // RD, CD
+    message.question("example.com", type::aaaa);
+    message.opt({}, 4096, dnssec_ok);
+    const Question question = parsed(message).question;
+    Query out{};
+    std::size_t written = write_plain_query(question, 0xabcd, true, out);
+    Octets query = Octets{out}.first(written);
+    assert_int_equal(written, 12 + 13 + 4 + 11);
+    assert_true(id(query) == 0xabcd && flags(query) == 0x0110);
+    assert_int_equal(load16(query, layout(query).opt + 3), 1232);
+    assert_int_equal(load32(query, layout(query).opt + 5), dnssec_ok);
+    written = write_plain_query(question, 1, false, out); // whom an OPT would disturb
+    query = Octets{out}.first(written);
+    assert_int_equal(written, 12 + 13 + 4);
+    assert_true(layout(query).sound && layout(query).opts == 0);
+}
+
 void test_write_when_subnet_opt_out_then_sends_an_empty_one(void** /*state*/) {
     Question question = parsed(query("example.com")).question;
     question.subnet_opt_out = true;
@@ -482,6 +500,7 @@ int main() {
         cmocka_unit_test(test_write_when_name_has_any_length_then_pads_to_a_block),
         cmocka_unit_test(test_write_when_question_has_every_flag_then_sets_them),
         cmocka_unit_test(test_write_when_question_has_no_flag_then_sets_none),
+        cmocka_unit_test(test_write_plain_then_nothing_is_padded),
         cmocka_unit_test(test_write_when_subnet_opt_out_then_sends_an_empty_one),
         cmocka_unit_test(test_write_when_name_is_longest_then_fits_and_reads_back),
     };

@@ -25,6 +25,7 @@ EXTRA_DIST += $(e2e_tests) $(unsanitized_e2e_tests) \
 	tests/e2e/harness/ipv6.py \
 	tests/e2e/harness/load.py \
 	tests/e2e/harness/network.py \
+	tests/e2e/harness/plain.py \
 	tests/e2e/harness/process.py \
 	tests/e2e/harness/program.py \
 	tests/e2e/harness/refusal.py \
@@ -46,6 +47,7 @@ e2e_tests = \
 	tests/e2e/test_cache_faults.py \
 	tests/e2e/test_upstream_faults.py \
 	tests/e2e/test_routes.py \
+	tests/e2e/test_plain.py \
 	tests/e2e/test_service.py \
 	tests/e2e/test_cache.py \
 	tests/e2e/test_clients.py \

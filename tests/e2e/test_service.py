@@ -355,7 +355,7 @@ def test_a_pid_file_is_no_way_to_other_files(directory, place, prepare, upstream
 
 
 def test_no_socket_is_open_but_those_needed(start, upstream):
-    """L16: UDP is for listening only; no question leaves over it."""
+    """L16: UDP is for listening only, unless a group is asked in the clear (test_plain.py)."""
     if not shutil.which("ss"):
         pytest.skip("ss is not installed")
     proxy = start(upstream, workers=2)

@@ -110,6 +110,15 @@ void test_other_process_when_touched_then_dies(void** /*state*/) {
     assert_dies_of("prlimit64", parent, RLIMIT_CORE, nullptr, nullptr);
 }
 
+void test_socket_when_asked_with_in_the_clear_then_made(void** /*state*/) {
+    constexpr int flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
+    assert_true(shut_in({.ports = {}, .datagrams = true, .syslog = false}, [] {
+                    return ::socket(AF_INET, SOCK_DGRAM | flags, 0) >= 0 &&
+                           (::socket(AF_INET6, SOCK_DGRAM | flags, 0) >= 0 ||
+                            errno == EAFNOSUPPORT);
+                }).well());
+}
+
 void test_socket_when_of_another_kind_then_dies(void** /*state*/) {
     constexpr int flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
     assert_dies_of("socket", AF_PACKET, SOCK_RAW | flags, 0);
@@ -343,6 +352,7 @@ int main() {
         cmocka_unit_test(test_program_when_executed_then_dies),
         cmocka_unit_test(test_process_when_made_then_dies),
         cmocka_unit_test(test_other_process_when_touched_then_dies),
+        cmocka_unit_test(test_socket_when_asked_with_in_the_clear_then_made),
         cmocka_unit_test(test_socket_when_of_another_kind_then_dies),
         cmocka_unit_test(test_connection_when_made_by_sending_then_dies),
         cmocka_unit_test(test_sending_when_it_makes_no_connection_then_well),

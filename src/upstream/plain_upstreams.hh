@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Copyright the dotproxy authors
+//
+// PlainUpstreams: a group that is asked in the clear: servers of the own network, which speak
+// nothing else. They are asked in the order of the configuration, one that does not answer after
+// those that do; the next one is asked as well when nothing has come for a while, and at once where
+// there is an error. A question is asked three times at most, as over TLS (L81).
+
+#pragma once
+
+#include "base/deadline.hh"
+#include "base/log.hh"
+#include "base/slab.hh"
+#include "shared/counter_region.hh"
+#include "upstream/group.hh"
+#include "upstream/inquiry.hh"
+#include "upstream/lanes.hh"
+#include "upstream/plain_endpoint.hh"
+#include "upstream/plain_query.hh"
+#include "upstream/turn.hh"
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace dotproxy {
+
+class PlainUpstreams final : public Group, public PlainQuery::Owner {
+  public:
+    /// Those of the group of that number. `counts` and `inquirer` outlive it. Throws when there is
+    /// no memory.
+    PlainUpstreams(Turn& turn, unsigned group, const CounterLease& counts, Inquirer& inquirer);
+
+    void submit(Inquiry& inquiry) noexcept override;
+    void abandon(Inquiry& inquiry) noexcept override;
+
+    [[nodiscard]] bool failing() const noexcept override;
+    [[nodiscard]] NoAnswer excuse() noexcept override;
+
+    // They prove nothing, and whether they answer is seen when somebody asks.
+    void start_check() noexcept override {}
+
+    void stop_check() noexcept override {}
+
+    void expire() noexcept override;
+    void soonest(TimePoint& earliest) noexcept override;
+    void flush() noexcept override;
+    void bury() noexcept override;
+    void close_all() noexcept override;
+
+    [[nodiscard]] std::size_t connections() const noexcept override {
+        return queries_.size() - closed_.size();
+    }
+
+    void on_reply(PlainQuery& query, const Reply& reply) noexcept override;
+    void on_error(PlainQuery& query, const char* what, int error) noexcept override;
+
+  private:
+    [[nodiscard]] bool is_full() const noexcept { return connections() >= most_plain_queries; }
+
+    void ask(Inquiry& inquiry) noexcept;
+    void ask(Inquiry& inquiry, PlainEndpoint& endpoint) noexcept;
+    [[nodiscard]] PlainEndpoint& next_for(const Inquiry& inquiry) noexcept;
+    [[nodiscard]] bool has_unasked(const Inquiry& inquiry) const noexcept;
+    [[nodiscard]] bool may_be_bettered(const PlainQuery& query, const Reply& reply) const noexcept;
+    void go_on(Inquiry& inquiry) noexcept;
+    void end(PlainQuery& query) noexcept;
+    void failed(PlainEndpoint& endpoint, std::string reason) noexcept;
+
+    Turn& turn_;
+    Inquirer& inquirer_;
+    std::vector<std::unique_ptr<PlainEndpoint>> endpoints_; // in the order of the configuration
+    Slab<PlainQuery> queries_;
+    std::vector<PlainQuery*> closed_;    // among them, until the end of the turn
+    Lane waiting_;                       // for a place among them
+    DeadlineQueue<PlainQuery> patience_; // before another one is asked as well
+    std::string excuse_;
+    log::Limiter failure_log_;
+};
+
+} // namespace dotproxy
