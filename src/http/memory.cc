@@ -23,8 +23,9 @@ Memory::~Memory() {
 }
 
 bool Memory::may_have(std::size_t size) noexcept {
-    const bool may = used_ <= most && size <= most - used_ && sum_.used <= sum_.most &&
-                     size <= sum_.most - sum_.used;
+    const bool within = used_ <= most && size <= most - used_ && sum_.used <= sum_.most &&
+                        size <= sum_.most - sum_.used;
+    const bool may = within || credit_;
     exhausted_ = exhausted_ || !may;
     return may;
 }

@@ -37,6 +37,23 @@ class Memory {
     /// would go over either bound fails, and nghttp2 says NGHTTP2_ERR_NOMEM.
     [[nodiscard]] nghttp2_mem* functions() noexcept { return &functions_; }
 
+    /// While it lives, what goes over a bound is given as well. It is for sending: where nghttp2
+    /// cannot queue the DATA of a stream for want of memory, it frees what the stream goes on
+    /// referring to, and frees it again with the session. Sending takes a few hundred octets for
+    /// each stream, and what a bound is exceeded by keeps the next request from being taken.
+    class Credit {
+      public:
+        explicit Credit(Memory& memory) noexcept : memory_{memory} { memory_.credit_ = true; }
+
+        Credit(const Credit&) = delete;
+        Credit& operator=(const Credit&) = delete;
+
+        ~Credit() { memory_.credit_ = false; }
+
+      private:
+        Memory& memory_;
+    };
+
     /// What nghttp2 has now, in octets.
     [[nodiscard]] std::size_t used() const noexcept { return used_; }
 
@@ -60,6 +77,7 @@ class Memory {
 
     MemorySum& sum_;
     std::size_t used_{0};
+    bool credit_{false};
     bool exhausted_{false};
     nghttp2_mem functions_;
 };

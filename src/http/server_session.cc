@@ -131,6 +131,7 @@ void ServerSession::cancel(std::uint32_t stream) noexcept {
 
 Server::State ServerSession::fill() noexcept {
     forget_taken();
+    const Memory::Credit credit{memory_};
     while (state_ != State::dead && output_.size() < output_limit) {
         const std::uint8_t* octets = nullptr;
         const ssize_t size = nghttp2_session_mem_send(session_.get(), &octets);

@@ -22,6 +22,8 @@ using dotproxy::fuzz::require;
 
 using Octets = std::span<const std::uint8_t>;
 
+// What a session takes to send, beyond its bound: 400 octets for each stream.
+constexpr std::size_t sending = std::size_t{400} * ServerSession::most_streams;
 constexpr std::size_t plenty = std::size_t{1} << 24U;
 
 /// What its owner does, by the bits of the input's first two octets, and how the rest is cut.
@@ -124,7 +126,7 @@ class Owner {
     void check() const {
         require(session_.streams() <= ServerSession::most_streams, "streams are bounded");
         require(session_.asked() <= session_.streams(), "what is asked is a stream");
-        require(session_.memory() <= Memory::most + 64, "memory is bounded");
+        require(session_.memory() <= Memory::most + sending + 64, "memory is bounded");
         require(session_.held() >= output().size(), "output is held");
         require(output().size() < Server::output_limit + 16384 + 9, "output is capped");
     }

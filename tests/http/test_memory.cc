@@ -58,6 +58,26 @@ void test_a_connection_has_no_more_than_its_bound(void** /*state*/) {
     assert_int_equal(sum.used, 0);
 }
 
+// E50: what sending takes is not refused, and is counted.
+void test_a_connection_with_credit_goes_over_its_bound(void** /*state*/) {
+    MemorySum sum{.used = 0, .most = 1000};
+    Memory memory{sum};
+    void* first = nullptr;
+    {
+        const Memory::Credit credit{memory};
+        first = allocate(memory, 2000);
+        assert_non_null(first);
+        first = resize(memory, first, 3000);
+        assert_non_null(first);
+    }
+    assert_true(memory.used() >= 3000 && memory.used() == sum.used);
+    assert_false(memory.exhausted());
+    assert_null(allocate(memory, 1));
+    assert_true(memory.exhausted());
+    release(memory, first);
+    assert_int_equal(sum.used, 0);
+}
+
 // E50
 void test_all_connections_have_no_more_than_their_sum(void** /*state*/) {
     MemorySum sum{.used = 0, .most = 3000};
@@ -165,6 +185,7 @@ int main() {
         cmocka_unit_test(test_large_blocks_then_nobody_touched_them),
         cmocka_unit_test(test_large_block_when_resized_then_it_keeps_what_is_in_it),
         cmocka_unit_test(test_a_connection_has_no_more_than_its_bound),
+        cmocka_unit_test(test_a_connection_with_credit_goes_over_its_bound),
         cmocka_unit_test(test_all_connections_have_no_more_than_their_sum),
         cmocka_unit_test(test_resize_counts_the_difference),
         cmocka_unit_test(test_cleared_memory_is_bounded_as_well),
