@@ -23,9 +23,8 @@ constexpr std::size_t digits_in_secret = 2 * CookieSecret{}.size();
 constexpr std::size_t most_secrets = 2;
 constexpr std::string_view blanks = " \t\r";
 
-constexpr auto right_mode =
-    "; give it mode 0640 and the group of the service, or 0600 and its user";
-constexpr auto right_text = "; give a line or two of 32 hexadecimal digits, such as \"openssl rand "
+constexpr auto right_mode = "give it mode 0640 and the group of the service, or 0600 and its user";
+constexpr auto right_text = "give a line or two of 32 hexadecimal digits, such as \"openssl rand "
                             "-hex 16\" writes";
 
 /// Complains about one file, which a key named.
@@ -34,13 +33,14 @@ class Complaint {
     Complaint(const std::string& place, const std::string& path)
         : front_{place + ": " + in_quotes(path)} {}
 
-    [[noreturn]] void refuse(const std::string& what) const {
-        throw ConfigError{front_ + ' ' + what};
+    /// `right` says what would be.
+    [[noreturn]] void refuse(const std::string& what, const char* right) const {
+        throw ConfigError{front_ + ' ' + what + "; " + right};
     }
 
     /// Says nothing of what stands in the line, which may be most of a secret.
-    [[noreturn]] void refuse_line(unsigned line, const std::string& what) const {
-        refuse("line " + std::to_string(line) + ' ' + what);
+    [[noreturn]] void refuse_line(unsigned line, const char* what, const char* right) const {
+        refuse("line " + std::to_string(line) + ' ' + what, right);
     }
 
   private:
@@ -54,17 +54,17 @@ std::string read_secret_file(const std::string& path, const Complaint& complaint
 
     if (!fd || ::fstat(fd.get(), &status) != 0) {
         const int error = errno;
-        complaint.refuse("cannot be read: " + std::generic_category().message(error) +
-                         (error == EACCES ? right_mode : right_text));
+        complaint.refuse("cannot be read: " + std::generic_category().message(error),
+                         error == EACCES ? right_mode : right_text);
     }
     if (!S_ISREG(status.st_mode)) {
-        complaint.refuse(std::string{"is not a regular file"} + right_text);
+        complaint.refuse("is not a regular file", right_text);
     }
     if ((status.st_mode & S_IROTH) != 0) {
-        complaint.refuse(std::string{"may be read by everybody"} + right_mode);
+        complaint.refuse("may be read by everybody", right_mode);
     }
     if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-        complaint.refuse(std::string{"may be changed by others"} + right_mode);
+        complaint.refuse("may be changed by others", right_mode);
     }
     std::string text(most_octets + 1, '\0');
     std::size_t size = 0;
@@ -74,10 +74,11 @@ std::string read_secret_file(const std::string& path, const Complaint& complaint
         size += count > 0 ? static_cast<std::size_t>(count) : 0;
     } while ((count > 0 && size < text.size()) || (count < 0 && errno == EINTR));
     if (count < 0) {
-        complaint.refuse("cannot be read: " + std::generic_category().message(errno));
+        complaint.refuse("cannot be read: " + std::generic_category().message(errno),
+                         "give another file");
     }
     if (size > most_octets) {
-        complaint.refuse(std::string{"is too large"} + right_text);
+        complaint.refuse("is too large", right_text);
     }
     text.resize(size);
     return text;
@@ -93,7 +94,7 @@ int value_of(char digit) noexcept {
 CookieSecret parse_secret(std::string_view text, unsigned line, const Complaint& complaint) {
     if (text.size() != digits_in_secret ||
         std::ranges::any_of(text, [](char digit) { return value_of(digit) < 0; })) {
-        complaint.refuse_line(line, std::string{"is no secret"} + right_text);
+        complaint.refuse_line(line, "is no secret", right_text);
     }
     CookieSecret secret{};
     for (std::size_t i = 0; i < secret.size(); ++i) {
@@ -120,13 +121,14 @@ CookieSecrets parse_secrets(std::string_view text, const Complaint& complaint) {
             continue;
         }
         if (found.size() == most_secrets) {
-            complaint.refuse_line(line, "is one secret too many; give the one that makes cookies, "
-                                        "and at most one that is accepted besides");
+            complaint.refuse_line(
+                line, "is one secret too many",
+                "give the one that makes cookies, and at most one that is accepted besides");
         }
         found.push_back(parse_secret(secret, line, complaint));
     }
     if (found.empty()) {
-        complaint.refuse(std::string{"has no secret"} + right_text);
+        complaint.refuse("has no secret", right_text);
     }
     CookieSecrets secrets{.first = found[0]};
     if (found.size() > 1) {
