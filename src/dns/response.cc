@@ -234,4 +234,31 @@ ResponseVerdict parse_sealed_response(Octets message, const Question& asked) noe
     return at == message.size() ? ResponseVerdict::accepted : ResponseVerdict::malformed;
 }
 
+bool is_signed(Octets message) noexcept {
+    const std::size_t count = std::size_t{ancount(message)} + nscount(message) + arcount(message);
+    std::size_t at = header_size;
+    for (std::size_t i = 0; i < qdcount(message); ++i) {
+        at += name_size(message, at) + question_fixed_size;
+    }
+    std::uint16_t last = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+        const Record record = known_record_at(message, at, name_size(message, at));
+        last = record.type;
+        at = record.end;
+    }
+    return arcount(message) > 0 && (last == type::tsig || last == type::sig);
+}
+
+void respell_owners(MutableOctets message, const Response& response, const Name& name) noexcept {
+    std::size_t at = response.question_end;
+    while (at < response.body_end) {
+        const std::size_t size = name_size(message, at);
+        const MutableOctets owner = message.subspan(at, size);
+        if (same_name(owner, name.view())) {
+            std::ranges::copy(name.view(), owner.begin());
+        }
+        at = known_record_at(message, at, size).end;
+    }
+}
+
 } // namespace dotproxy::dns

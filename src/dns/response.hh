@@ -121,4 +121,12 @@ enum class Failure : std::uint8_t {
 /// records are not ours to judge: checks header, question and that the records add up.
 [[nodiscard]] ResponseVerdict parse_sealed_response(Octets message, const Question& asked) noexcept;
 
+/// Whether a response to a sealed query, which parse_sealed_response() accepted, is signed itself,
+/// so that nothing in it may be changed (RFC 8945, section 5.1; RFC 2931, section 3).
+[[nodiscard]] bool is_signed(Octets message) noexcept;
+
+/// Spells the owner names that are `name`, and are spelled out, as it is. The response has been
+/// accepted.
+void respell_owners(MutableOctets message, const Response& response, const Name& name) noexcept;
+
 } // namespace dotproxy::dns

@@ -46,14 +46,19 @@ class PlainEndpoint {
 
     /// A question was in vain. true: that it fails is news.
     bool fail(std::string reason, TimePoint now) noexcept {
-        using namespace std::chrono_literals;
-        constexpr unsigned most_doublings = 5;
         reason_ = std::move(reason);
         ++failures_;
+        put_off(now);
+        return failures_ == few;
+    }
+
+    /// One that fails is asked: not again before that may be known.
+    void put_off(TimePoint now) noexcept {
+        using namespace std::chrono_literals;
+        constexpr unsigned most_doublings = 5;
         if (failing()) { // else a datagram was lost
             retry_at_ = now + 250ms * (1U << std::min(failures_ - few, most_doublings));
         }
-        return failures_ == few;
     }
 
     /// It answered, whatever it was. true: it had failed.
@@ -63,9 +68,10 @@ class PlainEndpoint {
     }
 
     /// Whether it understands EDNS, as far as it has shown (RFC 6891, section 6.2.2).
-    [[nodiscard]] bool edns() const noexcept { return edns_; }
+    [[nodiscard]] bool edns(TimePoint now) const noexcept { return now >= edns_from_; }
 
-    void set_edns(bool edns) noexcept { edns_ = edns; }
+    /// It answers only what is asked without. It may learn, so it is tried again in an hour.
+    void note_no_edns(TimePoint now) noexcept { edns_from_ = now + std::chrono::hours{1}; }
 
   private:
     static constexpr unsigned few = 2;
@@ -78,7 +84,7 @@ class PlainEndpoint {
     std::string reason_;
     TimePoint retry_at_{TimePoint::min()};
     unsigned failures_{0}; // in a row
-    bool edns_{true};
+    TimePoint edns_from_{TimePoint::min()};
 };
 
 } // namespace dotproxy

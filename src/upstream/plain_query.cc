@@ -19,26 +19,28 @@ namespace {
 
 constexpr std::size_t read_size = 16384;
 
+// What goes in one packet wherever there is IPv6, as DNS Flag Day 2020 would have it.
+constexpr std::size_t longest_datagram = 1232;
+
 } // namespace
 
-void PlainQuery::start() noexcept {
-    sent_at_ = turn_.now;
+PlainQuery::Fault PlainQuery::start() noexcept {
     draw();
-    if (!open(SOCK_DGRAM)) {
-        return;
+    return inquiry_->sealed.size() > longest_datagram ? go_over_tcp() : send_datagram();
+}
+
+PlainQuery::Fault PlainQuery::send_datagram() noexcept {
+    sent_at_ = turn_.now;
+    if (const Fault fault = open(SOCK_DGRAM); fault.what != nullptr) {
+        return fault;
     }
     std::array<std::uint8_t, dns::max_query_size> room; // NOLINT(*-member-init): written first
-    dns::Octets message;
-    if (inquiry_->sealed.empty()) {
-        message = std::span{room}.first(write(room));
-    } else {
-        dns::set_id(inquiry_->sealed, id_); // which no signature covers (RFC 8945, section 5.3)
-        message = inquiry_->sealed;
-    }
+    const dns::Octets message = write(room);
     endpoint_.counts().add(UpstreamCounter::queries);
     if (::send(socket_.get(), message.data(), message.size(), MSG_NOSIGNAL) < 0) {
-        owner_.on_error(*this, "send", errno);
+        return {.what = "send", .error = errno};
     }
+    return {};
 }
 
 /// What the answer is known by: an ID, and for each letter of the name which case it is in. Nobody
@@ -56,6 +58,7 @@ void PlainQuery::draw() noexcept {
     static_cast<void>(!::getrandom(&random, sizeof random, 0));
     id_ = random.id;
     if (!inquiry_->sealed.empty()) {
+        dns::set_id(inquiry_->sealed, id_); // which no signature covers (RFC 8945, section 5.3)
         return;
     }
     spelled_ = inquiry_->question.name;
@@ -68,36 +71,33 @@ void PlainQuery::draw() noexcept {
     }
 }
 
-/// A socket that is connected to the address: who has another one is not heard. false: there is
-/// none, and the owner knows.
-bool PlainQuery::open(int type) noexcept {
+/// A socket that is connected to the address: who has another one is not heard.
+PlainQuery::Fault PlainQuery::open(int type) noexcept {
     const Address& address = endpoint_.address();
     watching_.end();
     socket_.reset(::socket(address.family(), type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (!socket_) {
-        owner_.on_error(*this, "socket", errno);
-        return false;
+        return {.what = "socket", .error = errno};
     }
     if (type == SOCK_STREAM) {
         set_options(socket_.get(), turn_.config.timeouts.query);
     }
     if (::connect(socket_.get(), address.data(), address.size()) != 0 && errno != EINPROGRESS) {
-        owner_.on_error(*this, "connect", errno);
-        return false;
+        return {.what = "connect", .error = errno};
     }
     watching_ =
         turn_.loop.add(socket_.get(), type == SOCK_STREAM ? EPOLLIN | EPOLLOUT : EPOLLIN, *this);
-    if (!watching_) {
-        owner_.on_error(*this, "epoll", ENOMEM);
-        return false;
-    }
-    return true;
+    return watching_ ? Fault{} : Fault{.what = "epoll", .error = ENOMEM};
 }
 
-std::size_t PlainQuery::write(dns::MutableOctets out) const noexcept {
-    const std::size_t size = dns::write_plain_query(inquiry_->question, id_, endpoint_.edns(), out);
-    std::ranges::copy(spelled_.view(), out.subspan(dns::header_size).begin());
-    return size;
+/// The query as it is sent; in `room`, unless it is signed.
+dns::Octets PlainQuery::write(dns::MutableOctets room) const noexcept {
+    if (!inquiry_->sealed.empty()) {
+        return inquiry_->sealed;
+    }
+    const std::size_t size = dns::write_plain_query(inquiry_->question, id_, edns_, room);
+    std::ranges::copy(spelled_.view(), room.subspan(dns::header_size).begin());
+    return room.first(size);
 }
 
 void PlainQuery::on_ready(std::uint32_t events) noexcept {
@@ -115,7 +115,7 @@ void PlainQuery::on_datagram() noexcept {
     const ssize_t count = ::recv(socket_.get(), turn_.scratch->data(), turn_.scratch->size(), 0);
     if (count < 0) {
         if (errno != EAGAIN && errno != EINTR) {
-            owner_.on_error(*this, "UDP", errno); // as ICMP says
+            owner_.on_fault(*this, {.what = "UDP", .error = errno}); // as ICMP says
         }
         return;
     }
@@ -125,9 +125,14 @@ void PlainQuery::on_datagram() noexcept {
         endpoint_.counts().add(UpstreamCounter::late); // of nobody that was asked
         return;
     }
+    if (alone()) {
+        owner_.on_sign_of_life(*this);
+        return;
+    }
     // Who knows the ID and not the letters has guessed; one who changes them may have a reason.
-    if (!matches(message) || (dns::flags(message) & dns::flag::truncated) != 0) {
-        go_over_tcp();
+    const bool cut = !matches(message) || (dns::flags(message) & dns::flag::truncated) != 0;
+    if (cut && !knows_no_edns(message)) {
+        owner_.on_cut(*this);
     } else {
         take(message);
     }
@@ -139,18 +144,29 @@ bool PlainQuery::matches(dns::Octets message) const noexcept {
             std::ranges::equal(message.subspan(dns::header_size, spelled_.size), spelled_.view()));
 }
 
-void PlainQuery::go_over_tcp() noexcept {
+/// Whether it is a bare header by which a server says that it did not understand the query: one
+/// from before EDNS (RFC 6891, section 6.2.2). Then it is asked once more, so that nobody gains
+/// much by a guess.
+bool PlainQuery::knows_no_edns(dns::Octets message) const noexcept {
+    constexpr auto formerr = static_cast<std::uint16_t>(dns::Rcode::formerr);
+    return edns_ && inquiry_->sealed.empty() && dns::qdcount(message) == 0 &&
+           (dns::flags(message) & dns::flag::rcode_mask) == formerr;
+}
+
+PlainQuery::Fault PlainQuery::go_over_tcp() noexcept {
+    sent_at_ = turn_.now;
     stream_ = true;
-    if (!open(SOCK_STREAM)) {
-        return;
+    if (const Fault fault = open(SOCK_STREAM); fault.what != nullptr) {
+        return fault;
     }
     std::array<std::uint8_t, dns::max_query_size> room; // NOLINT(*-member-init): written first
-    const dns::Octets message = inquiry_->sealed.empty() ? dns::Octets{room}.first(write(room))
-                                                         : dns::Octets{inquiry_->sealed};
+    const dns::Octets message = write(room);
     std::array<std::uint8_t, dns::frame_prefix_size> prefix{};
     dns::store16(prefix, 0, static_cast<std::uint16_t>(message.size()));
     out_.append(prefix);
     out_.append(message);
+    endpoint_.counts().add(UpstreamCounter::queries);
+    return {};
 }
 
 void PlainQuery::on_stream(std::uint32_t events) noexcept {
@@ -163,7 +179,7 @@ void PlainQuery::on_stream(std::uint32_t events) noexcept {
     const ssize_t count = ::recv(socket_.get(), turn_.scratch->data(), read_size, 0);
     if (count <= 0) {
         if (count == 0 || (errno != EAGAIN && errno != EINTR)) {
-            owner_.on_error(*this, "TCP", count == 0 ? ECONNRESET : errno);
+            owner_.on_fault(*this, {.what = "TCP", .error = count == 0 ? ECONNRESET : errno});
         }
         return;
     }
@@ -173,7 +189,7 @@ void PlainQuery::on_stream(std::uint32_t events) noexcept {
         return;
     }
     if (frame.state == dns::Frame::State::invalid || dns::id(frame.message) != id_) {
-        owner_.on_error(*this, "TCP", EPROTO);
+        owner_.on_fault(*this, {.what = "TCP", .error = EPROTO});
         return;
     }
     const auto message = std::span{*turn_.scratch}.first(frame.message.size());
@@ -186,7 +202,7 @@ void PlainQuery::flush() noexcept {
     const ssize_t count = ::send(socket_.get(), octets.data(), octets.size(), MSG_NOSIGNAL);
     if (count < 0) {
         if (errno != EAGAIN && errno != EINTR) {
-            owner_.on_error(*this, "TCP", errno);
+            owner_.on_fault(*this, {.what = "TCP", .error = errno});
         }
         return;
     }
@@ -197,16 +213,23 @@ void PlainQuery::flush() noexcept {
 }
 
 /// A message that answers this query. What it says of DNSSEC came in the clear, and shows nothing;
-/// of one that is signed nothing is changed.
+/// in one that is signed nothing can be changed.
 void PlainQuery::take(dns::MutableOctets message) noexcept {
-    if (inquiry_->sealed.empty()) {
-        constexpr auto rest = static_cast<std::uint16_t>(~dns::flag::authentic_data);
-        dns::set_flags(message, dns::flags(message) & rest);
-    }
+    constexpr auto rest = static_cast<std::uint16_t>(~dns::flag::authentic_data);
     dns::Response response;
-    const dns::ResponseVerdict verdict =
-        inquiry_->sealed.empty() ? dns::parse_response(message, inquiry_->question, response)
-                                 : dns::parse_sealed_response(message, inquiry_->question);
+    dns::ResponseVerdict verdict = dns::ResponseVerdict::accepted;
+    if (inquiry_->sealed.empty()) {
+        dns::set_flags(message, dns::flags(message) & rest);
+        verdict = dns::parse_response(message, inquiry_->question, response);
+        if (is_readable(verdict)) {
+            dns::respell_owners(message, response, inquiry_->question.name);
+        }
+    } else {
+        verdict = dns::parse_sealed_response(message, inquiry_->question);
+        if (verdict == dns::ResponseVerdict::accepted && !dns::is_signed(message)) {
+            dns::set_flags(message, dns::flags(message) & rest);
+        }
+    }
     owner_.on_reply(*this, {.message = message, .verdict = verdict, .response = response});
 }
 

@@ -4,8 +4,10 @@
 #include "upstream/plain_upstreams.hh"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <system_error>
+#include <tuple>
 #include <utility>
 
 namespace dotproxy {
@@ -22,6 +24,12 @@ bool is_asked(const Inquiry& inquiry, const PlainEndpoint& endpoint) noexcept {
     return (inquiry.asked & endpoint.bit()) != 0;
 }
 
+/// Whether it is for want of something here, which says nothing of the server.
+bool is_ours(int error) noexcept {
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS ||
+           error == EMSGSIZE;
+}
+
 /// Whose time a lost datagram takes before it is sent again: of a server in the own network, and of
 /// a client's patience.
 Clock::duration patience_of(const Config& config) noexcept {
@@ -33,7 +41,7 @@ Clock::duration patience_of(const Config& config) noexcept {
 PlainUpstreams::PlainUpstreams(Turn& turn, unsigned group, const CounterLease& counts,
                                Inquirer& inquirer)
     : turn_{turn}, inquirer_{inquirer}, queries_{most_places}, patience_{patience_of(turn.config)},
-      failure_log_{lines_at_once, 10s} {
+      overdue_{Patience::client(turn.config)}, failure_log_{lines_at_once, 10s} {
     closed_.reserve(most_places);
     for (const UpstreamConfig& upstream : turn.config.upstreams) {
         if (upstream.group != group) {
@@ -49,21 +57,61 @@ PlainUpstreams::PlainUpstreams(Turn& turn, unsigned group, const CounterLease& c
 
 void PlainUpstreams::submit(Inquiry& inquiry) noexcept {
     inquiry.asked_at = turn_.now;
-    ask(inquiry);
+    waiting_.push_back(inquiry);
 }
 
-/// Has the next address asked, now or as soon as there is a place.
-void PlainUpstreams::ask(Inquiry& inquiry) noexcept {
-    ask(inquiry, next_for(inquiry));
+bool PlainUpstreams::is_full() const noexcept {
+    return open() >= most_plain_queries || queries_.size() >= most_places;
 }
 
-void PlainUpstreams::ask(Inquiry& inquiry, PlainEndpoint& endpoint) noexcept {
-    PlainQuery* query = is_full() ? nullptr : queries_.create(turn_, *this, endpoint, inquiry);
+/// Who has waited longest in vain leaves, since nothing may ever come for it.
+void PlainUpstreams::make_room() noexcept {
+    PlainQuery* oldest = open() >= most_plain_queries ? overdue_.pop(TimePoint::max()) : nullptr;
+    if (oldest != nullptr) {
+        Inquiry& inquiry = oldest->inquiry();
+        end(*oldest);
+        conclude(inquiry);
+    }
+}
+
+/// Asks one that fails, besides one that is well, where it is time to see how it fares.
+void PlainUpstreams::try_failing(Inquiry& inquiry) noexcept {
+    const auto due = std::ranges::find_if(endpoints_, [this](const auto& endpoint) {
+        return endpoint->failing() && endpoint->retry_at() <= turn_.now;
+    });
+    if (due != endpoints_.end() && !failing() && inquiry.sends + 1U < max_sends) {
+        static_cast<void>(ask(inquiry, **due, (*due)->edns(turn_.now)));
+    }
+}
+
+/// Has an address asked that was not yet, or if all were, one of them again; now or as soon as
+/// there is a place. The inquiry may be over in the call.
+void PlainUpstreams::ask_next(Inquiry& inquiry) noexcept {
+    Asked asked = Asked::failed;
+    do {
+        PlainEndpoint& endpoint = next_for(inquiry);
+        asked = ask(inquiry, endpoint, endpoint.edns(turn_.now));
+    } while (asked == Asked::failed && has_unasked(inquiry));
+    if (asked == Asked::no_place) {
+        wait(inquiry);
+    } else if (asked == Asked::failed) {
+        conclude(inquiry);
+    }
+}
+
+/// Has it wait for a place, unless somebody may answer it anyway.
+void PlainUpstreams::wait(Inquiry& inquiry) noexcept {
+    if (!inquiry.in_flight() && !inquiry.queued) {
+        waiting_.push_back(inquiry);
+    }
+}
+
+PlainUpstreams::Asked PlainUpstreams::ask(Inquiry& inquiry, PlainEndpoint& endpoint,
+                                          bool edns) noexcept {
+    PlainQuery* query =
+        is_full() ? nullptr : queries_.create(turn_, *this, endpoint, inquiry, edns);
     if (query == nullptr) {
-        if (!inquiry.queued && inquiry.queries == nullptr) {
-            waiting_.push_back(inquiry);
-        }
-        return;
+        return Asked::no_place;
     }
     query->next = std::exchange(inquiry.queries, query);
     ++inquiry.sends;
@@ -72,14 +120,20 @@ void PlainUpstreams::ask(Inquiry& inquiry, PlainEndpoint& endpoint) noexcept {
     if (inquiry.sends > 1) {
         endpoint.counts().add(UpstreamCounter::resent);
     }
+    endpoint.put_off(turn_.now);
     patience_.arm(*query, turn_.now);
-    query->start(); // may end it at once
+    if (const PlainQuery::Fault fault = query->start(); fault.what != nullptr) {
+        give_up(*query, fault);
+        return Asked::failed;
+    }
+    return Asked::sent;
 }
 
-/// One that was not asked yet goes first, then one that is well, or will be again soonest.
+/// One that is well goes before one that fails, one that was not asked yet before one that was.
 PlainEndpoint& PlainUpstreams::next_for(const Inquiry& inquiry) noexcept {
     const auto order = [&](const auto& endpoint) {
-        return std::pair{is_asked(inquiry, *endpoint), std::max(endpoint->retry_at(), turn_.now)};
+        return std::tuple{is_asked(inquiry, *endpoint), endpoint->failing(),
+                          std::max(endpoint->retry_at(), turn_.now)};
     };
     return **std::ranges::min_element(endpoints_, {}, order);
 }
@@ -89,23 +143,31 @@ void PlainUpstreams::abandon(Inquiry& inquiry) noexcept {
         waiting_.remove(inquiry);
     }
     while (inquiry.queries != nullptr) {
-        end(*inquiry.queries);
+        PlainQuery& query = *inquiry.queries;
+        if (query.endpoint().failing() && !query.overdue && !query.over_tcp()) {
+            inquiry.queries = query.next;
+            query.leave(); // others answer sooner; whether it does is to be seen
+        } else {
+            end(query);
+        }
     }
 }
 
 /// Closes a query, which leaves its inquiry.
 void PlainUpstreams::end(PlainQuery& query) noexcept {
-    PlainQuery** link = &query.inquiry().queries;
-    while (*link != &query) {
-        link = &(*link)->next;
+    if (!query.alone()) {
+        PlainQuery** link = &query.inquiry().queries;
+        while (*link != &query) {
+            link = &(*link)->next;
+        }
+        *link = query.next;
     }
-    *link = query.next;
     query.close();
     closed_.push_back(&query);
 }
 
-void PlainUpstreams::on_reply(PlainQuery& query, const Reply& reply) noexcept {
-    Inquiry& inquiry = query.inquiry();
+/// Its server lives.
+void PlainUpstreams::hear(PlainQuery& query) noexcept {
     PlainEndpoint& endpoint = query.endpoint();
     endpoint.counts().add(UpstreamCounter::answers);
     endpoint.counts().time(UpstreamTime::rtt).add(turn_.now - query.sent_at());
@@ -114,12 +176,18 @@ void PlainUpstreams::on_reply(PlainQuery& query, const Reply& reply) noexcept {
                            endpoint.text().c_str());
         inquirer_.recovered();
     }
-    if (reply.verdict == dns::ResponseVerdict::accepted && endpoint.edns() &&
-        !reply.response.edns && inquiry.sealed.empty() &&
-        reply.response.rcode == static_cast<std::uint16_t>(dns::Rcode::formerr)) {
-        endpoint.set_edns(false); // and is asked as it understands
-        end(query);
-        ask(inquiry, endpoint);
+}
+
+void PlainUpstreams::on_sign_of_life(PlainQuery& query) noexcept {
+    hear(query);
+    end(query);
+}
+
+void PlainUpstreams::on_reply(PlainQuery& query, const Reply& reply) noexcept {
+    Inquiry& inquiry = query.inquiry();
+    PlainEndpoint& endpoint = query.endpoint();
+    hear(query);
+    if (ask_without_edns(query, reply)) {
         return;
     }
     if (may_be_bettered(query, reply)) {
@@ -129,7 +197,7 @@ void PlainUpstreams::on_reply(PlainQuery& query, const Reply& reply) noexcept {
         }
         end(query);
         if (has_unasked(inquiry)) {
-            ask(inquiry);
+            ask_next(inquiry);
         }
         return;
     }
@@ -137,6 +205,54 @@ void PlainUpstreams::on_reply(PlainQuery& query, const Reply& reply) noexcept {
         endpoint.counts().add(UpstreamCounter::refused);
     }
     inquirer_.answered(inquiry, reply.message, reply.verdict, reply.response);
+}
+
+/// A server from before EDNS says that it does not understand, and is asked as it does (RFC 6891,
+/// section 6.2.2). What it is known by is that this helps.
+bool PlainUpstreams::ask_without_edns(PlainQuery& query, const Reply& reply) noexcept {
+    Inquiry& inquiry = query.inquiry();
+    PlainEndpoint& endpoint = query.endpoint();
+    if (!is_readable(reply.verdict) || !inquiry.sealed.empty()) {
+        return false;
+    }
+    const auto rcode = static_cast<dns::Rcode>(reply.response.rcode);
+    const bool refuses = rcode == dns::Rcode::formerr || rcode == dns::Rcode::notimp;
+    if (!query.edns()) {
+        if (!refuses && endpoint.edns(turn_.now)) {
+            endpoint.note_no_edns(turn_.now);
+        }
+        return false;
+    }
+    if (!refuses || reply.response.edns || inquiry.sends >= max_sends) {
+        return false;
+    }
+    end(query);
+    switch (ask(inquiry, endpoint, false)) {
+    case Asked::sent:
+        break;
+    case Asked::failed:
+        go_on(inquiry);
+        break;
+    case Asked::no_place:
+        wait(inquiry);
+        break;
+    }
+    return true;
+}
+
+void PlainUpstreams::on_cut(PlainQuery& query) noexcept {
+    Inquiry& inquiry = query.inquiry();
+    if (inquiry.sends >= max_sends) {
+        end(query);
+        go_on(inquiry);
+        return;
+    }
+    ++inquiry.sends;
+    query.overdue = false;
+    patience_.arm(query, turn_.now);
+    if (const PlainQuery::Fault fault = query.go_over_tcp(); fault.what != nullptr) {
+        on_fault(query, fault);
+    }
 }
 
 /// Whether another address has the question or is still to get it, and may have a better answer
@@ -161,18 +277,35 @@ bool PlainUpstreams::has_unasked(const Inquiry& inquiry) const noexcept {
            });
 }
 
-void PlainUpstreams::on_error(PlainQuery& query, const char* what, int error) noexcept {
-    failed(query.endpoint(), std::string{what} + ": " + std::system_category().message(error));
-    Inquiry& inquiry = query.inquiry();
-    end(query);
-    go_on(inquiry);
+void PlainUpstreams::on_fault(PlainQuery& query, const PlainQuery::Fault& fault) noexcept {
+    Inquiry* const inquiry = query.alone() ? nullptr : &query.inquiry();
+    give_up(query, fault);
+    if (inquiry != nullptr) {
+        go_on(*inquiry);
+    }
 }
 
-/// One that was asked will not answer: the next one is asked, unless others still may.
+void PlainUpstreams::give_up(PlainQuery& query, const PlainQuery::Fault& fault) noexcept {
+    if (!is_ours(fault.error)) {
+        failed(query.endpoint(),
+               std::string{fault.what} + ": " + std::system_category().message(fault.error));
+    }
+    end(query);
+}
+
+/// One that was asked will not answer: the next one is asked. To ask the same one at once would be
+/// in vain again.
 void PlainUpstreams::go_on(Inquiry& inquiry) noexcept {
-    if (inquiry.sends < max_sends) {
-        ask(inquiry);
-    } else if (inquiry.queries == nullptr && !settle(inquiry, inquirer_)) {
+    if (has_unasked(inquiry)) {
+        ask_next(inquiry);
+    } else {
+        conclude(inquiry);
+    }
+}
+
+/// Ends an inquiry that nobody will answer any more.
+void PlainUpstreams::conclude(Inquiry& inquiry) noexcept {
+    if (!inquiry.in_flight() && !inquiry.queued && !settle(inquiry, inquirer_)) {
         inquirer_.failed(inquiry, excuse());
     }
 }
@@ -204,29 +337,62 @@ NoAnswer PlainUpstreams::excuse() noexcept {
 
 void PlainUpstreams::expire() noexcept {
     while (PlainQuery* query = patience_.pop(turn_.now)) {
-        Inquiry& inquiry = query->inquiry();
         failed(query->endpoint(), "answers nothing");
-        if (inquiry.sends < max_sends) {
-            if (is_full()) {
-                end(*query); // else it may answer yet
-            }
-            ask(inquiry);
+        if (query->alone()) {
+            end(*query);
+        } else {
+            overdue(*query);
         }
     }
+    while (PlainQuery* query = overdue_.pop(turn_.now)) {
+        Inquiry& inquiry = query->inquiry();
+        end(*query);
+        conclude(inquiry);
+    }
+}
+
+/// Nothing has come for a while: an address is asked once more, the same one where there is no
+/// other, since a datagram may be lost.
+void PlainUpstreams::overdue(PlainQuery& query) noexcept {
+    Inquiry& inquiry = query.inquiry();
+    const bool more = inquiry.sends < max_sends;
+    if (more && is_full()) {
+        end(query);
+    } else {
+        query.overdue = true;
+        overdue_.arm(query, turn_.now); // it may answer yet
+    }
+    if (more) {
+        ask_next(inquiry);
+        return;
+    }
+    for (const PlainQuery* one = inquiry.queries; one != nullptr; one = one->next) {
+        if (!one->overdue) {
+            return;
+        }
+    }
+    // Whoever was asked last will hardly better what another one said.
+    static_cast<void>(settle(inquiry, inquirer_));
 }
 
 void PlainUpstreams::soonest(TimePoint& earliest) noexcept {
     patience_.soonest(earliest);
-    if (waiting_.first != nullptr && !is_full()) {
+    overdue_.soonest(earliest);
+    if (waiting_.first != nullptr && open() < most_plain_queries) {
         earliest = turn_.now;
     }
 }
 
 void PlainUpstreams::flush() noexcept {
-    while (waiting_.first != nullptr && !is_full()) {
+    while (waiting_.first != nullptr) {
+        make_room();
+        if (is_full()) {
+            return;
+        }
         Inquiry& inquiry = *waiting_.first;
         waiting_.remove(inquiry);
-        ask(inquiry);
+        try_failing(inquiry);
+        ask_next(inquiry);
     }
 }
 

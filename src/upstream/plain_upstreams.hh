@@ -2,9 +2,10 @@
 // Copyright the dotproxy authors
 //
 // PlainUpstreams: a group that is asked in the clear: servers of the own network, which speak
-// nothing else. They are asked in the order of the configuration, one that does not answer after
-// those that do; the next one is asked as well when nothing has come for a while, and at once where
-// there is an error. A question is asked three times at most, as over TLS (L81).
+// nothing else. They are asked in the order of the configuration, those that fail after all others;
+// the next one is asked as well when nothing has come for a while, and at once where there is an
+// error. One that fails is asked besides now and then, so that nobody waits to learn how it fares.
+// Over UDP and TCP together a question is asked three times at most (L81).
 
 #pragma once
 
@@ -49,23 +50,35 @@ class PlainUpstreams final : public Group, public PlainQuery::Owner {
     void bury() noexcept override;
     void close_all() noexcept override;
 
-    [[nodiscard]] std::size_t connections() const noexcept override {
-        return queries_.size() - closed_.size();
-    }
+    // Each is for one question, so that nobody is the better for them.
+    [[nodiscard]] std::size_t connections() const noexcept override { return 0; }
 
     void on_reply(PlainQuery& query, const Reply& reply) noexcept override;
-    void on_error(PlainQuery& query, const char* what, int error) noexcept override;
+    void on_sign_of_life(PlainQuery& query) noexcept override;
+    void on_cut(PlainQuery& query) noexcept override;
+    void on_fault(PlainQuery& query, const PlainQuery::Fault& fault) noexcept override;
 
   private:
-    [[nodiscard]] bool is_full() const noexcept { return connections() >= most_plain_queries; }
+    [[nodiscard]] std::size_t open() const noexcept { return queries_.size() - closed_.size(); }
 
-    void ask(Inquiry& inquiry) noexcept;
-    void ask(Inquiry& inquiry, PlainEndpoint& endpoint) noexcept;
+    [[nodiscard]] bool is_full() const noexcept;
+    void make_room() noexcept;
+    enum class Asked : std::uint8_t { sent, failed, no_place };
+
+    [[nodiscard]] Asked ask(Inquiry& inquiry, PlainEndpoint& endpoint, bool edns) noexcept;
+    void ask_next(Inquiry& inquiry) noexcept;
+    void try_failing(Inquiry& inquiry) noexcept;
     [[nodiscard]] PlainEndpoint& next_for(const Inquiry& inquiry) noexcept;
     [[nodiscard]] bool has_unasked(const Inquiry& inquiry) const noexcept;
     [[nodiscard]] bool may_be_bettered(const PlainQuery& query, const Reply& reply) const noexcept;
+    [[nodiscard]] bool ask_without_edns(PlainQuery& query, const Reply& reply) noexcept;
+    void hear(PlainQuery& query) noexcept;
+    void overdue(PlainQuery& query) noexcept;
     void go_on(Inquiry& inquiry) noexcept;
+    void wait(Inquiry& inquiry) noexcept;
+    void give_up(PlainQuery& query, const PlainQuery::Fault& fault) noexcept;
     void end(PlainQuery& query) noexcept;
+    void conclude(Inquiry& inquiry) noexcept;
     void failed(PlainEndpoint& endpoint, std::string reason) noexcept;
 
     Turn& turn_;
@@ -75,6 +88,7 @@ class PlainUpstreams final : public Group, public PlainQuery::Owner {
     std::vector<PlainQuery*> closed_;    // among them, until the end of the turn
     Lane waiting_;                       // for a place among them
     DeadlineQueue<PlainQuery> patience_; // before another one is asked as well
+    DeadlineQueue<PlainQuery> overdue_;  // after that, as long as a client would wait
     std::string excuse_;
     log::Limiter failure_log_;
 };

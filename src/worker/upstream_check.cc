@@ -50,6 +50,18 @@ bool tell(const HealthCheck::Finding& found, bool dispensable) {
     return dispensable;
 }
 
+/// Of those that are asked in the clear there is nothing to verify.
+void tell_plain(const Config& config, unsigned group) {
+    for (const UpstreamConfig& upstream : config.upstreams) {
+        for (const Address& address : upstream.addresses) {
+            if (upstream.group == group) {
+                std::printf("%s: not tried, since it is asked in the clear\n",
+                            upstream.text(address).c_str());
+            }
+        }
+    }
+}
+
 } // namespace
 
 bool check_upstreams(const Config& config,
@@ -58,6 +70,10 @@ bool check_upstreams(const Config& config,
     const auto turn = std::make_unique<Turn>(config, counters.slot(0));
     bool good = true;
     for (unsigned group = 0; group < config.groups.size(); ++group) {
+        if (config.is_plain(group)) {
+            tell_plain(config, group);
+            continue;
+        }
         Endpoints endpoints{*turn, group, contexts, counters};
         HealthCheck check{*turn, endpoints, counters, {}};
         for (const HealthCheck::Finding& found : run(*turn, check)) {

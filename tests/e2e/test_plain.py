@@ -4,7 +4,9 @@
 # Groups that are asked in the clear: servers of the own network that speak nothing else (L16).
 
 import contextlib
+import os
 import struct
+import subprocess
 import threading
 
 import dns.flags
@@ -16,7 +18,8 @@ from dns.rcode import NOERROR, REFUSED, SERVFAIL
 from harness import wire
 from harness.client import ask, tcp, udp_socket
 from harness.load import Load
-from harness.plain import PlainServer
+from harness.plain import Framed, PlainServer
+from harness.process import binary
 from harness.waiting import free_port, wait_for
 
 ROUTES = [{"domains": ["lan"], "group": "router"}]
@@ -97,6 +100,62 @@ def test_a_truncated_answer_is_asked_for_over_tcp(start_beside, router):
     assert [one.transport for one in server.queries] == ["udp", "tcp"]
 
 
+@pytest.mark.parametrize("fault", ["closed", "other id", "cut short", "empty", "silent"])
+def test_what_is_wrong_over_tcp_makes_another_one_be_asked(start_beside, router, fault):
+    """L81, L82: UDP and TCP are two sends, and the other server gets the third."""
+    def script(asked):
+        if asked.transport == "udp":
+            return wire.header(asked.id, 0x8380, 1) + asked.raw[12:12 + len(asked.spelled) + 5]
+        right = wire.answer(asked.raw)
+        return {"closed": Framed(b""),
+                "other id": struct.pack("!H", asked.id ^ 1) + right[2:],
+                "cut short": Framed(struct.pack("!H", len(right)) + right[:-1]),
+                "empty": Framed(b"\0\0"),
+                "silent": None}[fault]
+    faulty, good = router(script), router()
+    proxy = start_beside(faulty, good, timeouts={"query": "4s"})
+    assert ask(proxy.address, "a.lan").answer[0][0].address == wire.address_of("a.lan")
+    assert [one.transport for one in faulty.queries] == ["udp", "tcp"]
+    assert len(good.queries) == 1
+
+
+def test_the_spelling_that_is_sent_is_not_seen(start_beside, router):
+    """Where the server spells owner names out, as it was asked."""
+    def script(asked):
+        end = 12 + len(asked.spelled) + 5
+        owner = asked.raw[12:end - 4]
+        return wire.header(asked.id, 0x8180, 1, 1) + asked.raw[12:end] + owner + struct.pack(
+            "!HHIH", 1, 1, 60, 4) + bytes([192, 0, 2, 1])
+    proxy = start_beside(router(script))
+    name = "abcdefghijklmnopqrstuvwxyz.lan"
+    assert ask(proxy.address, name).answer[0].name.to_text() == name + "."
+
+
+def test_a_server_over_ipv6(start_beside, router):
+    proxy = start_beside(router(address="::1"))
+    assert ask(proxy.address, "six.lan").answer
+
+
+def test_no_socket_is_left(start_beside, router):
+    server = router()
+    proxy = start_beside(server)
+    worker = f"/proc/{proxy.workers()[0]}/fd"
+    assert ask(proxy.address, "first.lan").answer
+    before = len(os.listdir(worker))
+    for number in range(20):
+        assert ask(proxy.address, f"n{number}.lan").answer
+    wait_for(lambda: len(os.listdir(worker)) <= before)
+    assert len({one.peer[1] for one in server.queries}) > 15
+
+
+def test_the_check_of_upstreams_says_that_it_does_not_try_them(prepare, router, upstream):
+    proxy = prepare(upstream, router().group(), routes=ROUTES)
+    result = subprocess.run([binary(), "-t", "--connect", "-c", proxy.config_file], text=True,
+                            capture_output=True, timeout=30)
+    assert result.returncode == 0, result.stderr
+    assert "not tried, since it is asked in the clear" in result.stdout
+
+
 def test_what_is_said_of_dnssec_is_not_believed(start_beside, router):
     def script(asked):
         right = bytearray(wire.answer(asked.raw))
@@ -164,6 +223,15 @@ def test_a_signed_query_passes_as_it_is(start_beside, router):
     raw = message.to_wire()
     assert tcp(proxy.address, raw)[3] & 15 == NOERROR
     assert server.queries[0].raw[2:] == raw[2:]
+
+
+def test_an_unsigned_answer_to_a_signed_query_has_no_ad(start_beside, router):
+    """One that is signed has what it has."""
+    server = router(lambda asked: wire.header(asked.id, 0x81a0, 1) + wire.question("Signed.lan"))
+    proxy = start_beside(server)
+    message = dns.message.make_query("Signed.lan", "A")
+    message.use_tsig(dns.tsigkeyring.from_text({"key.example.": "c2VjcmV0IHNlY3JldCBzZWNyZXQ="}))
+    assert not tcp(proxy.address, message.to_wire())[3] & 0x20
 
 
 def test_more_at_once_than_there_are_sockets(start_beside, router):

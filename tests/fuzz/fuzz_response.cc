@@ -49,6 +49,21 @@ void check_answer(Octets answer, const Question& question, const Answer& from, c
     require(again.error_count <= from.error_count, "no error is invented");
 }
 
+// Of an answer that came in the clear, names are spelled as they were asked for.
+void check_respelled(Octets message, const Question& question) {
+    if (parse_sealed_response(message, question) == ResponseVerdict::accepted) {
+        (void)is_signed(message);
+    }
+    std::vector<std::uint8_t> copy{message.begin(), message.end()};
+    Response response;
+    const ResponseVerdict verdict = parse_response(copy, question, response);
+    if (verdict == ResponseVerdict::accepted || verdict == ResponseVerdict::mixed) {
+        respell_owners(copy, response, question.name);
+        require(parse_response(copy, question, response) == verdict,
+                "it says the same in another spelling");
+    }
+}
+
 // The answer that is passed on; one that was mixed is written to `room`.
 std::optional<Answer> answer_in(Octets message, const Question& question, MutableOctets room) {
     Response response;
@@ -75,7 +90,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     const Octets message{data + choices, std::min(size - choices, max_message_size)};
     const Question question = question_of(message, data[0]);
-    (void)parse_sealed_response(message, question);
+    check_respelled(message, question);
     std::vector<std::uint8_t> records(max_message_size);
     const std::optional<Answer> answer = answer_in(message, question, records);
     if (!answer) {

@@ -11,6 +11,7 @@ upstream_tests = \
 	tests/upstream/test_health_check \
 	tests/upstream/test_inquiry \
 	tests/upstream/test_lanes \
+	tests/upstream/test_plain_upstreams \
 	tests/upstream/test_silence \
 	tests/upstream/test_upstreams
 check_PROGRAMS += $(upstream_tests)
@@ -44,6 +45,10 @@ tests_upstream_test_inquiry_SOURCES = tests/upstream/test_inquiry.cc tests/unit.
 tests_upstream_test_inquiry_LDADD = libupstream.a $(CMOCKA_LIBS)
 tests_upstream_test_lanes_SOURCES = tests/upstream/test_lanes.cc tests/unit.hh
 tests_upstream_test_lanes_LDADD = libupstream.a $(CMOCKA_LIBS)
+tests_upstream_test_plain_upstreams_SOURCES = tests/upstream/test_plain_upstreams.cc \
+	tests/dns/messages.hh tests/unit.hh
+tests_upstream_test_plain_upstreams_LDADD = libupstream.a libshared.a libtls.a libconfig.a libdns.a \
+	libbase.a $(GNUTLS_LIBS) $(CMOCKA_LIBS)
 tests_upstream_test_silence_SOURCES = tests/upstream/test_silence.cc tests/unit.hh
 tests_upstream_test_silence_LDADD = $(rig)
 tests_upstream_test_upstreams_SOURCES = tests/upstream/test_upstreams.cc tests/unit.hh

@@ -28,6 +28,10 @@ class Asked:
         return wire.parse(self.raw)
 
 
+class Framed(bytes):
+    """What is said over TCP as it stands, and then the connection is closed."""
+
+
 class PlainServer:
     """`script(asked)` gives the answer, or several, or None for none. By itself it says what is
     right."""
@@ -43,10 +47,11 @@ class PlainServer:
 
     @staticmethod
     def _bind(address):
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
         while True:  # until a port is free for both
-            udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            udp = socket.socket(family, socket.SOCK_DGRAM)
             udp.bind((address, 0))
-            tcp = socket.socket()
+            tcp = socket.socket(family)
             try:
                 tcp.bind(udp.getsockname())
             except OSError:
@@ -101,4 +106,8 @@ class PlainServer:
             while prefix := stream.read(2):
                 raw = stream.read(struct.unpack("!H", prefix)[0])
                 for answer in self._answers(raw, peer, "tcp"):
-                    connection.sendall(struct.pack("!H", len(answer)) + answer)
+                    framed = isinstance(answer, Framed)
+                    connection.sendall(answer if framed else
+                                       struct.pack("!H", len(answer)) + answer)
+                    if framed:
+                        return
