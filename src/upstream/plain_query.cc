@@ -58,7 +58,6 @@ void PlainQuery::draw() noexcept {
     static_cast<void>(!::getrandom(&random, sizeof random, 0));
     id_ = random.id;
     if (!inquiry_->sealed.empty()) {
-        dns::set_id(inquiry_->sealed, id_); // which no signature covers (RFC 8945, section 5.3)
         return;
     }
     spelled_ = inquiry_->question.name;
@@ -93,6 +92,7 @@ PlainQuery::Fault PlainQuery::open(int type) noexcept {
 /// The query as it is sent; in `room`, unless it is signed.
 dns::Octets PlainQuery::write(dns::MutableOctets room) const noexcept {
     if (!inquiry_->sealed.empty()) {
+        dns::set_id(inquiry_->sealed, id_); // which no signature covers (RFC 8945, section 5.3)
         return inquiry_->sealed;
     }
     const std::size_t size = dns::write_plain_query(inquiry_->question, id_, edns_, room);

@@ -95,7 +95,7 @@ void PlainUpstreams::ask_next(Inquiry& inquiry) noexcept {
     if (asked == Asked::no_place) {
         wait(inquiry);
     } else if (asked == Asked::failed) {
-        conclude(inquiry);
+        go_on(inquiry);
     }
 }
 
@@ -196,9 +196,7 @@ void PlainUpstreams::on_reply(PlainQuery& query, const Reply& reply) noexcept {
             inquiry.hold(reply);
         }
         end(query);
-        if (has_unasked(inquiry)) {
-            ask_next(inquiry);
-        }
+        go_on(inquiry);
         return;
     }
     if (!is_readable(reply.verdict)) {
@@ -216,13 +214,14 @@ bool PlainUpstreams::ask_without_edns(PlainQuery& query, const Reply& reply) noe
         return false;
     }
     const auto rcode = static_cast<dns::Rcode>(reply.response.rcode);
-    const bool refuses = rcode == dns::Rcode::formerr || rcode == dns::Rcode::notimp;
     if (!query.edns()) {
-        if (!refuses && endpoint.edns(turn_.now)) {
+        if ((rcode == dns::Rcode::noerror || rcode == dns::Rcode::nxdomain) &&
+            endpoint.edns(turn_.now)) {
             endpoint.note_no_edns(turn_.now);
         }
         return false;
     }
+    const bool refuses = rcode == dns::Rcode::formerr || rcode == dns::Rcode::notimp;
     if (!refuses || reply.response.edns || inquiry.sends >= max_sends) {
         return false;
     }
@@ -255,7 +254,7 @@ void PlainUpstreams::on_cut(PlainQuery& query) noexcept {
     }
 }
 
-/// Whether another address has the question or is still to get it, and may have a better answer
+/// Whether another address has the question, or is still to get it, and may have a better answer
 /// (RFC 1034, section 5.3.3, step 4d); what an upstream means to say is not asked elsewhere.
 bool PlainUpstreams::may_be_bettered(const PlainQuery& query, const Reply& reply) const noexcept {
     const Inquiry& inquiry = query.inquiry();
@@ -267,7 +266,7 @@ bool PlainUpstreams::may_be_bettered(const PlainQuery& query, const Reply& reply
     if (failure == dns::Failure::none || failure == dns::Failure::meant) {
         return false;
     }
-    return inquiry.queries != &query || query.next != nullptr || has_unasked(inquiry);
+    return awaits(inquiry, &query) || has_unasked(inquiry);
 }
 
 bool PlainUpstreams::has_unasked(const Inquiry& inquiry) const noexcept {
@@ -293,12 +292,30 @@ void PlainUpstreams::give_up(PlainQuery& query, const PlainQuery::Fault& fault) 
     end(query);
 }
 
-/// One that was asked will not answer: the next one is asked. To ask the same one at once would be
-/// in vain again.
+/// Whether something may come soon for an inquiry, from others than `but`.
+bool PlainUpstreams::awaits(const Inquiry& inquiry, const PlainQuery* but) noexcept {
+    for (const PlainQuery* one = inquiry.queries; one != nullptr; one = one->next) {
+        if (one != but && !one->overdue) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// What becomes of an inquiry that one who was asked does not answer: the next one is asked; if
+/// there is none, one that was silent again, since a datagram may be lost. Who has shown that it
+/// does not listen is not. The inquiry may be over in the call.
 void PlainUpstreams::go_on(Inquiry& inquiry) noexcept {
     if (has_unasked(inquiry)) {
         ask_next(inquiry);
-    } else {
+    } else if (awaits(inquiry, nullptr)) {
+        return;
+    } else if (inquiry.in_flight() && inquiry.sends < max_sends) {
+        PlainEndpoint& endpoint = inquiry.queries->endpoint();
+        if (ask(inquiry, endpoint, endpoint.edns(turn_.now)) == Asked::failed) {
+            go_on(inquiry); // with one send less
+        }
+    } else if (!settle(inquiry, inquirer_)) {
         conclude(inquiry);
     }
 }
@@ -351,28 +368,18 @@ void PlainUpstreams::expire() noexcept {
     }
 }
 
-/// Nothing has come for a while: an address is asked once more, the same one where there is no
-/// other, since a datagram may be lost.
+/// Nothing has come for a while. It may come yet, but where there is no place for all, this one
+/// goes to who waits for one.
 void PlainUpstreams::overdue(PlainQuery& query) noexcept {
     Inquiry& inquiry = query.inquiry();
-    const bool more = inquiry.sends < max_sends;
-    if (more && is_full()) {
+    if (inquiry.sends < max_sends && is_full()) {
         end(query);
-    } else {
-        query.overdue = true;
-        overdue_.arm(query, turn_.now); // it may answer yet
-    }
-    if (more) {
-        ask_next(inquiry);
+        wait(inquiry);
         return;
     }
-    for (const PlainQuery* one = inquiry.queries; one != nullptr; one = one->next) {
-        if (!one->overdue) {
-            return;
-        }
-    }
-    // Whoever was asked last will hardly better what another one said.
-    static_cast<void>(settle(inquiry, inquirer_));
+    query.overdue = true;
+    overdue_.arm(query, turn_.now);
+    go_on(inquiry);
 }
 
 void PlainUpstreams::soonest(TimePoint& earliest) noexcept {

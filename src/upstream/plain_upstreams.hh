@@ -74,6 +74,7 @@ class PlainUpstreams final : public Group, public PlainQuery::Owner {
     [[nodiscard]] bool ask_without_edns(PlainQuery& query, const Reply& reply) noexcept;
     void hear(PlainQuery& query) noexcept;
     void overdue(PlainQuery& query) noexcept;
+    [[nodiscard]] static bool awaits(const Inquiry& inquiry, const PlainQuery* but) noexcept;
     void go_on(Inquiry& inquiry) noexcept;
     void wait(Inquiry& inquiry) noexcept;
     void give_up(PlainQuery& query, const PlainQuery::Fault& fault) noexcept;

@@ -225,6 +225,24 @@ def test_a_signed_query_passes_as_it_is(start_beside, router):
     assert server.queries[0].raw[2:] == raw[2:]
 
 
+def test_a_signed_query_is_sent_over_tcp_with_the_id_that_is_awaited(start_beside, router):
+    """C25: the first one is answered when another one has been sent."""
+    def script(asked):
+        if asked.transport == "tcp":
+            return wire.header(asked.id, 0x8180, 1) + wire.question("Signed.lan")
+        if len(server.queries) == 2:
+            first = server.queries[0]
+            server.send(first, wire.header(first.id, 0x8380, 1) + wire.question("Signed.lan"))
+        return None
+    server = router(script)
+    proxy = start_beside(server)
+    message = dns.message.make_query("Signed.lan", "A")
+    message.use_tsig(dns.tsigkeyring.from_text({"key.example.": "c2VjcmV0IHNlY3JldCBzZWNyZXQ="}))
+    assert tcp(proxy.address, message.to_wire())[3] & 15 == NOERROR
+    assert [one.transport for one in server.queries] == ["udp", "udp", "tcp"]
+    assert server.queries[2].id == server.queries[0].id
+
+
 def test_an_unsigned_answer_to_a_signed_query_has_no_ad(start_beside, router):
     """One that is signed has what it has."""
     server = router(lambda asked: wire.header(asked.id, 0x81a0, 1) + wire.question("Signed.lan"))

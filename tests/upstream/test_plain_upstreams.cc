@@ -296,6 +296,35 @@ void test_ask_when_one_fails_and_the_other_is_silent_then_the_failure(void** /*s
     assert_int_equal(rig.told.failures, 0);
 }
 
+// A datagram may be lost, and the other one does not listen: the first is asked again.
+void test_ask_when_one_was_lost_and_the_other_refuses_then_the_first_again(void** /*state*/) {
+    Server one;
+    std::uint16_t nobody = 0;
+    {
+        const Server gone;
+        nobody = gone.port();
+    }
+    Rig rig{Addresses{{"127.0.0.1", one.port()}, {"127.0.0.1", nobody}}};
+    rig.submit(1);
+    static_cast<void>(next_query(rig, one));
+    one.say(reply_to(next_query(rig, one), noerror));
+    rig.run_until([&] { return rig.told.answers == 1; });
+    assert_int_equal(rig.told.rcode, 0);
+}
+
+// Who was silent before says that it fails: that is the answer.
+void test_ask_when_lost_and_then_an_error_then_that_at_once(void** /*state*/) {
+    Server server;
+    Rig rig{Addresses{{"127.0.0.1", server.port()}}};
+    rig.submit(1);
+    static_cast<void>(next_query(rig, server));
+    server.say(reply_to(next_query(rig, server), servfail));
+    rig.run_until([&] { return rig.told.answers + rig.told.failures == 1; });
+    assert_int_equal(rig.told.rcode, 2);
+    assert_int_equal(rig.told.answers, 1);
+    assert_int_equal(rig.count(0, UpstreamCounter::queries), 2);
+}
+
 // Who waits in vain leaves a place to who waits for one.
 void test_ask_when_silent_ones_have_all_places_then_the_oldest_leave(void** /*state*/) {
     Server server;
@@ -392,6 +421,8 @@ int main() {
         cmocka_unit_test(test_ask_when_the_server_knows_no_edns_then_without),
         cmocka_unit_test(test_ask_when_one_query_is_not_understood_then_edns_stays),
         cmocka_unit_test(test_ask_when_one_fails_and_the_other_is_silent_then_the_failure),
+        cmocka_unit_test(test_ask_when_one_was_lost_and_the_other_refuses_then_the_first_again),
+        cmocka_unit_test(test_ask_when_lost_and_then_an_error_then_that_at_once),
         cmocka_unit_test(test_ask_when_silent_ones_have_all_places_then_the_oldest_leave),
         cmocka_unit_test(test_ask_when_the_first_is_dead_then_few_wait_for_it),
         cmocka_unit_test(test_ask_when_a_signed_query_is_long_then_not_over_udp),

@@ -72,6 +72,10 @@ class PlainServer:
     def wait_for_query(self, name, transport=None):
         return wait_for(lambda: self.asked(name, transport), what=f"{name} to be asked for")
 
+    def send(self, asked, message):
+        """Says something over UDP to who asked that."""
+        self._udp.sendto(message, asked.peer)
+
     def close(self):
         for one in (self._udp, self._tcp):
             with contextlib.suppress(OSError):
