@@ -85,6 +85,14 @@ Io ServerStream::handshake() noexcept {
     return io;
 }
 
+/// E29
+ServerStream::Ending ServerStream::ending_by(int alert) noexcept {
+    const bool about_certificate =
+        (alert >= GNUTLS_A_BAD_CERTIFICATE && alert <= GNUTLS_A_CERTIFICATE_UNKNOWN) ||
+        alert == GNUTLS_A_UNKNOWN_CA;
+    return about_certificate ? Ending::certificate : Ending::closed;
+}
+
 ServerStream::Application ServerStream::application() const noexcept {
     gnutls_datum_t chosen{};
     if (gnutls_alpn_get_selected_protocol(handle(), &chosen) < 0) {
@@ -110,12 +118,12 @@ ServerStream::Ending ServerStream::ending() const noexcept {
     switch (error()) {
     case GNUTLS_E_PREMATURE_TERMINATION:
         return Ending::closed;
-    case GNUTLS_E_FATAL_ALERT_RECEIVED: {
-        const int alert = gnutls_alert_get(handle());
-        const bool about_certificate =
-            (alert >= GNUTLS_A_BAD_CERTIFICATE && alert <= GNUTLS_A_CERTIFICATE_UNKNOWN) ||
-            alert == GNUTLS_A_UNKNOWN_CA;
-        return about_certificate ? Ending::certificate : Ending::closed;
+    case GNUTLS_E_FATAL_ALERT_RECEIVED:
+        return ending_by(gnutls_alert_get(handle()));
+    case GNUTLS_E_DECRYPTION_FAILED: {
+        // OpenSSL begins to encrypt with its last message, and refuses a certificate before that.
+        const auto alert = clear_alert();
+        return alert ? ending_by(*alert) : Ending::nonsense;
     }
     case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
     case GNUTLS_E_NO_CIPHER_SUITES:

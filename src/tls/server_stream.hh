@@ -59,6 +59,7 @@ class ServerStream final : public Session {
   private:
     static int on_hello(gnutls_session_t session) noexcept;
 
+    [[nodiscard]] static Ending ending_by(int alert) noexcept;
     [[nodiscard]] bool set_up(const Offer& offer) noexcept;
     void choose_certificate() noexcept;
     void send_ticket() noexcept;

@@ -179,6 +179,20 @@ Io Session::fail_with(int error) noexcept {
     }
 }
 
+void Session::note_taken(std::span<const std::uint8_t> taken) noexcept {
+    const std::span last = taken.last(std::min(taken.size(), last_.size()));
+    std::shift_left(last_.begin(), last_.end(), static_cast<std::ptrdiff_t>(last.size()));
+    std::ranges::copy(last, last_.end() - static_cast<std::ptrdiff_t>(last.size()));
+}
+
+std::optional<int> Session::clear_alert() const noexcept {
+    constexpr std::uint8_t alert = 21; // RFC 8446, sections 5.1 and 6
+    constexpr std::uint8_t fatal = 2;
+    constexpr std::array<std::uint8_t, 6> front{alert, 3, 3, 0, 2, fatal};
+    return std::equal(front.begin(), front.end(), last_.begin()) ? std::optional{last_.back()}
+                                                                 : std::nullopt;
+}
+
 // From here on GnuTLS calls: nothing may be thrown through it.
 
 ssize_t Session::pull(gnutls_transport_ptr_t session, void* data, std::size_t size) noexcept {
@@ -193,6 +207,9 @@ ssize_t Session::pull(gnutls_transport_ptr_t session, void* data, std::size_t si
     }
     const std::span taken = self.input_.first(std::min(size, self.input_.size()));
     std::memcpy(data, taken.data(), taken.size());
+    if (!self.ready_) {
+        self.note_taken(taken);
+    }
     self.input_ = self.input_.subspan(taken.size());
     return static_cast<ssize_t>(taken.size());
 }

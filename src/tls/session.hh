@@ -10,10 +10,12 @@
 
 #include "base/buffer.hh"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <gnutls/gnutls.h>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -103,6 +105,10 @@ class Session {
     /// GnuTLS's error that ended it; 0: none.
     [[nodiscard]] int error() const noexcept { return error_; }
 
+    /// The fatal alert that was taken in last, in the clear, before the session was ready; nullopt:
+    /// something else was.
+    [[nodiscard]] std::optional<int> clear_alert() const noexcept;
+
   private:
     struct Free {
         void operator()(gnutls_session_int* session) const noexcept;
@@ -115,10 +121,13 @@ class Session {
 
     [[nodiscard]] bool more_to_read() const noexcept { return !input_.empty() || ended_; }
 
+    void note_taken(std::span<const std::uint8_t> taken) noexcept;
+
     std::unique_ptr<gnutls_session_int, Free> session_;
     std::span<const std::uint8_t> input_;
     Buffer& output_;
     std::string reason_;
+    std::array<std::uint8_t, 7> last_{}; // octets taken in, as many as the record of an alert has
     int error_{0};
     Failure failure_{Failure::none};
     bool ended_{false};

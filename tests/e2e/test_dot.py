@@ -91,6 +91,19 @@ def test_openssl_is_answered(start_secure, authority, version):
         TlsClient(address, tls_context(authority.file, protocols=("h2",), version=version))
 
 
+@pytest.mark.parametrize("version", (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3))
+def test_who_refuses_the_certificate_is_counted_as_such(start_secure, version):
+    """E29: as OpenSSL says it, which in TLS 1.3 does so in the clear."""
+    proxy, secure = start_secure(workers=1)
+    stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    stranger.minimum_version = stranger.maximum_version = version
+    with socket.create_connection(secure, timeout=20) as sock:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            stranger.wrap_socket(sock, server_hostname="dot.example")
+    wait_for(lambda: proxy.counters().get("tls_failures_certificate") == 1)
+    assert not proxy.counters().get("tls_failures_nonsense")
+
+
 def test_the_port_speaks_nothing_else(start_secure):
     """A question in the clear is not answered; the other port goes on as before."""
     proxy, address = start_secure(workers=1)
