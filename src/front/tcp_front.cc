@@ -152,6 +152,7 @@ void TcpFront::on_ready(TcpClient& client, std::uint32_t events) noexcept {
         return;
     }
     if ((events & (EPOLLERR | EPOLLHUP)) != 0) {
+        hear_refusal(client);
         close(client); // reset: nobody is there to be answered (C12)
         return;
     }
@@ -159,6 +160,14 @@ void TcpFront::on_ready(TcpClient& client, std::uint32_t events) noexcept {
         set_events(client); // once is enough: epoll has places for others
     } else {
         wait(client);
+    }
+}
+
+/// Who refuses our certificate says so and goes, often in one packet: what it said is still to be
+/// read (E29). Nothing of it costs more than to decrypt it.
+void TcpFront::hear_refusal(TcpClient& client) noexcept {
+    if (client.shaking() && client.tls != nullptr && client.tls->stream.greeted()) {
+        static_cast<void>(read(client));
     }
 }
 

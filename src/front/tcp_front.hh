@@ -102,6 +102,7 @@ class TcpFront final : public Front {
 
     [[nodiscard]] bool someone_waits() const noexcept;
     [[nodiscard]] std::deque<Handle>& next_line() noexcept;
+    void hear_refusal(TcpClient& client) noexcept;
     void wait(TcpClient& client) noexcept;
     void visit(TcpClient& client) noexcept;
     [[nodiscard]] bool read(TcpClient& client) noexcept;
