@@ -64,7 +64,7 @@ void PlainQuery::draw() noexcept {
     for (std::size_t i = 0; i < spelled_.size; ++i) {
         std::uint8_t& octet = spelled_.octets[i];
         const bool letter = octet >= 'a' && octet <= 'z'; // no length is as large
-        if (letter && (random.cases[i / bits] >> i % bits & 1U) != 0) {
+        if (letter && (unsigned{random.cases[i / bits]} >> i % bits & 1U) != 0) {
             octet ^= case_bit;
         }
     }
