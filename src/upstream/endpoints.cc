@@ -90,9 +90,7 @@ NoAnswer Endpoints::excuse() noexcept {
         return endpoint->trouble() != Trouble::none;
     });
     if (troubled == all_.end()) {
-        return {.reason = FailureReason::timeout,
-                .error = dns::ExtendedError::of(dns::ExtendedError::no_reachable_authority,
-                                                "no answer from the upstream in time")};
+        return no_answer_in_time();
     }
     const Trouble trouble = (*troubled)->trouble();
     excuse_ = (*troubled)->text() + ": " + (*troubled)->reason();

@@ -42,8 +42,7 @@ Failover::Step Failover::judge(Inquiry& inquiry, unsigned rank, const Reply& rep
     if (rank >= upstreams_ || !inquiry.sealed.empty()) {
         return {.kind = Kind::pass_on};
     }
-    const dns::Failure failure =
-        is_readable(reply.verdict) ? dns::failure_of(reply.response) : dns::Failure::other;
+    const dns::Failure failure = failure_of(reply);
     if (failure == dns::Failure::meant) {
         return {.kind = Kind::pass_on};
     }

@@ -92,11 +92,23 @@ struct Inquiry : Deadline {
     return verdict == dns::ResponseVerdict::accepted || verdict == dns::ResponseVerdict::mixed;
 }
 
+/// How a reply fails to answer, if it does: what cannot be taken apart is a failure as well.
+[[nodiscard]] inline dns::Failure failure_of(const Reply& reply) noexcept {
+    return is_readable(reply.verdict) ? dns::failure_of(reply.response) : dns::Failure::other;
+}
+
 /// Why there is no answer: for who counts, and for the client.
 struct NoAnswer {
     FailureReason reason;
     dns::ExtendedError error;
 };
+
+/// Where nothing is known to be wrong with whom was asked.
+[[nodiscard]] inline NoAnswer no_answer_in_time() noexcept {
+    return {.reason = FailureReason::timeout,
+            .error = dns::ExtendedError::of(dns::ExtendedError::no_reachable_authority,
+                                            "no answer from the upstream in time")};
+}
 
 /// What upstreams tell who has them ask. Of each inquiry that was submitted and not abandoned they
 /// tell answered() or failed(), once; it may be freed in the call.

@@ -80,22 +80,28 @@ void PlainUpstreams::try_failing(Inquiry& inquiry) noexcept {
         return endpoint->failing() && endpoint->retry_at() <= turn_.now;
     });
     if (due != endpoints_.end() && !failing() && inquiry.sends + 1U < max_sends) {
-        static_cast<void>(ask(inquiry, **due, (*due)->edns(turn_.now)));
+        static_cast<void>(send(inquiry, **due, (*due)->edns(turn_.now)));
     }
 }
 
 /// Has an address asked that was not yet, or if all were, one of them again; now or as soon as
 /// there is a place. The inquiry may be over in the call.
 void PlainUpstreams::ask_next(Inquiry& inquiry) noexcept {
-    Asked asked = Asked::failed;
-    do {
-        PlainEndpoint& endpoint = next_for(inquiry);
-        asked = ask(inquiry, endpoint, endpoint.edns(turn_.now));
-    } while (asked == Asked::failed && has_unasked(inquiry));
-    if (asked == Asked::no_place) {
+    PlainEndpoint& endpoint = next_for(inquiry);
+    ask(inquiry, endpoint, endpoint.edns(turn_.now));
+}
+
+/// Has an address asked, now or as soon as there is a place. The inquiry may be over in the call.
+void PlainUpstreams::ask(Inquiry& inquiry, PlainEndpoint& endpoint, bool edns) noexcept {
+    switch (send(inquiry, endpoint, edns)) {
+    case Sent::yes:
+        break;
+    case Sent::failed:
+        go_on(inquiry); // with one send less
+        break;
+    case Sent::no_place:
         wait(inquiry);
-    } else if (asked == Asked::failed) {
-        go_on(inquiry);
+        break;
     }
 }
 
@@ -106,12 +112,12 @@ void PlainUpstreams::wait(Inquiry& inquiry) noexcept {
     }
 }
 
-PlainUpstreams::Asked PlainUpstreams::ask(Inquiry& inquiry, PlainEndpoint& endpoint,
+PlainUpstreams::Sent PlainUpstreams::send(Inquiry& inquiry, PlainEndpoint& endpoint,
                                           bool edns) noexcept {
     PlainQuery* query =
         is_full() ? nullptr : queries_.create(turn_, *this, endpoint, inquiry, edns);
     if (query == nullptr) {
-        return Asked::no_place;
+        return Sent::no_place;
     }
     query->next = std::exchange(inquiry.queries, query);
     ++inquiry.sends;
@@ -124,9 +130,9 @@ PlainUpstreams::Asked PlainUpstreams::ask(Inquiry& inquiry, PlainEndpoint& endpo
     patience_.arm(*query, turn_.now);
     if (const PlainQuery::Fault fault = query->start(); fault.what != nullptr) {
         give_up(*query, fault);
-        return Asked::failed;
+        return Sent::failed;
     }
-    return Asked::sent;
+    return Sent::yes;
 }
 
 /// One that is well goes before one that fails, one that was not asked yet before one that was.
@@ -226,16 +232,7 @@ bool PlainUpstreams::ask_without_edns(PlainQuery& query, const Reply& reply) noe
         return false;
     }
     end(query);
-    switch (ask(inquiry, endpoint, false)) {
-    case Asked::sent:
-        break;
-    case Asked::failed:
-        go_on(inquiry);
-        break;
-    case Asked::no_place:
-        wait(inquiry);
-        break;
-    }
+    ask(inquiry, endpoint, false);
     return true;
 }
 
@@ -261,8 +258,7 @@ bool PlainUpstreams::may_be_bettered(const PlainQuery& query, const Reply& reply
     if (!turn_.config.failover_on_error || !inquiry.sealed.empty()) {
         return false;
     }
-    const dns::Failure failure =
-        is_readable(reply.verdict) ? dns::failure_of(reply.response) : dns::Failure::other;
+    const dns::Failure failure = failure_of(reply);
     if (failure == dns::Failure::none || failure == dns::Failure::meant) {
         return false;
     }
@@ -312,9 +308,7 @@ void PlainUpstreams::go_on(Inquiry& inquiry) noexcept {
         return;
     } else if (inquiry.in_flight() && inquiry.sends < max_sends) {
         PlainEndpoint& endpoint = inquiry.queries->endpoint();
-        if (ask(inquiry, endpoint, endpoint.edns(turn_.now)) == Asked::failed) {
-            go_on(inquiry); // with one send less
-        }
+        ask(inquiry, endpoint, endpoint.edns(turn_.now));
     } else if (!settle(inquiry, inquirer_)) {
         conclude(inquiry);
     }
@@ -343,9 +337,7 @@ NoAnswer PlainUpstreams::excuse() noexcept {
     const auto troubled =
         std::ranges::find_if(endpoints_, [](const auto& endpoint) { return endpoint->failing(); });
     if (troubled == endpoints_.end()) {
-        return {.reason = FailureReason::timeout,
-                .error = dns::ExtendedError::of(dns::ExtendedError::no_reachable_authority,
-                                                "no answer from the upstream in time")};
+        return no_answer_in_time();
     }
     excuse_ = (*troubled)->text() + ": " + (*troubled)->reason();
     return {.reason = FailureReason::unreachable,

@@ -63,9 +63,11 @@ class PlainUpstreams final : public Group, public PlainQuery::Owner {
 
     [[nodiscard]] bool is_full() const noexcept;
     void make_room() noexcept;
-    enum class Asked : std::uint8_t { sent, failed, no_place };
 
-    [[nodiscard]] Asked ask(Inquiry& inquiry, PlainEndpoint& endpoint, bool edns) noexcept;
+    enum class Sent : std::uint8_t { yes, failed, no_place };
+
+    [[nodiscard]] Sent send(Inquiry& inquiry, PlainEndpoint& endpoint, bool edns) noexcept;
+    void ask(Inquiry& inquiry, PlainEndpoint& endpoint, bool edns) noexcept;
     void ask_next(Inquiry& inquiry) noexcept;
     void try_failing(Inquiry& inquiry) noexcept;
     [[nodiscard]] PlainEndpoint& next_for(const Inquiry& inquiry) noexcept;
