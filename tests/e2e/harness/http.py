@@ -95,7 +95,7 @@ class _Http:
         reply = self.reply(self.post(message, headers))
         assert reply.status == 200, reply
         answer = wire.parse(reply.body)
-        assert wire.parse(message).is_response(answer), answer
+        assert wire.is_answer(answer, message), answer
         return answer
 
 

@@ -161,6 +161,13 @@ def parse(message):
     return dns.message.from_wire(message)
 
 
+def is_answer(answer, query):
+    """Whether a parsed answer belongs to a query, of which nothing behind the question need be
+    well-formed: dnspython 2.7 parses options strictly."""
+    bare = query[:6] + bytes(6) + query[12:question_end(query)]
+    return parse(bare).is_response(answer)
+
+
 def address_in(message):
     """The address in the one A record of an answer; None when there is none."""
     if message[6:8] != b"\0\1" or message[3] & 15:
