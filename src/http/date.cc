@@ -3,7 +3,9 @@
 
 #include "http/date.hh"
 
+#include <algorithm>
 #include <array>
+#include <charconv>
 #include <chrono>
 
 namespace dotproxy::http {
@@ -21,6 +23,14 @@ constexpr std::time_t end_of_9999 = 253'402'300'800;
 void write_number(char* text, unsigned number) noexcept {
     text[0] = static_cast<char>('0' + number / 10 % 10);
     text[1] = static_cast<char>('0' + number % 10);
+}
+
+/// Digits in a fixed place.
+std::optional<unsigned> read_number(std::string_view text, std::size_t at, std::size_t size) {
+    const char* const begin = text.data() + at;
+    unsigned number = 0;
+    const auto [end, error] = std::from_chars(begin, begin + size, number);
+    return error == std::errc{} && end == begin + size ? std::optional{number} : std::nullopt;
 }
 
 } // namespace
@@ -48,6 +58,33 @@ std::string_view Date::at(std::time_t now) noexcept {
         write_number(text + 23, static_cast<unsigned>(clock.seconds().count()));
     }
     return {text_.data(), length};
+}
+
+std::optional<std::time_t> parse_date(std::string_view text) noexcept {
+    using namespace std::chrono;
+    constexpr std::string_view pattern = "Ddd, 00 Mmm 0000 00:00:00 GMT";
+    if (text.size() != pattern.size() || text.substr(pattern.size() - 4) != " GMT") {
+        return std::nullopt;
+    }
+    const auto month = std::ranges::find(http::months, text.substr(8, 3));
+    const auto day_number = read_number(text, 5, 2);
+    const auto year_number = read_number(text, 12, 4);
+    const auto hour = read_number(text, 17, 2);
+    const auto minute = read_number(text, 20, 2);
+    const auto second = read_number(text, 23, 2);
+    if (month == http::months.end() || !day_number || !year_number || !hour || !minute || !second) {
+        return std::nullopt;
+    }
+    const year_month_day date{
+        year{static_cast<int>(*year_number)},
+        std::chrono::month{static_cast<unsigned>(month - http::months.begin()) + 1},
+        day{*day_number}};
+    if (!date.ok()) {
+        return std::nullopt;
+    }
+    const sys_seconds time =
+        sys_days{date} + hours{*hour} + minutes{*minute} + std::chrono::seconds{*second};
+    return time.time_since_epoch().count();
 }
 
 } // namespace dotproxy::http

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <ctime>
+#include <optional>
 #include <string_view>
 
 namespace dotproxy::http {
@@ -25,5 +26,9 @@ class Date {
     std::array<char, length + 1> text_{"Thu, 01 Jan 1970 00:00:00 GMT"};
     std::time_t written_{-1};
 };
+
+/// The time of an IMF-fixdate, in seconds since 1970; nullopt for anything else, obsolete forms
+/// among it. The day of the week is not looked at.
+[[nodiscard]] std::optional<std::time_t> parse_date(std::string_view text) noexcept;
 
 } // namespace dotproxy::http

@@ -3,6 +3,9 @@ libhttp_a_SOURCES = \
 	src/http/ascii.hh \
 	src/http/base64url.cc src/http/base64url.hh \
 	src/http/blocks.cc src/http/blocks.hh \
+	src/http/client_callbacks.cc \
+	src/http/client_context.cc src/http/client_context.hh \
+	src/http/client_session.cc src/http/client_session.hh \
 	src/http/date.cc src/http/date.hh \
 	src/http/http1.cc src/http/http1.hh \
 	src/http/http1_head.cc src/http/http1_head.hh \

@@ -15,15 +15,15 @@
 
 namespace dotproxy::http {
 
-Memory::Memory(MemorySum& sum) noexcept
-    : sum_{sum}, functions_{this, allocate, release, allocate_cleared, resize} {}
+Memory::Memory(MemorySum& sum, std::size_t limit) noexcept
+    : sum_{sum}, limit_{limit}, functions_{this, allocate, release, allocate_cleared, resize} {}
 
 Memory::~Memory() {
     assert(used_ == 0); // nghttp2 gives back all that it has
 }
 
 bool Memory::may_have(std::size_t size) noexcept {
-    const bool within = used_ <= most && size <= most - used_ && sum_.used <= sum_.most &&
+    const bool within = used_ <= limit_ && size <= limit_ - used_ && sum_.used <= sum_.most &&
                         size <= sum_.most - sum_.used;
     const bool may = within || credit_;
     exhausted_ = exhausted_ || !may;
@@ -90,8 +90,9 @@ void Memory::release(void* block, void* memory) noexcept {
 }
 
 void* Memory::allocate_cleared(std::size_t count, std::size_t size, void* memory) noexcept {
-    const bool fits = size == 0 || count <= most / size;
-    void* block = allocate(fits ? count * size : most + 1, memory);
+    const std::size_t limit = static_cast<Memory*>(memory)->limit_;
+    const bool fits = size == 0 || count <= limit / size;
+    void* block = allocate(fits ? count * size : limit + 1, memory);
     if (block != nullptr) {
         std::memset(block, 0, count * size);
     }

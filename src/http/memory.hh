@@ -23,12 +23,12 @@ struct MemorySum {
 
 class Memory {
   public:
-    /// What one connection may have, in octets. A hundred streams with requests of the usual size
-    /// take less than half.
+    /// What one connection of a client may have, in octets. A hundred streams with requests of the
+    /// usual size take less than half.
     static constexpr std::size_t most = std::size_t{256} << 10U;
 
-    /// The sum outlives it.
-    explicit Memory(MemorySum& sum) noexcept;
+    /// The sum outlives it. `limit`: what this connection may have.
+    explicit Memory(MemorySum& sum, std::size_t limit = most) noexcept;
     Memory(const Memory&) = delete;
     Memory& operator=(const Memory&) = delete;
     ~Memory();
@@ -76,6 +76,7 @@ class Memory {
     void give_back(const void* block) noexcept;
 
     MemorySum& sum_;
+    std::size_t limit_;
     std::size_t used_{0};
     bool credit_{false};
     bool exhausted_{false};
