@@ -1,5 +1,6 @@
 noinst_LIBRARIES += libdns.a
 libdns_a_SOURCES = \
+	src/dns/age.cc src/dns/age.hh \
 	src/dns/answer.cc src/dns/answer.hh \
 	src/dns/chain.cc src/dns/chain.hh \
 	src/dns/cookie.hh \
