@@ -23,9 +23,10 @@ constexpr unsigned dummy_ticket_size = 4;
 
 } // namespace
 
-ClientStream::ClientStream(const ClientContext& context, const Identity& identity,
-                           Tickets& tickets) noexcept
-    : Session{GNUTLS_CLIENT, octets_}, context_{context}, identity_{identity}, tickets_{tickets} {
+ClientStream::ClientStream(const ClientContext& context, const Identity& identity, Tickets& tickets,
+                           Spoken spoken) noexcept
+    : Session{GNUTLS_CLIENT, octets_}, context_{context}, identity_{identity}, tickets_{tickets},
+      spoken_{spoken} {
     if (handle() == nullptr || !set_up()) {
         fail(Failure::protocol, "The TLS session cannot be set up");
         return;
@@ -40,7 +41,10 @@ bool ClientStream::set_up() noexcept {
     gnutls_handshake_set_hook_function(session, GNUTLS_HANDSHAKE_NEW_SESSION_TICKET,
                                        GNUTLS_HOOK_BOTH, keep_ticket);
     std::array<unsigned char, 3> dot{'d', 'o', 't'}; // GnuTLS takes a copy, but not from const
-    const gnutls_datum_t protocol{dot.data(), dot.size()};
+    std::array<unsigned char, 2> http2{'h', '2'};
+    const gnutls_datum_t protocol = spoken_ == Spoken::dot
+                                        ? gnutls_datum_t{dot.data(), dot.size()}
+                                        : gnutls_datum_t{http2.data(), http2.size()};
     if (gnutls_priority_set(session, context_.priority()) < 0 ||
         gnutls_credentials_set(session, GNUTLS_CRD_CERTIFICATE, context_.credentials()) < 0 ||
         gnutls_alpn_set_protocols(session, &protocol, 1, 0) < 0) {
@@ -70,8 +74,18 @@ Io ClientStream::handshake() noexcept {
     if (!verified_ && !check_peer()) {
         return fail_with(GNUTLS_E_CERTIFICATE_ERROR);
     }
+    if (!check_spoken()) {
+        return fail(Failure::unfit, "speaks no HTTP/2");
+    }
     set_ready();
     return Io::done;
+}
+
+bool ClientStream::check_spoken() noexcept {
+    gnutls_datum_t protocol{};
+    return spoken_ == Spoken::dot ||
+           (gnutls_alpn_get_selected_protocol(handle(), &protocol) == 0 && protocol.size == 2 &&
+            protocol.data[0] == 'h' && protocol.data[1] == '2');
 }
 
 bool ClientStream::check_peer() noexcept {

@@ -13,17 +13,25 @@
 #include "tls/tickets.hh"
 #include "tls/verify.hh"
 
+#include <cstdint>
 #include <gnutls/gnutls.h>
 
 namespace dotproxy::tls {
 
+/// What is spoken within the session, by its name for ALPN (RFC 7301).
+enum class Spoken : std::uint8_t {
+    dot,   // "dot": offered, and not insisted on, since many servers do not know it (RFC 7858)
+    http2, // "h2": the peer has to take it (RFC 9113, section 3.3)
+};
+
 class ClientStream final : public Session {
   public:
     /// The context, identity and tickets outlive the stream. A ticket is taken where there is one.
-    ClientStream(const ClientContext& context, const Identity& identity, Tickets& tickets) noexcept;
+    ClientStream(const ClientContext& context, const Identity& identity, Tickets& tickets,
+                 Spoken spoken = Spoken::dot) noexcept;
 
     /// Goes on with the handshake. done: the peer has proved its identity, whether the session is
-    /// new or resumed (G8).
+    /// new or resumed (G8), and speaks what it has to.
     [[nodiscard]] Io handshake() noexcept;
 
     /// Where the peer is untrusted: why.
@@ -35,6 +43,7 @@ class ClientStream final : public Session {
     static int verify(gnutls_session_t session) noexcept;
 
     [[nodiscard]] bool set_up() noexcept;
+    [[nodiscard]] bool check_spoken() noexcept;
     void offer_ticket() noexcept;
     [[nodiscard]] bool check_peer() noexcept;
 
@@ -43,6 +52,7 @@ class ClientStream final : public Session {
     Tickets& tickets_;
     Buffer octets_; // the session's output
     Refusal refusal_{Refusal::other};
+    Spoken spoken_;
     bool verified_{false};        // set by check_peer() alone; without it nothing makes it ready
     bool ticket_is_sound_{false}; // of the ticket that is being received
 };

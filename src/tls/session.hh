@@ -34,6 +34,7 @@ enum class Failure : std::uint8_t {
     none,
     protocol,  // alert, garbage, cut off, out of memory
     untrusted, // the peer is not whom it has to be
+    unfit,     // it is, and does not speak what it has to
 };
 
 class Session {
