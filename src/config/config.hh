@@ -78,8 +78,8 @@ constexpr std::string_view default_group = "default";
 /// So many questions are on their way to a group in the clear at a time, each with a descriptor.
 constexpr std::uint32_t most_plain_queries = 256;
 
-/// One resolver that speaks DNS over TLS, and has a name, or pins, or both; or one of the own
-/// network that is asked in the clear.
+/// One resolver that speaks DNS over TLS or HTTPS, and has a name, or pins, or both; or one of the
+/// own network that is asked in the clear.
 struct UpstreamConfig {
     std::string name; // DNS name in lower case without trailing dot, or an IP literal; may be empty
                       // where there are pins
@@ -88,13 +88,18 @@ struct UpstreamConfig {
     std::string ca_file{};    // whose certificates vouch for it: its own file, or the common one
     std::string ca_place{};   // where that stands: see Config::places
     bool plain{false};        // asked in the clear; it has neither name nor pins then
+    std::string authority{};  // over HTTPS: of its URL, as a request has it
+    std::string path{};       // and its path; empty: it is asked over TLS
     unsigned group{0};        // by its place in Config::groups
     std::string group_name{}; // where it is not the default one
 
-    /// How one of its addresses is called: "cloudflare-dns.com at 1.1.1.1:853", and with its group,
-    /// of each of which it may be an upstream by itself.
+    [[nodiscard]] bool is_https() const noexcept { return !path.empty(); }
+
+    /// How one of its addresses is called: "cloudflare-dns.com at 1.1.1.1:853", or "https://..." in
+    /// place of the name, and with its group, of each of which it may be an upstream by itself.
     [[nodiscard]] std::string text(const Address& address) const {
-        return (name.empty() ? "" : name + " at ") + address.text() +
+        const std::string called = is_https() ? "https://" + authority + path : name;
+        return (called.empty() ? "" : called + " at ") + address.text() +
                (group == 0 ? "" : " of group " + group_name);
     }
 };

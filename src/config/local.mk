@@ -13,4 +13,5 @@ libconfig_a_SOURCES = \
 	src/config/source.cc src/config/source.hh \
 	src/config/syntax.cc src/config/syntax.hh \
 	src/config/units.cc src/config/units.hh \
-	src/config/upstreams.cc src/config/upstreams.hh
+	src/config/upstreams.cc src/config/upstreams.hh \
+	src/config/url.cc src/config/url.hh

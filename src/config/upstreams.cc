@@ -5,6 +5,7 @@
 
 #include "config/checks.hh"
 #include "config/keys.hh"
+#include "config/url.hh"
 
 #include <algorithm>
 #include <array>
@@ -18,6 +19,7 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr auto upstream_example = "{ name = \"dns.example\"; addresses = ( \"192.0.2.1\" ); }"sv;
+constexpr auto url_example = "https://dns.example/dns-query"sv;
 constexpr auto route_example = "{ domains = ( \"corp.example\" ); group = \"corp\"; }"sv;
 constexpr auto pin_example = "\"base64 of SHA-256\""sv;
 constexpr auto domain_example = "corp.example"sv;
@@ -56,10 +58,18 @@ void check_plain_address(const Value& element, const Address& address,
     }
 }
 
+/// The port of addresses that give none.
+std::uint16_t read_usual_port(const Value& element, const UpstreamConfig& upstream) {
+    const auto url = element.find("url");
+    if (url) {
+        return std::get<Url>(parse_url(url->string(url_example))).port;
+    }
+    return read_port(element, upstream.plain ? default_plain_port : default_upstream_port);
+}
+
 void read_upstream_addresses(const Value& element, const Config& config, UpstreamConfig& upstream) {
     const Value list = required(element, "addresses", "addresses = ( \"192.0.2.1\" )");
-    const std::uint16_t port =
-        read_port(element, upstream.plain ? default_plain_port : default_upstream_port);
+    const std::uint16_t port = read_usual_port(element, upstream);
     for (const Value& one : some(list, "\"192.0.2.1\"")) {
         const Address address = read_address(one, port, Whose::another);
         check_upstream_address(one, address, upstream.addresses);
@@ -95,9 +105,31 @@ unsigned read_group(const Value& value, std::vector<std::string>& groups) {
     return number;
 }
 
-/// What an upstream that is asked over TLS is verified by.
+/// How one is asked over HTTPS: its URL says under which name, at which port, and what for.
+void read_url(const Value& group, const Value& value, UpstreamConfig& upstream) {
+    const std::string text = value.string(url_example);
+    const auto url = parse_url(text);
+    if (const auto* const fault = std::get_if<std::string_view>(&url)) {
+        value.refuse(in_quotes(text) + " " + std::string{*fault} +
+                     "; give the URL of a resolver, "
+                     "such as " +
+                     in_quotes(url_example));
+    }
+    for (const auto key : {"name"sv, "port"sv}) {
+        if (const auto other = group.find(key)) {
+            other->refuse("is in the url already; leave it out");
+        }
+    }
+    upstream.name = std::get<Url>(url).name;
+    upstream.authority = std::get<Url>(url).authority;
+    upstream.path = std::get<Url>(url).path;
+}
+
+/// What an upstream that is asked over TLS or HTTPS is verified by.
 void read_identity(const Value& group, UpstreamConfig& upstream) {
-    if (const auto name = group.find("name")) {
+    if (const auto url = group.find("url")) {
+        read_url(group, *url, upstream);
+    } else if (const auto name = group.find("name")) {
         upstream.name = read_server_name(*name);
     }
     if (const auto pins = group.find("pins")) {
@@ -122,7 +154,7 @@ void check_plain(const Value& element, const Value& transport, const UpstreamCon
             "is for groups that routes lead to: nothing else leaves in the clear; give "
             "it a group, or \"tls\"");
     }
-    for (const auto key : {"name"sv, "pins"sv, "ca_file"sv}) {
+    for (const auto key : {"name"sv, "url"sv, "pins"sv, "ca_file"sv}) {
         if (const auto value = element.find(key)) {
             value->refuse("is of no use, since nobody is verified in the clear; leave it out");
         }

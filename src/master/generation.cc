@@ -55,6 +55,8 @@ std::uint64_t cache_kind(const Config& config) {
     std::vector<std::uint8_t> identities;
     for (const UpstreamConfig& upstream : config.upstreams) {
         identities.insert(identities.end(), upstream.name.begin(), upstream.name.end());
+        // Some filter by it (E90).
+        identities.insert(identities.end(), upstream.path.begin(), upstream.path.end());
         for (const SpkiPin& pin : upstream.pins) {
             identities.insert(identities.end(), pin.begin(), pin.end());
         }

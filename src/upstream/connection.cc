@@ -19,16 +19,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// More than this waiting for the peer to read: no new queries on this connection (L30).
-constexpr std::size_t output_limit = 262144;
-// With so many IDs lost to questions that were never answered, a new connection is due.
-constexpr std::size_t most_forgotten = Slots::capacity / 4;
 // So many octets hold a message, whatever else; a peer that sends more without one sends empty
 // records, tickets or key updates without end (L51). The largest handshake message is 128 KiB.
 constexpr std::size_t most_fruitless = 262144;
-// So many questions are let through together where no probe is answered: an upstream that lives is
-// not shut out for one name that it does not answer.
-constexpr std::size_t most_on_trial = 4;
 // A connection that has carried nothing yet is kept at least this long, whatever is configured.
 constexpr Clock::duration first_use_time = 1s;
 
@@ -36,8 +29,10 @@ constexpr Clock::duration first_use_time = 1s;
 
 Connection::Connection(Turn& turn, Owner& owner, Endpoint& endpoint, unsigned lane,
                        std::uint16_t id_mask) noexcept
-    : turn_{turn}, owner_{owner}, endpoint_{endpoint},
-      stream_{endpoint.context(), endpoint.identity(), endpoint.tickets()}, wire_{id_mask},
+    : turn_{turn}, owner_{owner}, endpoint_{endpoint}, stream_{endpoint.context(),
+                                                               endpoint.identity(),
+                                                               endpoint.tickets()},
+      wire_{endpoint.make_wire(id_mask)},
       idle_limit_{idle_limit(lane, turn.config.timeouts.upstream_idle)}, lane_{lane} {}
 
 void Connection::start() noexcept {
@@ -186,199 +181,14 @@ void Connection::become_ready() noexcept {
     }
 }
 
-bool Connection::has_room() const noexcept {
-    return state_ == State::ready && wire_.has_room() &&
-           !(is_on_trial() && in_flight() >= most_on_trial) &&
-           wire_.queued().size() + stream_.output().size() < output_limit;
-}
-
-/// Asks for a sign of life.
-void Connection::probe() noexcept {
-    wire_.send_probe();
-    probed_at_ = turn_.now;
-    owner_.mark_dirty(*this);
-}
-
-void Connection::send(Inquiry& inquiry) noexcept {
-    inquiry.add_place(*this, wire_.send(inquiry));
-    inquiry.sent_at = turn_.now;
-    silent_since_ = std::min(silent_since_, turn_.now);
-    used_ = true;
-    set_deadline();
-    owner_.mark_dirty(*this);
-}
-
-void Connection::forget(std::uint16_t slot) noexcept {
-    wire_.forget(slot);
-    on_slot_free();
-    // In a side lane the question that was never answered may still be at work there.
-    if (state_ == State::ready && (is_side(lane_) || wire_.forgotten() >= most_forgotten)) {
-        retire();
-    }
-}
-
-void Connection::on_slot_free() noexcept {
-    if (in_flight() > 0) {
-        return;
-    }
-    idle_since_ = turn_.now;
-    set_deadline();
-}
-
-void Connection::read(dns::Octets plain) noexcept {
-    heard_at_ = turn_.now;
-    wire_.feed(plain);
-    while (state_ != State::closed) {
-        const FrameWire::Arrival arrival = wire_.next();
-        if (arrival.kind == FrameWire::Arrival::Kind::nothing) {
-            wire_.keep_rest(turn_.now);
-            silent_since_ = in_flight() > 0 ? turn_.now : TimePoint::max();
-            return;
-        }
-        fruitless_ = 0;
-        on_arrival(arrival);
-    }
-}
-
-void Connection::on_arrival(const FrameWire::Arrival& arrival) noexcept {
-    switch (arrival.kind) {
-    case FrameWire::Arrival::Kind::answer:
-        on_answer(*arrival.inquiry, arrival.slot, arrival.message);
-        break;
-    case FrameWire::Arrival::Kind::probe:
-        on_probe_answered();
-        break;
-    case FrameWire::Arrival::Kind::late:
-        count(UpstreamCounter::late);
-        if (arrival.slot != Slots::none) { // to a question of ours, though nobody waits for it
-            note_answer();
-            on_slot_free();
-        }
-        break;
-    case FrameWire::Arrival::Kind::broken:
-        count(UpstreamCounter::broken);
-        end({Trouble::unreachable, ConnectFailure::other}, arrival.reason);
-        break;
-    case FrameWire::Arrival::Kind::nothing:
-        break;
-    }
-}
-
-void Connection::on_probe_answered() noexcept {
-    note_answer();
-    endpoint_.note_probe(true);
-    if (state_ == State::proving) {
-        become_ready();
-    } else {
-        on_slot_free();
-    }
-}
-
-void Connection::note_answer() noexcept {
-    ++answers_;
-    const bool was_on_trial = std::exchange(on_trial_, false);
-    if (was_on_trial) {
-        endpoint_.note_trial(true);
-    }
-    owner_.on_answer(*this);
-    if (was_on_trial && state_ == State::ready) {
-        owner_.on_ready(*this);
-    }
-}
-
-void Connection::on_answer(Inquiry& inquiry, std::uint16_t slot, dns::Octets message) noexcept {
-    dns::Response response;
-    const dns::ResponseVerdict verdict =
-        inquiry.sealed.empty() ? dns::parse_response(message, inquiry.question, response)
-                               : dns::parse_sealed_response(message, inquiry.question);
-    if (verdict == dns::ResponseVerdict::ignored) {
-        count(UpstreamCounter::refused);
-        return;
-    }
-    if (verdict == dns::ResponseVerdict::foreign) {
-        count(UpstreamCounter::broken);
-        end({Trouble::unreachable, ConnectFailure::other},
-            "answered another question than was asked");
-        return;
-    }
-    count(UpstreamCounter::answers);
-    note_answer();
-    inquiry.remove_place(*this);
-    if (inquiry.sends == 1) { // else nobody knows which of them was answered
-        time(UpstreamTime::rtt, inquiry.sent_at);
-    }
-    if (verdict != dns::ResponseVerdict::accepted) {
-        count(UpstreamCounter::refused);
-    }
-    if (verdict == dns::ResponseVerdict::accepted || verdict == dns::ResponseVerdict::mixed) {
-        note_keepalive(response);
-    }
-    owner_.on_response(*this, inquiry,
-                       {.message = message, .verdict = verdict, .response = response});
-    wire_.free(slot);
-    on_slot_free();
-}
-
-void Connection::note_keepalive(const dns::Response& response) noexcept {
-    if (!response.keepalive) {
-        return;
-    }
-    if (*response.keepalive == 0) {
-        retire();
-        return;
-    }
-    // Left a little before the time the peer named, so that its close and our query do not cross
-    // (C53, L34).
-    const Clock::duration offered = *response.keepalive * 100ms * 9 / 10;
-    idle_limit_ = std::min(idle_limit_, offered);
-}
-
-void Connection::flush() noexcept {
-    if (state_ == State::closed || state_ == State::connecting) {
-        return;
-    }
-    if (const dns::Octets queued = wire_.queued(); !queued.empty()) {
-        if (stream_.send(queued) != tls::Io::done) {
-            end_by_session();
-            return;
-        }
-        count(UpstreamCounter::records, (queued.size() + 16383) / 16384);
-        count(UpstreamCounter::queries, wire_.on_sent());
-    } else if (in_flight() > 0) {
-        // Nothing to send that would carry the acknowledgement, and more answers due: a peer that
-        // holds them back until it is acknowledged (Nagle) must not wait for the delayed one, 40
-        // ms.
-        acknowledge_at_once(socket_.get());
-    }
-    write_out();
-}
-
-void Connection::write_out() noexcept {
-    Buffer& output = stream_.output();
-    if (!output.empty()) {
-        const auto octets = output.view();
-        const ssize_t count = ::send(socket_.get(), octets.data(), octets.size(), MSG_NOSIGNAL);
-        if (count > 0) {
-            output.consume(static_cast<std::size_t>(count));
-        } else if (errno == EPIPE) {
-            // The peer has closed; what it had answered before is still to be read (G4).
-            output.clear();
-        } else if (errno != EAGAIN && errno != EINTR && errno != EINPROGRESS && errno != ENOBUFS) {
-            end_by_system("connection", errno);
-            return;
-        }
-    }
-    watch(output.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT);
-}
-
 void Connection::set_deadline() noexcept {
     const bool retiring = state_ == State::retiring;
     if (state_ != State::ready && !retiring) {
         return; // the others keep the deadline of the step they are in
     }
-    if (wire_.partial_since() != TimePoint::max()) {
+    if (wire_->partial_since() != TimePoint::max()) {
         // Whatever else goes on, a frame that was begun must come to its end (L84).
-        deadline_ = wire_.partial_since() + Patience::rest(turn_.config);
+        deadline_ = wire_->partial_since() + Patience::rest(turn_.config);
     } else if (silent_since_ != TimePoint::max() && !called_silent_) {
         deadline_ = silent_since_ + Patience::silence(turn_.config) / (is_probed() ? 1 : 2);
     } else if (retiring) {
@@ -394,16 +204,27 @@ void Connection::set_deadline() noexcept {
 /// Nothing came for a while. It is asked for a sign of life before it is called silent; if it gives
 /// one, the upstream is slow with a name, which is not held against it (L80).
 void Connection::on_quiet() noexcept {
-    if (is_probed() || !wire_.can_probe()) {
+    if (is_probed() || !wire_->can_probe()) {
         called_silent_ = true;
         owner_.on_silent(*this);
         set_deadline();
         return;
     }
-    wire_.forget_probe(); // one that was lost before the peer was last heard says nothing
+    wire_->forget_probe(); // one that was lost before the peer was last heard says nothing
     silent_since_ = turn_.now - Patience::silence(turn_.config) / 2; // the probe has its time
-    probe();
+    probed_at_ = turn_.now;
+    wire_->ask_for_life();
+    owner_.mark_dirty(*this);
     set_deadline();
+}
+
+/// Nothing is in flight on it any more, and it takes no more.
+void Connection::finish() noexcept {
+    if (leaving_ && answers_ == 0) { // which is not how an upstream takes its leave that is of use
+        end({Trouble::busy, ConnectFailure::reset}, "takes no questions");
+    } else {
+        close();
+    }
 }
 
 void Connection::on_deadline() noexcept {
@@ -420,12 +241,12 @@ void Connection::on_deadline() noexcept {
         break;
     case State::retiring:
         if (in_flight() == 0 || turn_.now >= retires_at_) {
-            close();
+            finish();
             break;
         }
         [[fallthrough]];
     case State::ready:
-        if (wire_.partial_since() != TimePoint::max()) {
+        if (wire_->partial_since() != TimePoint::max()) {
             count(UpstreamCounter::broken);
             end({Trouble::silent, ConnectFailure::other}, "began an answer and did not end it");
         } else if (silent_since_ != TimePoint::max()) {
@@ -449,6 +270,8 @@ void Connection::end_by_system(const char* what, int error) noexcept {
 void Connection::end_by_session() noexcept {
     if (stream_.failure() == tls::Failure::untrusted) {
         end({Trouble::untrusted, failure_of(stream_.refusal())}, stream_.reason());
+    } else if (stream_.failure() == tls::Failure::unfit) {
+        end({Trouble::unfit, ConnectFailure::tls}, stream_.reason());
     } else {
         end({Trouble::unreachable, stream_.cut() ? ConnectFailure::reset : ConnectFailure::tls},
             stream_.reason());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// Connection: the life of one TLS connection to an endpoint. What it carries is FrameWire's:
+// Connection: the life of one TLS connection to an endpoint. What it carries is QueryWire's:
 // queries of a turn leave in one record, answers come in any order.
 //
 //   connecting -> handshaking -> (proving ->) ready -> retiring -> closed
@@ -17,13 +17,14 @@
 #include "base/loop.hh"
 #include "tls/client_stream.hh"
 #include "upstream/endpoint.hh"
-#include "upstream/frame_wire.hh"
 #include "upstream/inquiry.hh"
 #include "upstream/lanes.hh"
+#include "upstream/query_wire.hh"
 #include "upstream/turn.hh"
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <string>
 
 namespace dotproxy {
@@ -58,6 +59,18 @@ class Connection final : public Watch {
         virtual void on_response(Connection& connection, Inquiry& inquiry,
                                  const Reply& reply) noexcept = 0;
 
+        /// What was asked for an inquiry came to nothing, while the connection goes on; whether the
+        /// upstream has looked at it. The inquiry may be freed in the call.
+        virtual void on_lost(Connection& connection, Inquiry& inquiry, bool processed,
+                             const std::string& reason) noexcept = 0;
+
+        /// The upstream wants to be left alone for so long.
+        virtual void on_busy(Connection& connection, Clock::duration rest,
+                             const std::string& reason) noexcept = 0;
+
+        /// The upstream will close it, and takes no more questions on it.
+        virtual void on_leaving(Connection& connection) noexcept = 0;
+
         /// It answers nothing, not even a probe, while questions are in flight (L31, L32).
         virtual void on_silent(Connection& connection) noexcept = 0;
 
@@ -87,6 +100,9 @@ class Connection final : public Watch {
     [[nodiscard]] bool is_on_trial() const noexcept {
         return on_trial_ && state_ == State::ready && endpoint_.trouble() == Trouble::silent;
     }
+
+    /// Whether it has to answer a probe before it is asked anything else.
+    [[nodiscard]] bool is_suspect() const noexcept { return suspect_ && state_ == State::ready; }
 
     /// Queues the query of an inquiry for the flush.
     void send(Inquiry& inquiry) noexcept;
@@ -127,26 +143,26 @@ class Connection final : public Watch {
     [[nodiscard]] unsigned lane() const noexcept { return lane_; }
 
     /// Those that somebody waits for.
-    [[nodiscard]] std::size_t in_flight() const noexcept { return wire_.in_flight(); }
+    [[nodiscard]] std::size_t in_flight() const noexcept { return wire_->in_flight(); }
 
     [[nodiscard]] std::uint64_t answers() const noexcept { return answers_; }
 
     /// Until when the stream made sense: what was asked later cannot have upset it.
     [[nodiscard]] TimePoint sound_until() const noexcept {
-        return std::min(heard_at_, wire_.partial_since());
+        return std::min(heard_at_, wire_->partial_since());
     }
 
     /// Visits every inquiry in flight.
     template <class Visit>
     void for_each_inquiry(Visit visit) noexcept {
-        wire_.for_each_inquiry(visit);
+        wire_->for_each_inquiry(visit);
     }
 
     /// Takes every inquiry off a closed connection. `visit(Inquiry&, bool sent)`: `sent` is false
     /// when it never left this host.
     template <class Visit>
     void release_inquiries(Visit visit) noexcept {
-        wire_.release_inquiries([&](Inquiry& inquiry, bool sent) {
+        wire_->release_inquiries([&](Inquiry& inquiry, bool sent) {
             inquiry.remove_place(*this);
             visit(inquiry, sent);
         });
@@ -157,7 +173,7 @@ class Connection final : public Watch {
 
     /// Whether it was asked for a sign of life since it was last heard.
     [[nodiscard]] bool is_probed() const noexcept {
-        return wire_.is_probed() && heard_at_ <= probed_at_;
+        return wire_->is_probed() && heard_at_ <= probed_at_;
     }
 
     void on_connected() noexcept;
@@ -167,13 +183,19 @@ class Connection final : public Watch {
     void become_ready() noexcept;
     void probe() noexcept;
     void read(dns::Octets plain) noexcept;
-    void on_arrival(const FrameWire::Arrival& arrival) noexcept;
+    void on_arrival(const QueryWire::Arrival& arrival) noexcept;
+    void on_late(const QueryWire::Arrival& arrival) noexcept;
+    void on_lost(const QueryWire::Arrival& arrival) noexcept;
+    void on_probe_lost(const QueryWire::Arrival& arrival) noexcept;
+    void suspect() noexcept;
+    void on_leaving() noexcept;
     void on_probe_answered() noexcept;
     void note_answer() noexcept;
     void on_answer(Inquiry& inquiry, std::uint16_t slot, dns::Octets message) noexcept;
     void note_keepalive(const dns::Response& response) noexcept;
     void write_out() noexcept;
     void set_deadline() noexcept;
+    void finish() noexcept;
     void on_quiet() noexcept;
     void end_by_system(const char* what, int error) noexcept;
     void end_by_session() noexcept;
@@ -201,7 +223,7 @@ class Connection final : public Watch {
     tls::ClientStream stream_;
     Fd socket_;
     Watching watching_; // after the socket: it ends first
-    FrameWire wire_;
+    std::unique_ptr<QueryWire> wire_;
     TimePoint deadline_{TimePoint::max()};
     TimePoint step_since_{}; // while connecting or handshaking
     TimePoint idle_since_{};
@@ -213,6 +235,7 @@ class Connection final : public Watch {
     TimePoint silent_since_{TimePoint::max()};
     std::uint64_t answers_{0};
     std::size_t fruitless_{0}; // octets since the last message
+    unsigned in_vain_{0};      // queries that came to nothing since the last answer
     Clock::duration idle_limit_;
     std::uint32_t events_{0};
     unsigned lane_;
@@ -220,6 +243,9 @@ class Connection final : public Watch {
     bool used_{false};     // it has carried a query
     bool on_trial_{false}; // see above
     bool called_silent_{false};
+    bool full_{false};    // the upstream takes no more questions until it has answered one
+    bool suspect_{false}; // it has to answer a probe before anything else
+    bool leaving_{false}; // the upstream has said so
 };
 
 /// Whether a connection is still in the race for who serves a lane.

@@ -55,9 +55,17 @@ unsigned Connections::best_rank(unsigned lane) const noexcept {
 bool Connections::attempting(unsigned lane, const Endpoint* endpoint) const noexcept {
     return std::any_of(all_.begin(), all_.end(), [&](const auto& connection) {
         return connection->lane() == lane &&
-               (is_attempt(connection->state()) || connection->is_on_trial()) &&
+               (is_attempt(connection->state()) || connection->is_on_trial() ||
+                connection->is_suspect()) &&
                (endpoint == nullptr || &connection->endpoint() == endpoint);
     });
+}
+
+std::size_t Connections::ready(unsigned lane, const Endpoint& endpoint) const noexcept {
+    return static_cast<std::size_t>(std::ranges::count_if(all_, [&](const auto& connection) {
+        return connection->lane() == lane && &connection->endpoint() == &endpoint &&
+               connection->state() == Connection::State::ready;
+    }));
 }
 
 std::size_t Connections::in_flight(unsigned lane) const noexcept {

@@ -35,9 +35,12 @@ class Connections {
     /// no_rank if there are none.
     [[nodiscard]] unsigned best_rank(unsigned lane) const noexcept;
 
-    /// Whether there is a race in a lane, or one that was let in is on trial; with `endpoint`,
-    /// whether that one takes part.
+    /// Whether there is a race in a lane, or one that was let in has to prove itself; with
+    /// `endpoint`, whether that one takes part.
     [[nodiscard]] bool attempting(unsigned lane, const Endpoint* endpoint = nullptr) const noexcept;
+
+    /// How many of a lane's connections to an endpoint are ready, full or not.
+    [[nodiscard]] std::size_t ready(unsigned lane, const Endpoint& endpoint) const noexcept;
 
     /// How many inquiries are in flight in a lane.
     [[nodiscard]] std::size_t in_flight(unsigned lane) const noexcept;

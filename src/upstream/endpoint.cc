@@ -3,6 +3,9 @@
 
 #include "upstream/endpoint.hh"
 
+#include "upstream/frame_wire.hh"
+#include "upstream/http_wire.hh"
+
 #include <algorithm>
 #include <iterator>
 #include <sys/socket.h>
@@ -23,6 +26,10 @@ constexpr int outage_share = 64;
 constexpr int connect_burst = 50;
 constexpr Clock::duration connect_interval = 40ms;
 constexpr int answers_per_connect = 4;
+
+// Whoever is asked too much at a time is asked this much all the same (E86).
+constexpr std::size_t fewest_in_flight = 4;
+constexpr unsigned answers_per_place = 100;
 
 /// 3/4 to 5/4 of `pause`, so that workers and hosts do not knock all at once.
 Clock::duration jitter(Clock::duration pause, std::uint32_t random) noexcept {
@@ -45,14 +52,31 @@ std::vector<Address> in_turns(std::vector<Address> addresses) {
 }
 
 TimePoint Endpoint::retry_at() const noexcept {
-    return std::max(retry_at_, paid_until_ - (connect_burst - 1) * connect_interval);
+    return std::max(
+        {retry_at_, rests_until_, paid_until_ - (connect_burst - 1) * connect_interval});
 }
 
 void Endpoint::note_connect(TimePoint now) noexcept {
     paid_until_ = std::max(paid_until_, now) + connect_interval;
 }
 
+std::unique_ptr<QueryWire> Endpoint::make_wire(std::uint16_t id_mask) const {
+    if (https_.target != nullptr) {
+        return std::make_unique<HttpWire>(*https_.context, *https_.target);
+    }
+    return std::make_unique<FrameWire>(id_mask);
+}
+
+void Endpoint::note_too_many(std::size_t in_flight) noexcept {
+    most_in_flight_ = std::max(fewest_in_flight, std::min(most_in_flight_, in_flight) / 2);
+    answers_since_ = 0;
+}
+
 void Endpoint::note_answer() noexcept {
+    if (most_in_flight_ < Slots::capacity && ++answers_since_ == answers_per_place) {
+        answers_since_ = 0;
+        ++most_in_flight_;
+    }
     if (paid_until_ > TimePoint{}) { // what is earned beyond the burst is not kept
         paid_until_ -= connect_interval / answers_per_connect;
     }

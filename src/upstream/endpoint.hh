@@ -9,12 +9,18 @@
 #include "base/address.hh"
 #include "base/clock.hh"
 #include "config/config.hh"
+#include "http/client_session.hh"
 #include "shared/counters.hh"
 #include "tls/client_context.hh"
+#include "tls/client_stream.hh"
 #include "tls/identity.hh"
 #include "tls/tickets.hh"
+#include "upstream/query_wire.hh"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,11 +33,19 @@ enum class Trouble : std::uint8_t {
     unreachable, // no connection, or none that answered anything
     silent,      // connected, then nothing came any more
     untrusted,   // it could not prove its identity
+    busy,        // it says that it cannot answer now
+    unfit,       // whoever answers there is no resolver
 };
 
 /// The addresses of an upstream in the order in which they are tried: the families take turns, the
 /// first address leads (RFC 8305, section 4).
 [[nodiscard]] std::vector<Address> in_turns(std::vector<Address> addresses);
+
+/// How an endpoint is asked over HTTPS; nullptr where it is asked over TLS.
+struct HttpsWay {
+    http::ClientContext* context{nullptr};
+    const http::Target* target{nullptr};
+};
 
 class Endpoint {
   public:
@@ -39,9 +53,9 @@ class Endpoint {
     /// the endpoint.
     Endpoint(unsigned rank, const UpstreamConfig& upstream, const Address& address,
              const tls::Identity& identity, const tls::ClientContext& context,
-             UpstreamCounts& counts) noexcept
+             UpstreamCounts& counts, HttpsWay https = {}) noexcept
         : rank_{rank}, upstream_{upstream}, address_{address}, identity_{identity},
-          context_{context}, counts_{counts} {}
+          context_{context}, https_{https}, counts_{counts} {}
 
     [[nodiscard]] unsigned rank() const noexcept { return rank_; }
 
@@ -51,6 +65,14 @@ class Endpoint {
 
     /// What its sessions share with others.
     [[nodiscard]] const tls::ClientContext& context() const noexcept { return context_; }
+
+    /// What is spoken with it.
+    [[nodiscard]] tls::Spoken spoken() const noexcept {
+        return https_.target != nullptr ? tls::Spoken::http2 : tls::Spoken::dot;
+    }
+
+    /// What a new connection to it carries; `id_mask` as for QueryWire.
+    [[nodiscard]] std::unique_ptr<QueryWire> make_wire(std::uint16_t id_mask) const;
 
     /// What is counted of it, by this worker and those before it.
     [[nodiscard]] UpstreamCounts& counts() noexcept { return counts_; }
@@ -72,12 +94,26 @@ class Endpoint {
     [[nodiscard]] Trouble trouble() const noexcept { return trouble_; }
 
     /// Whether a new connection has to answer a probe before it is trusted with questions: it fell
-    /// silent. Some servers never answer a query for the root's name servers: after two in vain a
-    /// few questions are let through in their place, and if one is answered, always from then on.
+    /// silent, or answered in another way than with answers. Some servers never answer a query for
+    /// the root's name servers: after two in vain a few questions are let through in their place,
+    /// and if one is answered, always from then on.
     [[nodiscard]] bool must_answer_probe() const noexcept {
-        return trouble_ == Trouble::silent && !drops_probes_ &&
-               probes_in_vain_ < most_probes_in_vain;
+        return trouble_ == Trouble::busy || trouble_ == Trouble::unfit ||
+               (trouble_ == Trouble::silent && !drops_probes_ &&
+                probes_in_vain_ < most_probes_in_vain);
     }
+
+    /// It is not to be asked before, as it has said itself (E86).
+    void rest(TimePoint until) noexcept { rests_until_ = std::max(rests_until_, until); }
+
+    [[nodiscard]] TimePoint rests_until() const noexcept { return rests_until_; }
+
+    /// How many questions a connection may have in flight: fewer after it was too many, and one
+    /// more for each hundred answers from then on (E86).
+    [[nodiscard]] std::size_t most_in_flight() const noexcept { return most_in_flight_; }
+
+    /// So many were too many.
+    void note_too_many(std::size_t in_flight) noexcept;
 
     /// What became of a probe, on whichever connection.
     void note_probe(bool answered) noexcept {
@@ -121,6 +157,7 @@ class Endpoint {
     Address address_;
     const tls::Identity& identity_;
     const tls::ClientContext& context_;
+    HttpsWay https_;
     UpstreamCounts& counts_;
     tls::Tickets tickets_;
     std::string reason_;
@@ -128,6 +165,9 @@ class Endpoint {
     TimePoint retry_at_{TimePoint::min()};
     TimePoint paid_until_{}; // by which all connects so far are within the rate
     TimePoint good_at_{TimePoint::min()};
+    TimePoint rests_until_{TimePoint::min()};
+    std::size_t most_in_flight_{Slots::capacity};
+    unsigned answers_since_{0};  // of the hundred
     unsigned failures_{0};       // in a row
     unsigned probes_in_vain_{0}; // in a row
     bool drops_probes_{false};

@@ -22,6 +22,8 @@ FailureReason reason_of(Trouble trouble) noexcept {
     case Trouble::untrusted:
         return FailureReason::untrusted;
     case Trouble::unreachable:
+    case Trouble::busy:
+    case Trouble::unfit:
         return FailureReason::unreachable;
     case Trouble::silent:
     case Trouble::none:
@@ -40,6 +42,7 @@ Endpoints::Endpoints(Turn& turn, unsigned group, const tls::ClientContexts& cont
       failover_log_{1, 10s} {
     const auto& upstreams = turn.config.upstreams;
     identities_.reserve(upstreams.size());
+    targets_.reserve(upstreams.size());
     for (std::size_t i = 0; i < upstreams.size(); ++i) {
         const UpstreamConfig& upstream = upstreams[i];
         if (upstream.group != group) {
@@ -51,12 +54,25 @@ Endpoints::Endpoints(Turn& turn, unsigned group, const tls::ClientContexts& cont
             throw ConfigError{"upstream " + std::to_string(i) + ": nothing to verify"};
         }
         identities_.push_back(std::move(*identity));
+        const HttpsWay https = https_of(upstream);
         for (const Address& address : in_turns(upstream.addresses)) {
             all_.push_back(std::make_unique<Endpoint>(
                 rank, upstream, address, identities_.back(), *contexts.at(i),
-                turn.counters.upstream(lease.row_of(upstream.text(address)))));
+                turn.counters.upstream(lease.row_of(upstream.text(address))), https));
         }
     }
+}
+
+/// How the upstream whose identity came last is asked over HTTPS, if it is.
+HttpsWay Endpoints::https_of(const UpstreamConfig& upstream) {
+    targets_.push_back({.authority = upstream.authority, .path = upstream.path});
+    if (!upstream.is_https()) {
+        return {};
+    }
+    if (http_ == nullptr) {
+        http_ = std::make_unique<http::ClientContext>();
+    }
+    return {.context = http_.get(), .target = &targets_.back()};
 }
 
 bool Endpoints::precedes(const Endpoint& a, const Endpoint& b) noexcept {
@@ -78,9 +94,12 @@ bool Endpoints::failing() const noexcept {
 
 bool Endpoints::hopeless() const noexcept {
     const TimePoint long_ago = turn_.now - hopeless_after * turn_.config.timeouts.query;
-    return std::all_of(all_.begin(), all_.end(), [long_ago](const auto& endpoint) {
-        return endpoint->trouble() == Trouble::untrusted ||
-               (endpoint->trouble() != Trouble::none && endpoint->down_since() <= long_ago);
+    const TimePoint too_late = turn_.now + Patience::client(turn_.config);
+    return std::all_of(all_.begin(), all_.end(), [=](const auto& endpoint) {
+        const Trouble trouble = endpoint->trouble();
+        return trouble == Trouble::untrusted || trouble == Trouble::unfit ||
+               endpoint->rests_until() > too_late ||
+               (trouble != Trouble::none && endpoint->down_since() <= long_ago);
     });
 }
 
@@ -95,10 +114,11 @@ NoAnswer Endpoints::excuse() noexcept {
     const Trouble trouble = (*troubled)->trouble();
     excuse_ = (*troubled)->text() + ": " + (*troubled)->reason();
     return {.reason = reason_of(trouble),
-            .error = dns::ExtendedError::of(trouble == Trouble::untrusted
-                                                ? dns::ExtendedError::no_reachable_authority
-                                                : dns::ExtendedError::network_error,
-                                            excuse_)};
+            .error =
+                dns::ExtendedError::of(trouble == Trouble::untrusted || trouble == Trouble::unfit
+                                           ? dns::ExtendedError::no_reachable_authority
+                                           : dns::ExtendedError::network_error,
+                                       excuse_)};
 }
 
 void Endpoints::failed(Endpoint& endpoint, Trouble trouble, std::string reason) noexcept {

@@ -7,6 +7,8 @@
 #pragma once
 
 #include "base/log.hh"
+#include "http/client_context.hh"
+#include "http/client_session.hh"
 #include "shared/counter_region.hh"
 #include "tls/client_context.hh"
 #include "tls/identity.hh"
@@ -53,8 +55,8 @@ class Endpoints {
     [[nodiscard]] bool failing() const noexcept;
 
     /// Whether nothing is to be hoped for within a client's patience: every endpoint cannot be
-    /// trusted, or has been out of use for so long that a restart or a change of networks would be
-    /// over.
+    /// trusted or be asked, or has been out of use for so long that a restart or a change of
+    /// networks would be over, or wants to rest for longer than a client waits.
     [[nodiscard]] bool hopeless() const noexcept;
 
     /// Why there is no answer, for those who waited in vain. The text lives until the next call.
@@ -73,10 +75,13 @@ class Endpoints {
     [[nodiscard]] auto end() const noexcept { return all_.end(); }
 
   private:
+    [[nodiscard]] HttpsWay https_of(const UpstreamConfig& upstream);
     [[nodiscard]] static bool precedes(const Endpoint& a, const Endpoint& b) noexcept;
 
     Turn& turn_;
-    std::vector<tls::Identity> identities_; // one an upstream; never changes once made
+    std::vector<tls::Identity> identities_;     // one an upstream; never changes once made
+    std::vector<http::Target> targets_;         // the same; empty where it is asked over TLS
+    std::unique_ptr<http::ClientContext> http_; // where any is asked over HTTPS
     std::vector<std::unique_ptr<Endpoint>> all_;
     std::minstd_rand random_;
     std::string excuse_;

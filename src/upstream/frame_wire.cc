@@ -14,34 +14,17 @@ namespace dotproxy {
 
 std::uint16_t FrameWire::send(Inquiry& inquiry) noexcept {
     const std::uint16_t slot = slots_.take(&inquiry);
-    if (inquiry.sealed.empty()) {
-        std::array<std::uint8_t, dns::max_query_size> message; // NOLINT(*-member-init)
-        const std::size_t size =
-            dns::write_query(inquiry.question, slots_.wire_id(slot), !keepalive_asked_, message);
-        keepalive_asked_ = true;
-        if (inquiry.checking) {
-            dns::set_flags(message, static_cast<std::uint16_t>(dns::flags(message) |
-                                                               dns::flag::checking_disabled));
-        }
-        queue(std::span{message}.first(size));
-    } else {
-        dns::set_id(inquiry.sealed, slots_.wire_id(slot));
-        queue(inquiry.sealed);
-    }
+    std::array<std::uint8_t, dns::max_query_size> message; // NOLINT(*-member-init)
+    queue(write_query(inquiry, slots_.wire_id(slot), !keepalive_asked_, message));
+    keepalive_asked_ = keepalive_asked_ || inquiry.sealed.empty();
     unsent_.push_back(slot);
     return slot;
 }
 
 void FrameWire::send_probe() noexcept {
-    dns::Question question{};
-    question.name.size = 1;
-    question.name.octets[0] = 0;
-    question.type = dns::type::ns;
-    question.klass = dns::klass::in;
-    question.recursion_desired = true;
     probe_ = slots_.take(nullptr);
     std::array<std::uint8_t, dns::max_query_size> message; // NOLINT(*-member-init)
-    const std::size_t size = dns::write_query(question, slots_.wire_id(probe_), false, message);
+    const std::size_t size = write_probe(slots_.wire_id(probe_), message);
     queue(std::span{message}.first(size));
 }
 

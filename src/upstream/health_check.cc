@@ -85,7 +85,8 @@ void HealthCheck::report() noexcept {
         } else if (endpoint.good_at() > TimePoint::min()) {
             log::write(log::Level::debug, "upstream %s: is of use, though not to a check: %s",
                        endpoint.text().c_str(), found.reason.c_str());
-        } else if (!found.verified && !has_no_way(found.how)) {
+        } else if (found.how.trouble == Trouble::unfit ||
+                   (!found.verified && !has_no_way(found.how))) {
             endpoints_.failed(endpoint, found.how.trouble, std::move(found.reason));
         } else {
             const bool news = endpoint.trouble() == Trouble::none && !is_dispensable(found);

@@ -86,6 +86,15 @@ class HealthCheck final : public Connection::Owner {
     void on_response(Connection& /*connection*/, Inquiry& /*inquiry*/,
                      const Reply& /*reply*/) noexcept override {}
 
+    void on_lost(Connection& /*connection*/, Inquiry& /*inquiry*/, bool /*processed*/,
+                 const std::string& /*reason*/) noexcept override {}
+
+    // It ends with its probe.
+    void on_busy(Connection& /*connection*/, Clock::duration /*rest*/,
+                 const std::string& /*reason*/) noexcept override {}
+
+    void on_leaving(Connection& /*connection*/) noexcept override {}
+
     void on_silent(Connection& /*connection*/) noexcept override {}
 
     void on_closed(Connection& connection, Connection::State was, Connection::End how,

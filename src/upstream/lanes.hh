@@ -29,6 +29,9 @@ constexpr unsigned first_upstream_lane = first_single_lane + single_lanes;
 // So many questions that lost a connection are not worth being divided among several.
 constexpr std::size_t small_group = 16;
 
+/// Between attempts of a lane to connect, at the least, where none is ready.
+constexpr Clock::duration shortest_pause = std::chrono::milliseconds{50};
+
 /// Where a question that lost its first connection is asked again, together with others.
 /// `load(lane)`: how many questions travel in a lane or wait for it.
 template <class Load>

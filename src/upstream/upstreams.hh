@@ -84,6 +84,11 @@ class Upstreams final : public Group, public Connection::Owner {
     void on_answer(Connection& connection) noexcept override;
     void on_response(Connection& connection, Inquiry& inquiry,
                      const Reply& reply) noexcept override;
+    void on_lost(Connection& connection, Inquiry& inquiry, bool processed,
+                 const std::string& reason) noexcept override;
+    void on_busy(Connection& connection, Clock::duration rest,
+                 const std::string& reason) noexcept override;
+    void on_leaving(Connection& connection) noexcept override;
     void on_silent(Connection& connection) noexcept override;
     void on_closed(Connection& connection, Connection::State was, Connection::End how,
                    std::string reason) noexcept override;
@@ -94,6 +99,8 @@ class Upstreams final : public Group, public Connection::Owner {
     void send(Connection& connection, Inquiry& inquiry) noexcept;
     void hand_out(unsigned lane) noexcept;
 
+    [[nodiscard]] bool go_on(Connection& connection, Inquiry& inquiry, const Reply& reply) noexcept;
+    [[nodiscard]] bool may_connect(const Endpoint& endpoint, unsigned lane) const noexcept;
     [[nodiscard]] bool seek(unsigned lane) noexcept;
     void connect(Endpoint& endpoint, unsigned lane) noexcept;
     void give_up(unsigned lane) noexcept;

@@ -27,7 +27,8 @@ tests_upstream_test_connects_SOURCES = tests/upstream/test_connects.cc tests/uni
 tests_upstream_test_connects_LDADD = $(rig)
 tests_upstream_test_endpoint_SOURCES = tests/upstream/test_endpoint.cc tests/tls/shop.hh \
 	tests/unit.hh
-tests_upstream_test_endpoint_LDADD = libupstream.a tests/tls/libpeer.a libtls.a libbase.a \
+tests_upstream_test_endpoint_LDADD = libupstream.a tests/tls/libpeer.a libtls.a libhttp.a libdns.a libbase.a \
+	$(NGHTTP2_LIBS) \
 	$(GNUTLS_LIBS) $(CMOCKA_LIBS)
 tests_upstream_test_failed_names_SOURCES = tests/upstream/test_failed_names.cc tests/unit.hh
 tests_upstream_test_failed_names_LDADD = libupstream.a libbase.a $(CMOCKA_LIBS)

@@ -120,13 +120,13 @@ void test_stream_when_it_makes_no_sense_then_broken(void** /*state*/) {
     wire.feed(never_asked);
     FrameWire::Arrival arrival = wire.next();
     assert_true(arrival.kind == Kind::broken);
-    assert_non_null(arrival.reason);
+    assert_non_null(arrival.reason.c_str());
     FrameWire other{mask};
     constexpr std::array<std::uint8_t, 4> too_short{0, 2, 1, 1};
     other.feed(too_short);
     arrival = other.next();
     assert_true(arrival.kind == Kind::broken);
-    assert_non_null(arrival.reason);
+    assert_non_null(arrival.reason.c_str());
 }
 
 void test_probe_then_its_answer_is_told_from_others(void** /*state*/) {
