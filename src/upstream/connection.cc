@@ -31,7 +31,8 @@ Connection::Connection(Turn& turn, Owner& owner, Endpoint& endpoint, unsigned la
                        std::uint16_t id_mask) noexcept
     : turn_{turn}, owner_{owner}, endpoint_{endpoint}, stream_{endpoint.context(),
                                                                endpoint.identity(),
-                                                               endpoint.tickets()},
+                                                               endpoint.tickets(),
+                                                               endpoint.spoken()},
       wire_{endpoint.make_wire(id_mask)},
       idle_limit_{idle_limit(lane, turn.config.timeouts.upstream_idle)}, lane_{lane} {}
 

@@ -193,6 +193,7 @@ class Connection final : public Watch {
     void note_answer() noexcept;
     void on_answer(Inquiry& inquiry, std::uint16_t slot, dns::Octets message) noexcept;
     void note_keepalive(const dns::Response& response) noexcept;
+    void encrypt_queued() noexcept;
     void write_out() noexcept;
     void set_deadline() noexcept;
     void finish() noexcept;

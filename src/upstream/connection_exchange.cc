@@ -259,6 +259,15 @@ void Connection::flush() noexcept {
     if (state_ == State::closed || state_ == State::connecting) {
         return;
     }
+    if (stream_.ready()) {
+        encrypt_queued();
+    }
+    if (state_ != State::closed) {
+        write_out();
+    }
+}
+
+void Connection::encrypt_queued() noexcept {
     const dns::Octets queued = wire_->queued();
     if (!wire_->is_sound()) {
         count(UpstreamCounter::broken);
@@ -278,7 +287,6 @@ void Connection::flush() noexcept {
         // ms.
         acknowledge_at_once(socket_.get());
     }
-    write_out();
 }
 
 void Connection::write_out() noexcept {
