@@ -53,7 +53,7 @@ std::variant<Url, std::string_view> parse_url(std::string_view text) {
     if (place.find('@') != std::string_view::npos) {
         return "has a user, and nobody is told who asks";
     }
-    if (!path.starts_with('/') || path == "/") {
+    if (!path.starts_with('/')) {
         return "has no path";
     }
     if (path.size() > longest_path || !std::ranges::all_of(path, is_of_path)) {

@@ -75,7 +75,7 @@ Io ClientStream::handshake() noexcept {
         return fail_with(GNUTLS_E_CERTIFICATE_ERROR);
     }
     if (!check_spoken()) {
-        return fail(Failure::unfit, "speaks no HTTP/2");
+        return fail(Failure::unfit, "does not speak HTTP/2");
     }
     set_ready();
     return Io::done;

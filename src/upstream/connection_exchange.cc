@@ -131,8 +131,8 @@ void Connection::on_late(const QueryWire::Arrival& arrival) noexcept {
 /// A query came to nothing (E84, E86).
 void Connection::on_lost(const QueryWire::Arrival& arrival) noexcept {
     using Loss = QueryWire::Loss;
-    if (arrival.loss == Loss::too_many) {
-        endpoint_.note_too_many(in_flight() + 1);
+    if (arrival.loss == Loss::too_many && arrival.inquiry != nullptr) {
+        endpoint_.note_too_many(in_flight() + 1, arrival.inquiry->sent_at, turn_.now);
     }
     if (arrival.rest.count() > 0) {
         owner_.on_busy(*this, arrival.rest, arrival.reason);
@@ -213,6 +213,15 @@ void Connection::on_answer(Inquiry& inquiry, std::uint16_t slot, dns::Octets mes
     const dns::ResponseVerdict verdict =
         inquiry.sealed.empty() ? dns::parse_response(message, inquiry.question, response)
                                : dns::parse_sealed_response(message, inquiry.question);
+    const bool unasked =
+        verdict == dns::ResponseVerdict::ignored || verdict == dns::ResponseVerdict::foreign;
+    if (unasked && wire_->keeps_apart()) {
+        wire_->free(slot);
+        on_lost({.kind = QueryWire::Arrival::Kind::lost,
+                 .inquiry = &inquiry,
+                 .reason = "answers another question than was asked"});
+        return;
+    }
     if (verdict == dns::ResponseVerdict::ignored) {
         count(UpstreamCounter::refused);
         return;

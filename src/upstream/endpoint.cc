@@ -67,7 +67,11 @@ std::unique_ptr<QueryWire> Endpoint::make_wire(std::uint16_t id_mask) const {
     return std::make_unique<FrameWire>(id_mask);
 }
 
-void Endpoint::note_too_many(std::size_t in_flight) noexcept {
+void Endpoint::note_too_many(std::size_t in_flight, TimePoint sent_at, TimePoint now) noexcept {
+    if (sent_at <= restrained_at_) {
+        return;
+    }
+    restrained_at_ = now;
     most_in_flight_ = std::max(fewest_in_flight, std::min(most_in_flight_, in_flight) / 2);
     answers_since_ = 0;
 }

@@ -112,8 +112,9 @@ class Endpoint {
     /// more for each hundred answers from then on (E86).
     [[nodiscard]] std::size_t most_in_flight() const noexcept { return most_in_flight_; }
 
-    /// So many were too many.
-    void note_too_many(std::size_t in_flight) noexcept;
+    /// So many were too many, as was said of one that was sent at `sent_at`: of what was sent
+    /// together only the first word counts.
+    void note_too_many(std::size_t in_flight, TimePoint sent_at, TimePoint now) noexcept;
 
     /// What became of a probe, on whichever connection.
     void note_probe(bool answered) noexcept {
@@ -167,9 +168,10 @@ class Endpoint {
     TimePoint good_at_{TimePoint::min()};
     TimePoint rests_until_{TimePoint::min()};
     std::size_t most_in_flight_{Slots::capacity};
-    unsigned answers_since_{0};  // of the hundred
-    unsigned failures_{0};       // in a row
-    unsigned probes_in_vain_{0}; // in a row
+    TimePoint restrained_at_{TimePoint::min()}; // when that was lowered
+    unsigned answers_since_{0};                 // of the hundred
+    unsigned failures_{0};                      // in a row
+    unsigned probes_in_vain_{0};                // in a row
     bool drops_probes_{false};
     Trouble trouble_{Trouble::none};
 };

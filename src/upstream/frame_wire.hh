@@ -38,6 +38,10 @@ class FrameWire final : public QueryWire {
     [[nodiscard]] dns::Octets queued() noexcept override { return queued_.view(); }
 
     std::size_t on_sent() noexcept override;
+
+    /// The stream has shifted, or makes no sense (L83).
+    [[nodiscard]] bool keeps_apart() const noexcept override { return false; }
+
     void feed(dns::Octets plain) noexcept override;
     [[nodiscard]] Arrival next() noexcept override;
     void keep_rest(TimePoint now) noexcept override;

@@ -44,6 +44,8 @@ class HttpWire final : public QueryWire {
 
     std::size_t on_sent() noexcept override;
 
+    [[nodiscard]] bool keeps_apart() const noexcept override { return true; }
+
     void feed(dns::Octets plain) noexcept override { session_.feed(plain); }
 
     [[nodiscard]] Arrival next() noexcept override;

@@ -96,6 +96,9 @@ class QueryWire {
     /// What was queued is on its way. Returns how many queries of inquiries that were.
     virtual std::size_t on_sent() noexcept = 0;
 
+    /// Whether an answer to another question than was asked says nothing about all the others.
+    [[nodiscard]] virtual bool keeps_apart() const noexcept = 0;
+
     /// Hands in plaintext, borrowed until keep_rest(): next() cuts it up, keep_rest() comes last.
     virtual void feed(dns::Octets plain) noexcept = 0;
     [[nodiscard]] virtual Arrival next() noexcept = 0;
