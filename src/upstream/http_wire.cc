@@ -105,7 +105,8 @@ QueryWire::Arrival HttpWire::next() noexcept {
         return arrival_of(event);
     }
     if (!session_.is_sound()) {
-        return {.kind = Arrival::Kind::broken, .reason = std::string{session_.reason()}};
+        return {.kind = Arrival::Kind::broken,
+                .reason = "HTTP/2: " + std::string{session_.reason()}};
     }
     return {};
 }

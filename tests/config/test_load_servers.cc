@@ -50,6 +50,47 @@ void test_parse_when_upstream_cannot_be_verified_then_error(void** /*state*/) {
                     "1: upstreams[0].pins[0]: \"sha256\" is not a pin; ");
 }
 
+std::string with_url(const std::string& url, const std::string& more = "") {
+    return "upstreams = ( { url = \"" + url + "\"; addresses = ( \"192.0.2.1\" ); " + more +
+           " } );";
+}
+
+void test_parse_when_an_upstream_has_a_url_then_that_says_whom_to_ask(void** /*state*/) {
+    const Config config = parse(with_url("https://DNS.example:8443/q?a=b{?dns}"));
+    const auto& upstream = config.upstreams.at(0);
+    assert_true(upstream.is_https() && !upstream.plain);
+    assert_string_equal(upstream.name.c_str(), "dns.example");
+    assert_string_equal(upstream.authority.c_str(), "dns.example:8443");
+    assert_string_equal(upstream.path.c_str(), "/q?a=b");
+    assert_string_equal(upstream.text(upstream.addresses.at(0)).c_str(),
+                        "https://dns.example:8443/q?a=b at 192.0.2.1:8443");
+    assert_int_equal(parse(with_url("https://dns.example/")).upstreams[0].addresses[0].port(), 443);
+    assert_string_equal(parse(with_url("https://[2001:DB8::1]/q")).upstreams[0].name.c_str(),
+                        "2001:db8::1");
+    // E90: another path is another resolver.
+    assert_string_equal(
+        error_of("upstreams = ( { url = \"https://a.example/1\"; addresses = ( \"192.0.2.1\" ); },"
+                 "{ url = \"https://a.example/2\"; addresses = ( \"192.0.2.1\" ); } );")
+            .c_str(),
+        "nothing");
+}
+
+void test_parse_when_a_url_cannot_be_used_then_error(void** /*state*/) {
+    assert_error(with_url("http://dns.example/dns-query"),
+                 "1: upstreams[0].url: \"http://dns.example/dns-query\" does not begin with "
+                 "https://; give the URL of a resolver, such as "
+                 "\"https://dns.example/dns-query\"");
+    assert_error_at(with_url("https://dns.example"),
+                    "1: upstreams[0].url: \"https://dns.example\" has no path; ");
+    assert_error(with_url("https://dns.example/q", "port = 8443;"),
+                 "1: upstreams[0].port: is in the url already; leave it out");
+    assert_error(with_url("https://dns.example/q", "name = \"dns.example\";"),
+                 "1: upstreams[0].name: is in the url already; leave it out");
+    assert_error(with_url("https://dns.example/q", "group = \"g\"; transport = \"plain\";"),
+                 "1: upstreams[0].url: is of no use, since nobody is verified in the clear; leave "
+                 "it out");
+}
+
 void test_parse_when_address_cannot_be_used_then_error(void** /*state*/) {
     const auto listen = [](const char* address) {
         return setting("listen[].address", '"' + std::string{address} + '"');
@@ -278,6 +319,8 @@ int main() {
         cmocka_unit_test(test_parse_when_list_is_empty_then_error),
         cmocka_unit_test(test_parse_when_something_required_is_missing_then_error),
         cmocka_unit_test(test_parse_when_upstream_cannot_be_verified_then_error),
+        cmocka_unit_test(test_parse_when_an_upstream_has_a_url_then_that_says_whom_to_ask),
+        cmocka_unit_test(test_parse_when_a_url_cannot_be_used_then_error),
         cmocka_unit_test(test_parse_when_address_cannot_be_used_then_error),
         cmocka_unit_test(test_parse_when_listener_is_given_twice_then_error),
         cmocka_unit_test(test_parse_when_listener_includes_another_then_error),
