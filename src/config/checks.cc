@@ -330,7 +330,8 @@ void check_upstream(const Value& addresses, const UpstreamConfig& upstream,
         const UpstreamConfig& other = others[i];
         const auto shared = std::ranges::find_first_of(upstream.addresses, other.addresses);
         if (other.group == upstream.group && other.name == upstream.name &&
-            other.path == upstream.path && shared != upstream.addresses.end()) {
+            other.path == upstream.path && other.source == upstream.source &&
+            other.interface == upstream.interface && shared != upstream.addresses.end()) {
             addresses.refuse(shared->text() + " is already in upstreams[" + std::to_string(i) +
                              "] with the same name; give each server once");
         }

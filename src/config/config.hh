@@ -85,21 +85,26 @@ struct UpstreamConfig {
                       // where there are pins
     std::vector<Address> addresses; // with port; at least one
     std::vector<SpkiPin> pins;
-    std::string ca_file{};    // whose certificates vouch for it: its own file, or the common one
-    std::string ca_place{};   // where that stands: see Config::places
-    bool plain{false};        // asked in the clear; it has neither name nor pins then
-    std::string authority{};  // over HTTPS: of its URL, as a request has it
-    std::string path{};       // and its path; empty: it is asked over TLS
-    unsigned group{0};        // by its place in Config::groups
-    std::string group_name{}; // where it is not the default one
+    std::string ca_file{};   // whose certificates vouch for it: its own file, or the common one
+    std::string ca_place{};  // where that stands: see Config::places
+    bool plain{false};       // asked in the clear; it has neither name nor pins then
+    std::string authority{}; // over HTTPS: of its URL, as a request has it
+    std::string path{};      // and its path; empty: it is asked over TLS
+    std::optional<Address> source{}; // asked from there, without a port
+    std::string interface {};        // and by that one; empty: as the routes of this host say
+    unsigned group{0};               // by its place in Config::groups
+    std::string group_name{};        // where it is not the default one
 
     [[nodiscard]] bool is_https() const noexcept { return !path.empty(); }
 
     /// How one of its addresses is called: "cloudflare-dns.com at 1.1.1.1:853", or "https://..." in
-    /// place of the name, and with its group, of each of which it may be an upstream by itself.
+    /// place of the name, and with its way out and its group, since it may be an upstream by itself
+    /// for each of them.
     [[nodiscard]] std::string text(const Address& address) const {
         const std::string called = is_https() ? "https://" + authority + path : name;
         return (called.empty() ? "" : called + " at ") + address.text() +
+               (source ? " from " + source->host() : "") +
+               (interface.empty() ? "" : " through " + interface) +
                (group == 0 ? "" : " of group " + group_name);
     }
 };

@@ -27,8 +27,8 @@ inline constexpr std::array top{
     "failover_on_error"sv, "allow"sv, "routes"sv};
 inline constexpr std::array listen{"address"sv, "port"sv, "protocols"sv, "allow"sv,
                                    "path"sv,    "cors"sv, "trusted"sv,   "proxy_protocol"sv};
-inline constexpr std::array upstream{"name"sv,    "addresses"sv, "port"sv,      "pins"sv,
-                                     "ca_file"sv, "group"sv,     "transport"sv, "url"sv};
+inline constexpr std::array upstream{"name"sv,  "addresses"sv, "port"sv, "pins"sv,   "ca_file"sv,
+                                     "group"sv, "transport"sv, "url"sv,  "source"sv, "interface"sv};
 inline constexpr std::array route{"domains"sv, "group"sv};
 inline constexpr std::array tls{"ca_file"sv, "certificates"sv};
 inline constexpr std::array certificate{"chain"sv, "key"sv};

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <net/if.h>
 #include <set>
 #include <string_view>
 
@@ -21,6 +22,7 @@ using namespace std::string_view_literals;
 constexpr auto upstream_example = "{ name = \"dns.example\"; addresses = ( \"192.0.2.1\" ); }"sv;
 constexpr auto url_example = "https://dns.example/dns-query"sv;
 constexpr auto route_example = "{ domains = ( \"corp.example\" ); group = \"corp\"; }"sv;
+constexpr auto interface_example = "wg0"sv;
 constexpr auto pin_example = "\"base64 of SHA-256\""sv;
 constexpr auto domain_example = "corp.example"sv;
 
@@ -76,9 +78,44 @@ void read_upstream_addresses(const Value& element, const Config& config, Upstrea
         if (upstream.plain) {
             check_plain_address(one, address, config.listen);
         }
+        if (upstream.source && upstream.source->family() != address.family()) {
+            one.refuse(address.host() + " cannot be asked from " + upstream.source->host() +
+                       ", which is of the other family; give it an upstream of its own");
+        }
         upstream.addresses.push_back(address);
     }
     check_upstream(list, upstream, config.upstreams);
+}
+
+/// An interface, by a name that the kernel could give one.
+std::string read_interface(const Value& value) {
+    std::string name = value.string(interface_example);
+    const bool good = name.size() < IFNAMSIZ && name != "." && name != ".." &&
+                      std::ranges::all_of(name, [](unsigned char c) {
+                          return c > ' ' && c < 0x7f && c != '/' && c != ':';
+                      });
+    if (!good) {
+        value.refuse(in_quotes(name) +
+                     " is no name of an interface; give one that ip link shows, "
+                     "such as " +
+                     in_quotes(interface_example));
+    }
+    return name;
+}
+
+/// By which line it is asked.
+void read_way_out(const Value& element, UpstreamConfig& upstream) {
+    if (const auto interface = element.find("interface")) {
+        upstream.interface = read_interface(*interface);
+    }
+    const auto source = element.find("source");
+    if (!source) {
+        return;
+    }
+    upstream.source = read_address(*source, 0, Whose::this_machine);
+    if (upstream.source->is_wildcard()) {
+        source->refuse("is no single address; give one that this machine has, or leave it out");
+    }
 }
 
 /// The number of the group of that name, which it gets when it is new.
@@ -230,6 +267,7 @@ void read_upstreams(const Value& list, Config& config) {
         element.check_group(keys::upstream);
         UpstreamConfig upstream = read_upstream(element, config.groups);
         check_transport(element, upstream, config.upstreams);
+        read_way_out(element, upstream);
         read_upstream_addresses(element, config, upstream);
         config.upstreams.push_back(std::move(upstream));
     }

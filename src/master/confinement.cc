@@ -18,9 +18,12 @@ namespace dotproxy {
 namespace {
 
 sandbox::Needs needs_of(const Config& config) {
-    sandbox::Needs needs{.ports = {}, .datagrams = false, .syslog = log::uses_syslog()};
+    sandbox::Needs needs;
+    needs.syslog = log::uses_syslog();
     for (const UpstreamConfig& upstream : config.upstreams) {
         needs.datagrams = needs.datagrams || upstream.plain;
+        needs.source = needs.source || upstream.source;
+        needs.interface = needs.interface || !upstream.interface.empty();
         for (const Address& address : upstream.addresses) {
             needs.ports.push_back(address.port());
         }

@@ -80,15 +80,15 @@ void allow(const Filter& filter, int call, std::initializer_list<scmp_arg_cmp> c
     }
 }
 
-void allow_sockets(const Filter& filter, bool datagrams, bool syslog) {
+void allow_sockets(const Filter& filter, const Needs& needs) {
     constexpr int flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
     for (const int family : {AF_INET, AF_INET6}) {
         allow(filter, SCMP_SYS(socket), {is(0, family), is(1, SOCK_STREAM | flags), is(2, 0)});
-        if (datagrams) {
+        if (needs.datagrams) {
             allow(filter, SCMP_SYS(socket), {is(0, family), is(1, SOCK_DGRAM | flags), is(2, 0)});
         }
     }
-    if (syslog) {
+    if (needs.syslog) {
         // Which of the two the daemon listens with, the C library tries.
         for (const int type : {SOCK_DGRAM, SOCK_STREAM}) {
             allow(filter, SCMP_SYS(socket), {is(0, AF_UNIX), is(1, type | SOCK_CLOEXEC), is(2, 0)});
@@ -98,6 +98,13 @@ void allow_sockets(const Filter& filter, bool datagrams, bool syslog) {
     // packet filter on a listening socket outlives the worker that put it there.
     for (const int option : {TCP_NODELAY, TCP_FASTOPEN_CONNECT, TCP_USER_TIMEOUT, TCP_QUICKACK}) {
         allow(filter, SCMP_SYS(setsockopt), {is(1, IPPROTO_TCP), is(2, option)});
+    }
+    if (needs.source) {
+        allow(filter, SCMP_SYS(bind));
+        allow(filter, SCMP_SYS(setsockopt), {is(1, IPPROTO_IP), is(2, IP_BIND_ADDRESS_NO_PORT)});
+    }
+    if (needs.interface) {
+        allow(filter, SCMP_SYS(setsockopt), {is(1, SOL_SOCKET), is(2, SO_BINDTODEVICE)});
     }
     for (const int option : {SO_ERROR, SO_MEMINFO}) {
         allow(filter, SCMP_SYS(getsockopt), {is(1, SOL_SOCKET), is(2, option)});
@@ -129,7 +136,7 @@ void allow_memory(const Filter& filter) {
 
 } // namespace
 
-void load_filter(bool datagrams, bool syslog) {
+void load_filter(const Needs& needs) {
     // What it is for a foreign architecture, SCMP_ACT_KILL, every kernel with filters has.
     const Filter filter{seccomp_init(SCMP_ACT_TRAP)};
     if (filter == nullptr) {
@@ -148,7 +155,7 @@ void load_filter(bool datagrams, bool syslog) {
     for (const int call : unconditional) {
         allow(filter, call);
     }
-    allow_sockets(filter, datagrams, syslog);
+    allow_sockets(filter, needs);
     allow_sending(filter);
     allow_memory(filter);
     // abort(3): to itself.

@@ -6,11 +6,13 @@
 
 #pragma once
 
+#include "sandbox/needs.hh"
+
 namespace dotproxy::sandbox {
 
-/// Puts the filter on this process for good. `datagrams`: UDP sockets may be made, to ask with;
-/// `syslog`: and such as lead to the system's log, since its daemon may be started anew. Throws
-/// std::system_error.
-void load_filter(bool datagrams, bool syslog);
+/// Puts the filter on this process for good. UDP sockets, to ask with, and such as lead to the
+/// system's log, since its daemon may be started anew, may be made only where they are needed; so
+/// for the calls that choose a way out. Throws std::system_error.
+void load_filter(const Needs& needs);
 
 } // namespace dotproxy::sandbox

@@ -51,6 +51,12 @@ std::uint64_t all_file_rights(int version) noexcept {
     throw std::system_error{errno, std::generic_category(), what};
 }
 
+void add_rule(const Fd& rules, const PortRule& rule) {
+    if (::syscall(SYS_landlock_add_rule, rules.get(), port_rule, &rule, 0U) != 0) {
+        fail("landlock_add_rule");
+    }
+}
+
 } // namespace
 
 int landlock_version() noexcept {
@@ -59,7 +65,7 @@ int landlock_version() noexcept {
     return version > 0 ? static_cast<int>(version) : 0;
 }
 
-void enter_landlock(int version, const std::vector<std::uint16_t>& ports) {
+void enter_landlock(int version, const Needs& needs) {
     const Ruleset ruleset{
         .files = all_file_rights(version),
         .net = version >= net_since ? bind_tcp | connect_tcp : 0,
@@ -72,11 +78,11 @@ void enter_landlock(int version, const std::vector<std::uint16_t>& ports) {
         fail("landlock_create_ruleset");
     }
     if (version >= net_since) {
-        for (const std::uint16_t port : ports) {
-            const PortRule rule{.allowed = connect_tcp, .port = port};
-            if (::syscall(SYS_landlock_add_rule, rules.get(), port_rule, &rule, 0U) != 0) {
-                fail("landlock_add_rule");
-            }
+        for (const std::uint16_t port : needs.ports) {
+            add_rule(rules, {.allowed = connect_tcp, .port = port});
+        }
+        if (needs.source) { // with a port that the kernel chooses, and no other
+            add_rule(rules, {.allowed = bind_tcp, .port = 0});
         }
     }
     if (::syscall(SYS_landlock_restrict_self, rules.get(), 0U) != 0) {

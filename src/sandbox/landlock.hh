@@ -6,8 +6,7 @@
 
 #pragma once
 
-#include <cstdint>
-#include <vector>
+#include "sandbox/needs.hh"
 
 namespace dotproxy::sandbox {
 
@@ -15,8 +14,8 @@ namespace dotproxy::sandbox {
 [[nodiscard]] int landlock_version() noexcept;
 
 /// Takes from this process, and all that it will ever fork, every right that a Landlock of
-/// `version` knows, but for TCP connections to `ports`. The process has no_new_privs. Throws
-/// std::system_error.
-void enter_landlock(int version, const std::vector<std::uint16_t>& ports);
+/// `version` knows, but for TCP connections to the ports that it needs, from a port that the kernel
+/// chooses. The process has no_new_privs. Throws std::system_error.
+void enter_landlock(int version, const Needs& needs);
 
 } // namespace dotproxy::sandbox

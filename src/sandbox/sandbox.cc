@@ -107,10 +107,10 @@ void enter(const Needs& needs, Trace& trace) {
         fail("no_new_privs");
     }
     if (const int version = landlock_version(); version > 0) {
-        enter_landlock(version, needs.ports);
+        enter_landlock(version, needs);
     }
     set_trap(trace);
-    load_filter(needs.datagrams, needs.syslog);
+    load_filter(needs);
     // To make the filter took some 100 KiB, which every worker would keep.
     ::malloc_trim(0);
 }

@@ -7,18 +7,9 @@
 #pragma once
 
 #include "sandbox/call.hh"
-
-#include <cstdint>
-#include <vector>
+#include "sandbox/needs.hh"
 
 namespace dotproxy::sandbox {
-
-/// What differs between workers.
-struct Needs {
-    std::vector<std::uint16_t> ports; // TCP ports that it connects to
-    bool datagrams{false};            // it asks over UDP, from ports that it does not choose
-    bool syslog{false};               // it logs by syslog(3)
-};
 
 /// Keeps other processes of the same account from reading this one's memory, and the kernel from
 /// writing it into a file.

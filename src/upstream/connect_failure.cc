@@ -20,6 +20,7 @@ ConnectFailure failure_of(int error) noexcept {
     case EHOSTUNREACH:
     case ENETDOWN:
     case EADDRNOTAVAIL: // no address to ask from
+    case ENODEV:        // nor an interface
     case EACCES:        // a firewall of this host
     case EPERM:
         return ConnectFailure::unreachable;

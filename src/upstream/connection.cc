@@ -5,6 +5,7 @@
 
 #include "upstream/connect_failure.hh"
 #include "upstream/tcp_options.hh"
+#include "upstream/way_out.hh"
 
 #include <algorithm>
 #include <cerrno>
@@ -48,6 +49,10 @@ void Connection::start() noexcept {
     }
     const int fd = socket_.get();
     set_options(fd, turn_.config.timeouts.query);
+    if (const char* const what = bind_way_out(fd, endpoint_.upstream())) {
+        end_by_system(what, errno);
+        return;
+    }
     const bool connected = ::connect(fd, address.data(), address.size()) == 0;
     if (!connected && errno != EINPROGRESS) {
         end_by_system("connect", errno);

@@ -63,6 +63,8 @@ class Endpoint {
 
     [[nodiscard]] const tls::Identity& identity() const noexcept { return identity_; }
 
+    [[nodiscard]] const UpstreamConfig& upstream() const noexcept { return upstream_; }
+
     /// What its sessions share with others.
     [[nodiscard]] const tls::ClientContext& context() const noexcept { return context_; }
 

@@ -23,4 +23,5 @@ libupstream_a_SOURCES = \
 	src/upstream/tcp_options.cc src/upstream/tcp_options.hh \
 	src/upstream/turn.cc src/upstream/turn.hh \
 	src/upstream/upstreams.cc src/upstream/upstreams.hh \
-	src/upstream/upstreams_failure.cc
+	src/upstream/upstreams_failure.cc \
+	src/upstream/way_out.cc src/upstream/way_out.hh

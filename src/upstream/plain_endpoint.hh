@@ -31,6 +31,8 @@ class PlainEndpoint {
 
     [[nodiscard]] const Address& address() const noexcept { return address_; }
 
+    [[nodiscard]] const UpstreamConfig& upstream() const noexcept { return upstream_; }
+
     [[nodiscard]] UpstreamCounts& counts() noexcept { return counts_; }
 
     /// "192.168.1.1:53 of group router", for the log.
@@ -38,6 +40,9 @@ class PlainEndpoint {
 
     /// Whether the last questions to it were in vain.
     [[nodiscard]] bool failing() const noexcept { return failures_ >= few; }
+
+    /// Whether the last one was, for whatever reason().
+    [[nodiscard]] bool in_trouble() const noexcept { return failures_ > 0; }
 
     /// When it is first choice again.
     [[nodiscard]] TimePoint retry_at() const noexcept { return retry_at_; }

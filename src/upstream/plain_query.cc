@@ -5,6 +5,7 @@
 
 #include "dns/frame.hh"
 #include "upstream/tcp_options.hh"
+#include "upstream/way_out.hh"
 
 #include <algorithm>
 #include <array>
@@ -80,6 +81,9 @@ PlainQuery::Fault PlainQuery::open(int type) noexcept {
     }
     if (type == SOCK_STREAM) {
         set_options(socket_.get(), turn_.config.timeouts.query);
+    }
+    if (const char* const what = bind_way_out(socket_.get(), endpoint_.upstream())) {
+        return {.what = what, .error = errno};
     }
     if (::connect(socket_.get(), address.data(), address.size()) != 0 && errno != EINPROGRESS) {
         return {.what = "connect", .error = errno};

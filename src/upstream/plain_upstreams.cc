@@ -334,8 +334,8 @@ bool PlainUpstreams::failing() const noexcept {
 }
 
 NoAnswer PlainUpstreams::excuse() noexcept {
-    const auto troubled =
-        std::ranges::find_if(endpoints_, [](const auto& endpoint) { return endpoint->failing(); });
+    const auto troubled = std::ranges::find_if(
+        endpoints_, [](const auto& endpoint) { return endpoint->in_trouble(); });
     if (troubled == endpoints_.end()) {
         return no_answer_in_time();
     }

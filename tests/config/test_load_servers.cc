@@ -91,6 +91,33 @@ void test_parse_when_a_url_cannot_be_used_then_error(void** /*state*/) {
                  "it out");
 }
 
+void test_parse_when_an_upstream_has_a_way_out_then_taken(void** /*state*/) {
+    const std::string one = "name = \"a.example\"; addresses = ( \"192.0.2.1\" ); ";
+    const Config config = parse("upstreams = ( { " + one + " source = \"10.8.0.2\"; }, { " + one +
+                                " interface = \"wg0\"; }, { " + one + " } );");
+    const auto text = [&config](std::size_t i) {
+        return config.upstreams.at(i).text(config.upstreams[i].addresses.at(0));
+    };
+    assert_string_equal(text(0).c_str(), "a.example at 192.0.2.1:853 from 10.8.0.2");
+    assert_string_equal(text(1).c_str(), "a.example at 192.0.2.1:853 through wg0");
+    assert_string_equal(text(2).c_str(), "a.example at 192.0.2.1:853");
+    assert_int_equal(config.upstreams[0].source->port(), 0);
+
+    assert_error(setting("upstreams[].source", "\"2001:db8::1\""),
+                 "1: upstreams[0].addresses[0]: 192.0.2.1 cannot be asked from 2001:db8::1, which "
+                 "is of the other family; give it an upstream of its own");
+    assert_error(setting("upstreams[].source", "\"0.0.0.0\""),
+                 "1: upstreams[0].source: is no single address; give one that this machine has, or "
+                 "leave it out");
+    for (const char* const name :
+         {"a/b", "..", "of:sixteen-octet", "an interface", "0123456789abcdef"}) {
+        assert_error(setting("upstreams[].interface", "\"" + std::string{name} + "\""),
+                     "1: upstreams[0].interface: \"" + std::string{name} +
+                         "\" is no name of an interface; give one that ip link shows, such as "
+                         "\"wg0\"");
+    }
+}
+
 void test_parse_when_address_cannot_be_used_then_error(void** /*state*/) {
     const auto listen = [](const char* address) {
         return setting("listen[].address", '"' + std::string{address} + '"');
@@ -321,6 +348,7 @@ int main() {
         cmocka_unit_test(test_parse_when_upstream_cannot_be_verified_then_error),
         cmocka_unit_test(test_parse_when_an_upstream_has_a_url_then_that_says_whom_to_ask),
         cmocka_unit_test(test_parse_when_a_url_cannot_be_used_then_error),
+        cmocka_unit_test(test_parse_when_an_upstream_has_a_way_out_then_taken),
         cmocka_unit_test(test_parse_when_address_cannot_be_used_then_error),
         cmocka_unit_test(test_parse_when_listener_is_given_twice_then_error),
         cmocka_unit_test(test_parse_when_listener_includes_another_then_error),

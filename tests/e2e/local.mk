@@ -83,4 +83,5 @@ e2e_tests = \
 	tests/e2e/test_surroundings.py \
 	tests/e2e/test_trust.py \
 	tests/e2e/test_udp_sizes.py \
+	tests/e2e/test_way_out.py \
 	tests/e2e/test_upstream.py

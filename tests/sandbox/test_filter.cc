@@ -12,6 +12,7 @@
 #include "sandbox/shut_in.hh"
 #include "unit.hh"
 
+#include <arpa/inet.h>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -117,6 +118,28 @@ void test_socket_when_asked_with_in_the_clear_then_made(void** /*state*/) {
                            (::socket(AF_INET6, SOCK_DGRAM | flags, 0) >= 0 ||
                             errno == EAFNOSUPPORT);
                 }).well());
+}
+
+void test_way_out_when_configured_then_chosen(void** /*state*/) {
+    constexpr int flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
+    const auto bind_one = [] {
+        const int socket = ::socket(AF_INET, SOCK_STREAM | flags, 0);
+        const sockaddr_in address{.sin_family = AF_INET,
+                                  .sin_port = 0,
+                                  .sin_addr = {htonl(INADDR_LOOPBACK)},
+                                  .sin_zero = {}};
+        const int on = 1;
+        return ::setsockopt(socket, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) == 0 &&
+               ::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+    };
+    const auto bind_to_interface = [] {
+        const int socket = ::socket(AF_INET, SOCK_STREAM | flags, 0);
+        return ::setsockopt(socket, SOL_SOCKET, SO_BINDTODEVICE, "lo", 2) == 0;
+    };
+    assert_true(shut_in({.ports = {}, .source = true}, bind_one).well());
+    assert_true(shut_in({.ports = {}, .interface = true}, bind_to_interface).well());
+    assert_true(shut_in({.ports = {}, .interface = true}, bind_one).by(SIGSYS));
+    assert_true(shut_in({.ports = {}, .source = true}, bind_to_interface).by(SIGSYS));
 }
 
 void test_socket_when_of_another_kind_then_dies(void** /*state*/) {
@@ -353,6 +376,7 @@ int main() {
         cmocka_unit_test(test_process_when_made_then_dies),
         cmocka_unit_test(test_other_process_when_touched_then_dies),
         cmocka_unit_test(test_socket_when_asked_with_in_the_clear_then_made),
+        cmocka_unit_test(test_way_out_when_configured_then_chosen),
         cmocka_unit_test(test_socket_when_of_another_kind_then_dies),
         cmocka_unit_test(test_connection_when_made_by_sending_then_dies),
         cmocka_unit_test(test_sending_when_it_makes_no_connection_then_well),

@@ -34,7 +34,7 @@ constexpr int scopes_since = 6;
 
 void enter(const std::vector<std::uint16_t>& ports = {}) {
     ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    enter_landlock(landlock_version(), ports);
+    enter_landlock(landlock_version(), {.ports = ports});
 }
 
 sockaddr_in loopback(std::uint16_t port) {
@@ -134,6 +134,25 @@ void test_bind_when_entered_then_refused(void** /*state*/) {
                      0);
 }
 
+void test_bind_when_a_source_is_chosen_then_with_no_port_but_the_kernels(void** /*state*/) {
+    if (landlock_version() < net_since) {
+        return; // no such right: nothing to see
+    }
+    const std::uint16_t port = Server{}.port; // which is free again
+    assert_int_equal(in_child([port] {
+                         ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+                         enter_landlock(landlock_version(), {.ports = {}, .source = true});
+                         const Fd socket{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+                         const sockaddr_in address = loopback(port);
+                         const bool refused =
+                             ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address),
+                                    sizeof address) != 0 &&
+                             errno == EACCES;
+                         return first_failure({refused, Server{}.port != 0});
+                     }),
+                     0);
+}
+
 void test_signal_when_to_a_parent_then_refused(void** /*state*/) {
     if (landlock_version() < scopes_since) {
         return; // no such right: nothing to see
@@ -177,7 +196,7 @@ void test_enter_when_the_version_is_older_then_entered(void** /*state*/) {
     for (int version = 1; version <= landlock_version(); ++version) {
         assert_int_equal(in_child([version] {
                              ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-                             enter_landlock(version, {853});
+                             enter_landlock(version, {.ports = {853}});
                              return first_failure({!opens("/etc/passwd", O_RDONLY)});
                          }),
                          0);
@@ -198,6 +217,7 @@ int main() {
         cmocka_unit_test(test_connect_when_to_a_port_of_the_list_then_made),
         cmocka_unit_test(test_connect_when_to_another_port_then_refused),
         cmocka_unit_test(test_bind_when_entered_then_refused),
+        cmocka_unit_test(test_bind_when_a_source_is_chosen_then_with_no_port_but_the_kernels),
         cmocka_unit_test(test_signal_when_to_a_parent_then_refused),
         cmocka_unit_test(test_abstract_socket_when_of_another_then_refused),
         cmocka_unit_test(test_enter_when_the_version_is_older_then_entered),

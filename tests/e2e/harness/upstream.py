@@ -78,6 +78,7 @@ class Connection:
         self.server = server
         self.socket = sock
         self.number = number  # None: it is a health check, which no script sees
+        self.peer = None  # the address that it comes from
         self.queries = []
         self.handshaken = False
         self.resumed = False
@@ -462,13 +463,14 @@ class Upstream:
     def _accept(self, listener):
         while True:
             try:
-                sock, _ = listener.accept()
+                sock, peer = listener.accept()
             except OSError:
                 return
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._condition:
                 is_check = self._expected_checks > 0
                 connection = Connection(self, sock, None if is_check else len(self.connections))
+                connection.peer = peer[0]
                 (self.checks if is_check else self.connections).append(connection)
                 self._expected_checks -= is_check
                 self._condition.notify_all()
