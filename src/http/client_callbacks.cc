@@ -128,7 +128,7 @@ int ClientSession::on_frame(nghttp2_session* /*session*/, const nghttp2_frame* f
         switch (frame->hd.type) {
         case NGHTTP2_PING:
             if (acknowledges) {
-                session.events_.push_back({.kind = Event::Kind::pong});
+                session.tell(Event::Kind::pong);
             }
             return 0;
         case NGHTTP2_GOAWAY:
@@ -172,7 +172,7 @@ void ClientSession::on_goodbye(std::uint32_t error) noexcept {
         last_word_ = Event::Kind::expelled;
     }
     if (!std::exchange(leaving_, true)) {
-        events_.push_back({.kind = Event::Kind::leaving});
+        tell(Event::Kind::leaving);
     }
 }
 
@@ -208,7 +208,7 @@ int ClientSession::on_close(nghttp2_session* /*session*/, std::int32_t id, std::
                          : error == NGHTTP2_REFUSED_STREAM ? Event::Kind::refused
                                                            : Event::Kind::failed;
     return guarded([&] {
-        session.events_.push_back(stream->event);
+        session.events_.push_back({.event = stream->event, .id = id});
         return 0;
     });
 }

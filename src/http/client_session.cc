@@ -145,21 +145,19 @@ void ClientSession::feed(std::span<const std::uint8_t> octets) noexcept {
     }
     fill();           // streams that are reset end when that has been written
     if (last_word_) { // told after all that is said of single requests
-        events_.push_back({.kind = *std::exchange(last_word_, std::nullopt)});
+        tell(*std::exchange(last_word_, std::nullopt));
     }
 }
 
 bool ClientSession::next(Event& event) noexcept {
     while (taken_ < events_.size()) {
-        event = events_[taken_++];
-        const bool of_request = event.kind == Event::Kind::response ||
-                                event.kind == Event::Kind::refused ||
-                                event.kind == Event::Kind::failed;
-        if (!of_request) {
+        const Told& told = events_[taken_++];
+        event = told.event;
+        if (told.id == 0) {
             return true;
         }
         Stream& stream = *streams_[event.tag];
-        if (stream.id != 0) { // else it was cancelled meanwhile
+        if (stream.id == told.id) { // else it was cancelled meanwhile
             stream.id = 0;
             event.body = stream.body;
             return true;

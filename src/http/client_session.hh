@@ -121,6 +121,12 @@ class ClientSession {
         std::vector<std::uint8_t> body;
     };
 
+    /// An event, and the stream that it is of; 0: of none.
+    struct Told {
+        Event event;
+        std::int32_t id;
+    };
+
     struct Free {
         void operator()(nghttp2_session* session) const noexcept { nghttp2_session_del(session); }
     };
@@ -144,6 +150,9 @@ class ClientSession {
     [[nodiscard]] Stream& stream_for(std::uint16_t tag);
     [[nodiscard]] Stream* stream_of(std::int32_t id) noexcept;
     [[nodiscard]] bool submit(Stream& stream, std::size_t size) noexcept;
+
+    void tell(Event::Kind kind) { events_.push_back({.event = {.kind = kind}, .id = 0}); }
+
     void on_goodbye(std::uint32_t error) noexcept;
     void on_settings() noexcept;
     [[nodiscard]] int on_part(Stream& stream, bool last) noexcept;
@@ -153,7 +162,7 @@ class ClientSession {
     std::unique_ptr<nghttp2_session, Free> session_; // after memory_: it ends first
     std::vector<std::unique_ptr<Stream>> streams_;   // by tag
     std::size_t open_{0};                            // streams that nghttp2 has
-    std::vector<Event> events_;
+    std::vector<Told> events_;
     std::size_t taken_{0}; // of events_
     Buffer output_;
     std::size_t withheld_{0};    // octets of messages that are not in a frame

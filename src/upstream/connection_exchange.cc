@@ -82,10 +82,12 @@ void Connection::read(dns::Octets plain) noexcept {
         const QueryWire::Arrival arrival = wire_->next();
         if (arrival.kind == QueryWire::Arrival::Kind::nothing) {
             wire_->keep_rest(turn_.now);
-            silent_since_ = in_flight() > 0 ? turn_.now : TimePoint::max();
+            silent_since_ = in_flight() > 0 || suspect_ ? turn_.now : TimePoint::max();
             return;
         }
-        fruitless_ = 0;
+        if (arrival.kind != QueryWire::Arrival::Kind::alive) { // which a peer may say without end
+            fruitless_ = 0;
+        }
         on_arrival(arrival);
     }
 }

@@ -269,9 +269,14 @@ void Upstreams::soonest(TimePoint& earliest) noexcept {
         }
         const unsigned ready = connections_.best_rank(lane);
         for (const auto& endpoint : endpoints_) {
-            if (endpoint->rank() < ready && may_connect(*endpoint, lane)) {
+            if (endpoint->rank() >= ready || !asks(lane, *endpoint)) {
+                continue;
+            }
+            if (may_connect(*endpoint, lane)) {
                 earliest =
                     std::min(earliest, std::max(endpoint->retry_at(), lanes_[lane].next_attempt));
+            } else if (endpoint->rests_until() > turn_.now) { // and its connections with it
+                earliest = std::min(earliest, endpoint->rests_until());
             }
         }
     }
