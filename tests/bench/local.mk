@@ -24,7 +24,7 @@ tests_bench_responder_SOURCES = \
 	tests/bench/handler.hh \
 	tests/bench/responder.cc \
 	tests/bench/session.cc tests/bench/session.hh
-tests_bench_responder_LDADD = libbase.a $(GNUTLS_LIBS)
+tests_bench_responder_LDADD = libhttp.a libbase.a $(GNUTLS_LIBS) $(NGHTTP2_LIBS)
 
 # The shared cache by itself, in a minute: `make bench-cache`.
 tests_bench_zipf_SOURCES = tests/bench/zipf.cc

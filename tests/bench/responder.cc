@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// bench/responder: the upstream of the benchmark, a DNS-over-TLS server on 127.0.0.1 that answers
-// everything at once, or as late as one that is far away. It has to be so quick that the proxy
-// before it is the bottleneck: one thread, one read and one TLS record of answers a turn.
-// It says on its standard output where it listens ("port N"), and what it has counted on SIGUSR1
-// and at its end. SIGUSR2 makes it fall silent: it reads and forgets, queries and handshakes alike,
-// until the next SIGUSR2. SIGHUP makes it close every connection, whatever is still to be answered.
+// bench/responder: the upstream of the benchmark, a server of DNS over TLS and, to whom asks for
+// h2, over HTTPS on 127.0.0.1 that answers everything at once, or as late as one that is far away.
+// It has to be so quick that the proxy before it is the bottleneck: one thread, one read and one
+// TLS record of answers a turn. It says on its standard output where it listens ("port N"), and
+// what it has counted on SIGUSR1 and at its end. SIGUSR2 makes it fall silent: it reads and
+// forgets, queries and handshakes alike, until the next SIGUSR2. SIGHUP makes it close every
+// connection, whatever is still to be answered.
 
 #include "base/clock.hh"
 #include "base/fd.hh"
@@ -97,8 +98,9 @@ class ServerContext {
 class Responder final : public Host {
   public:
     explicit Responder(const Options& options)
-        : options_{options}, context_{options}, listener_{listen()}, signals_{open_signals()},
-          timer_{::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)} {
+        : Host{options.ttl}, options_{options}, context_{options}, listener_{listen()},
+          signals_{open_signals()}, timer_{::timerfd_create(CLOCK_MONOTONIC,
+                                                            TFD_NONBLOCK | TFD_CLOEXEC)} {
         watching_[0] = loop_.add(listener_.get(), EPOLLIN, on_connection_);
         watching_[1] = loop_.add(signals_.get(), EPOLLIN, on_signal_);
         watching_[2] = loop_.add(timer_.get(), EPOLLIN, on_timer_);
@@ -122,15 +124,16 @@ class Responder final : public Host {
     }
 
     void report() const noexcept {
-        std::printf("connections=%llu handshakes=%llu resumed=%llu queries=%llu records=%llu "
-                    "padded=%llu open=%zu\n",
+        std::printf("connections=%llu handshakes=%llu resumed=%llu queries=%llu requests=%llu "
+                    "records=%llu padded=%llu open=%zu\n",
                     as_printed(counters.connections), as_printed(counters.handshakes),
                     as_printed(counters.resumed), as_printed(counters.queries),
-                    as_printed(counters.records), as_printed(counters.padded), sessions_.size());
+                    as_printed(counters.requests), as_printed(counters.records),
+                    as_printed(counters.padded), sessions_.size());
         std::fflush(stdout);
     }
 
-    void on_query(Session& session, dns::Octets query) noexcept override {
+    void on_query(Session& session, std::uint32_t request, dns::Octets query) noexcept override {
         if (silent_ || is_mute(query)) {
             return;
         }
@@ -143,9 +146,9 @@ class Responder final : public Host {
         }
         const auto message = dns::Octets{out}.first(*size);
         if (options_.delay.count() == 0) {
-            session.answer(message);
+            session.answer(request, message);
         } else if (late_.size() < late_limit) {
-            put_off(session, {message.begin(), message.end()});
+            put_off(session, request, {message.begin(), message.end()});
         }
     }
 
@@ -156,7 +159,7 @@ class Responder final : public Host {
         if (options_.delay.count() == 0) {
             session.resume();
         } else {
-            put_off(session, {});
+            put_off(session, 0, {});
         }
     }
 
@@ -176,6 +179,7 @@ class Responder final : public Host {
     struct Late {
         TimePoint due;
         Session::Id session;
+        std::uint32_t request;
         std::vector<std::uint8_t> message;
     };
 
@@ -250,12 +254,16 @@ class Responder final : public Host {
         }
     }
 
-    void put_off(const Session& session, std::vector<std::uint8_t> message) noexcept {
+    void put_off(const Session& session, std::uint32_t request,
+                 std::vector<std::uint8_t> message) noexcept {
         const TimePoint due = Clock::now() + options_.delay;
         if (late_.empty()) {
             arm(due);
         }
-        late_.push_back({.due = due, .session = session.id(), .message = std::move(message)});
+        late_.push_back({.due = due,
+                         .session = session.id(),
+                         .request = request,
+                         .message = std::move(message)});
     }
 
     void arm(TimePoint due) const noexcept {
@@ -282,7 +290,7 @@ class Responder final : public Host {
             if (late.message.empty()) {
                 found->second->resume();
             } else {
-                found->second->answer(late.message);
+                found->second->answer(late.request, late.message);
                 flush_after_due_.push_back(late.session);
             }
         }

@@ -6,6 +6,7 @@
 #include "dns/frame.hh"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <netinet/in.h>
@@ -40,6 +41,9 @@ Session::Session(Id id, Fd fd, Host& host, Loop& loop, gnutls_certificate_creden
     check(gnutls_priority_set(tls, priority), "gnutls_priority_set");
     check(gnutls_credentials_set(tls, GNUTLS_CRD_CERTIFICATE, credentials), "credentials");
     check(gnutls_session_ticket_enable_server(tls, &ticket_key), "tickets");
+    std::array<unsigned char, 2> h2{'h', '2'}; // who wants frames need not say so
+    const gnutls_datum_t protocol{.data = h2.data(), .size = h2.size()};
+    check(gnutls_alpn_set_protocols(tls, &protocol, 1, 0), "ALPN");
     gnutls_handshake_set_timeout(tls, GNUTLS_INDEFINITE_TIMEOUT);
     gnutls_transport_set_ptr(tls, this);
     gnutls_transport_set_pull_function(tls, pull);
@@ -138,6 +142,10 @@ bool Session::shake() noexcept {
     }
     state_ = State::open;
     ++host_.counters.handshakes;
+    gnutls_datum_t spoken{};
+    if (gnutls_alpn_get_selected_protocol(tls_.get(), &spoken) == GNUTLS_E_SUCCESS) {
+        http_ = std::make_unique<http::ServerSession>(host_.http, host_.service);
+    }
     if (gnutls_session_is_resumed(tls_.get()) != 0) {
         ++host_.counters.resumed;
     }
@@ -162,6 +170,10 @@ void Session::read_records() noexcept {
 }
 
 void Session::take(dns::Octets plain) noexcept {
+    if (http_) {
+        take_requests(plain);
+        return;
+    }
     if (partial_.empty()) {
         partial_.append(take_frames(plain));
         return;
@@ -181,16 +193,33 @@ dns::Octets Session::take_frames(dns::Octets stream) noexcept {
         if (frame.state == dns::Frame::State::partial) {
             return stream;
         }
-        ++host_.counters.queries;
-        if (frame.message.size() % 128 == 0) {
-            ++host_.counters.padded;
-        }
-        host_.on_query(*this, frame.message);
+        hear(0, frame.message);
         stream = stream.subspan(frame.consumed);
     }
 }
 
-void Session::answer(dns::Octets message) noexcept {
+void Session::take_requests(dns::Octets plain) noexcept {
+    static_cast<void>(http_->feed(plain));
+    http::Request request;
+    while (http_->next_request(request)) {
+        ++host_.counters.requests;
+        hear(request.stream, request.message);
+    }
+}
+
+void Session::hear(std::uint32_t request, dns::Octets query) noexcept {
+    ++host_.counters.queries;
+    if (query.size() % 128 == 0) {
+        ++host_.counters.padded;
+    }
+    host_.on_query(*this, request, query);
+}
+
+void Session::answer(std::uint32_t request, dns::Octets message) noexcept {
+    if (http_) {
+        static_cast<void>(http_->respond(request, message, host_.ttl));
+        return;
+    }
     const std::array<std::uint8_t, 2> prefix{static_cast<std::uint8_t>(message.size() >> 8U),
                                              static_cast<std::uint8_t>(message.size() & 0xffU)};
     answers_.append(prefix);
@@ -201,31 +230,45 @@ void Session::flush() noexcept {
     if (state_ == State::closed) {
         return;
     }
-    while (!answers_.empty()) {
-        const dns::Octets front = answers_.view().first(std::min(record_size, answers_.size()));
+    const bool over = http_ && http_->state() != http::Server::State::open;
+    if (!seal() || !send() || over) {
+        end();
+    } else if (state_ != State::held) {
+        want((output_.size() < output_limit ? EPOLLIN : 0U) | (output_.empty() ? 0U : EPOLLOUT));
+    }
+}
+
+/// Makes records of all that is to be said. false: it cannot.
+bool Session::seal() noexcept {
+    Buffer& plain = http_ ? http_->output() : answers_;
+    for (;;) {
+        if (http_) {
+            static_cast<void>(http_->fill());
+        }
+        if (plain.empty()) {
+            return true;
+        }
+        const dns::Octets front = plain.view().first(std::min(record_size, plain.size()));
         const ssize_t sent = gnutls_record_send(tls_.get(), front.data(), front.size());
         if (sent < 0) {
-            end();
-            return;
+            return false;
         }
-        answers_.consume(static_cast<std::size_t>(sent));
+        plain.consume(static_cast<std::size_t>(sent));
     }
+}
+
+/// Writes as much as the socket takes. false: the peer is gone.
+bool Session::send() noexcept {
     while (!output_.empty()) {
         const dns::Octets front = output_.view();
         const ssize_t sent =
             ::send(fd_.get(), front.data(), front.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0) {
-            if (errno != EAGAIN && errno != EINTR) {
-                end();
-                return;
-            }
-            break;
+            return errno == EAGAIN || errno == EINTR;
         }
         output_.consume(static_cast<std::size_t>(sent));
     }
-    if (state_ != State::held) {
-        want((output_.size() < output_limit ? EPOLLIN : 0U) | (output_.empty() ? 0U : EPOLLOUT));
-    }
+    return true;
 }
 
 void Session::close() noexcept {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// Session: one DNS-over-TLS connection of the benchmark's upstream. Owns its socket and its TLS
-// state; decrypts, asks its Host to answer, and sends what a turn produced in as few TLS records
-// as it fits into. Never decides what is answered, or when.
+// Session: one connection of the benchmark's upstream, over which it is asked in frames or, where
+// the peer has said h2 (ALPN), over HTTP/2. Owns its socket and its TLS state; decrypts, asks its
+// Host to answer, and sends what a turn produced in as few TLS records as it fits into. Never
+// decides what is answered, or when.
 
 #pragma once
 
@@ -12,6 +13,8 @@
 #include "base/fd.hh"
 #include "base/loop.hh"
 #include "dns/wire.hh"
+#include "http/server_context.hh"
+#include "http/server_session.hh"
 
 #include <array>
 #include <cstdint>
@@ -29,8 +32,9 @@ struct Counters {
     std::uint64_t handshakes{0}; // completed, resumed ones included
     std::uint64_t resumed{0};
     std::uint64_t queries{0};
-    std::uint64_t records{0}; // TLS records that carried octets of queries
-    std::uint64_t padded{0};  // queries whose size is a multiple of 128 (RFC 8467, section 4.1)
+    std::uint64_t requests{0}; // those of them that came over HTTP
+    std::uint64_t records{0};  // TLS records that carried octets of queries
+    std::uint64_t padded{0};   // queries whose size is a multiple of 128 (RFC 8467, section 4.1)
 };
 
 /// Memory that all sessions share, since only one of them runs at a time.
@@ -42,18 +46,30 @@ struct Scratch {
 /// Who a session belongs to.
 class Host {
   public:
-    /// A whole query has come. The host calls Session::answer(), now or later.
-    virtual void on_query(Session& session, dns::Octets query) noexcept = 0;
+    /// `lifetime`: that of answers, in seconds.
+    explicit Host(std::uint32_t lifetime) : ttl{lifetime} {}
+
+    Host(const Host&) = delete;
+    Host& operator=(const Host&) = delete;
+
+    /// A whole query has come. The host calls Session::answer() with the request, now or later.
+    virtual void on_query(Session& session, std::uint32_t request, dns::Octets query) noexcept = 0;
     /// The first octets of a handshake have come. The host calls Session::resume(), now or later.
     virtual void on_hello(Session& session) noexcept = 0;
     /// The session is over; the host destroys it, but not before the turn has ended.
     virtual void on_closed(Session& session) noexcept = 0;
 
+    const std::uint32_t ttl;
     Counters counters;
     Scratch scratch;
+    http::ServerContext http{http_memory}; // and these two, for who is asked over HTTP
+    http::Service service;
 
   protected:
     ~Host() = default;
+
+  private:
+    static constexpr std::size_t http_memory = std::size_t{256} << 20U;
 };
 
 class Session final : public Watch {
@@ -76,8 +92,8 @@ class Session final : public Watch {
 
     /// Goes on with a handshake that on_hello() put off.
     void resume() noexcept;
-    /// Queues one message; flush() sends it.
-    void answer(dns::Octets message) noexcept;
+    /// Queues one message; flush() sends it. Of a request that the peer has given up, nothing.
+    void answer(std::uint32_t request, dns::Octets message) noexcept;
     void flush() noexcept;
     /// Ends the session the polite way: close_notify, then FIN.
     void close() noexcept;
@@ -98,6 +114,10 @@ class Session final : public Watch {
     void read_records() noexcept;
     void take(dns::Octets plain) noexcept;
     [[nodiscard]] dns::Octets take_frames(dns::Octets stream) noexcept;
+    void take_requests(dns::Octets plain) noexcept;
+    void hear(std::uint32_t request, dns::Octets query) noexcept;
+    [[nodiscard]] bool seal() noexcept;
+    [[nodiscard]] bool send() noexcept;
     void want(std::uint32_t events) noexcept;
     void end() noexcept;
 
@@ -111,9 +131,10 @@ class Session final : public Watch {
     std::uint32_t events_{EPOLLIN};
     TimePoint active_{Clock::now()};
     dns::Octets raw_; // what the socket gave in this turn and GnuTLS has not taken yet
-    Buffer partial_;  // the front of a frame whose rest has not come
-    Buffer answers_;  // plain
-    Buffer output_;   // TLS
+    std::unique_ptr<http::ServerSession> http_; // null: it is asked in frames
+    Buffer partial_;                            // the front of a frame whose rest has not come
+    Buffer answers_;                            // plain
+    Buffer output_;                             // TLS
 };
 
 } // namespace dotproxy::bench
