@@ -26,6 +26,7 @@ class Setup:
     port: int
     upstreams: tuple[int, ...]  # ports on 127.0.0.1, in order of preference
     ca_file: Path
+    https: bool = False  # they are asked over HTTPS
     workers: int = 1
     cache: bool = False  # a big cache, for the rows of cached answers
     patient: bool = False  # thousands of TCP clients that stay, for the row of idle clients
@@ -50,6 +51,7 @@ class Peer:
     has_cache = True  # the rows of cached answers are measured
     has_limiter = False  # it knows what `rate` is
     doors: tuple[str, ...] = ()  # "dot", "doh": what clients may ask over beside UDP and TCP
+    asks_https = False  # it knows what `https` is
     is_confined = False  # by an AppArmor profile that a copy under another path is not under
 
     def find(self) -> str | None:
@@ -64,6 +66,7 @@ class Dotproxy(Peer):
     name = "dotproxy"
     has_limiter = True
     doors = ("dot", "doh")
+    asks_https = True
 
     def __init__(self, command: str | None):
         self.command = command
@@ -79,6 +82,8 @@ class Dotproxy(Peer):
 
     def prepare(self, setup: Setup) -> list[str]:
         upstreams = ",\n".join(
+            f'  {{ url = "https://{UPSTREAM_NAME}:{port}/dns-query"; addresses = ("127.0.0.1"); }}'
+            if setup.https else
             f'  {{ name = "{UPSTREAM_NAME}"; addresses = ("127.0.0.1"); port = {port}; }}'
             for port in setup.upstreams
         )
@@ -122,11 +127,13 @@ class Dnsdist(Peer):
     name = command = "dnsdist"
     has_limiter = True
     doors = ("dot", "doh")
+    asks_https = True  # from 1.7 on
 
     def prepare(self, setup: Setup) -> list[str]:
+        https = 'dohPath="/dns-query", ' if setup.https else ""
         servers = "".join(
             f'newServer({{address="127.0.0.1:{port}", order={order}, tls="gnutls", '
-            "maxInFlight=1000, "
+            f"maxInFlight=1000, {https}"
             f'subjectName="{UPSTREAM_NAME}", caStore="{setup.ca_file}", '
             "validateCertificates=true})\n"
             for order, port in enumerate(setup.upstreams, 1)

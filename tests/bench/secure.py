@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Copyright the dotproxy authors
-"""What clients cost that ask over TLS and HTTPS. DNS over TLS is asked by bench/load, over HTTPS by
-h2load of nghttp2, which knows how to keep requests under way but not what an answer should be."""
+"""What clients cost that ask over TLS and HTTPS, and upstreams that are asked over HTTPS. DNS over TLS
+is asked by bench/load, over HTTPS by h2load of nghttp2, which knows how to keep requests under way but
+not what an answer should be."""
 
 import os
 import re
@@ -20,6 +21,7 @@ from rows import (IDLE_CLIENTS, IP_BIND_ADDRESS_NO_PORT, Row, Stage, Values, ask
 SECURE = "CPU microseconds per cached answer over TLS and HTTPS, ten connections with ten queries each"
 NEW = "CPU microseconds for a connection with one question, cached, over TLS at 200/s"
 BESIDE = "cached answers over UDP at 2,000/s, beside one client's 1,000 full handshakes a second"
+WAYS = "CPU microseconds per query, UDP, not cached: an upstream over TLS, and the same over HTTPS"
 HELD = f"KiB per idle client ({IDLE_CLIENTS:,}) over TLS and HTTPS"
 
 SECURE_ROWS = (
@@ -37,6 +39,16 @@ SECURE_ROWS = (
     Row("dot-storm-times", BESIDE, "  times of that without", 2, cached=True, digits=2),
     Row("dot-storm-answered", BESIDE, "  answered, %", 100, True, cached=True, digits=2),
     Row("dot-storm-made", BESIDE, "  handshakes/s", None, True, cached=True, digits=0),
+    Row("to-dot", WAYS, "to TLS, 96 queries under way"),
+    Row("to-doh", WAYS, "to HTTPS, 96 queries under way"),
+    Row("to-doh-times", WAYS, "  times of that to TLS", 1.5, digits=2),
+    Row("to-dot-busy", WAYS, "  share of the core in use, to TLS, %", None, True, digits=0),
+    Row("to-doh-busy", WAYS, "  share of the core in use, to HTTPS, %", None, True, digits=0),
+    Row("to-dot-records", WAYS, "  queries per TLS record, to TLS", None, True, digits=2),
+    Row("to-doh-records", WAYS, "  queries per TLS record, to HTTPS", None, True, digits=2),
+    Row("to-dot-paced", WAYS, "to TLS, 4,000 queries/s"),
+    Row("to-doh-paced", WAYS, "to HTTPS, 4,000 queries/s"),
+    Row("to-doh-paced-times", WAYS, "  times of that to TLS", 1.5, digits=2),
     Row("dot-client-pss", HELD, "TLS", 12, cached=True),
     Row("doh-client-pss", HELD, "HTTPS", 30, cached=True),
 )
@@ -211,6 +223,35 @@ class SecureClients:
             client.close()
 
 
+WAYS_LOADS = {"": ["--outstanding=96"], "-paced": ["--rate=4000"]}
+
+
+def ask_over(place: Place, upstream: Upstream, proxy: Proxy, https: bool, *options: str,
+             seconds: float) -> Values:
+    before = upstream.counters()
+    result = measure(place, proxy, *options, seconds=seconds)
+    seen = {name: count - before[name] for name, count in upstream.counters().items()}
+    if (seen["requests"] > seen["queries"] / 2) != https:  # each way has its health checks
+        raise Trouble("does not ask over HTTPS" if https else "asks over HTTPS")
+    return result | {"per_record": seen["queries"] / seen["records"]}
+
+
+def ways(place: Place, peer: Peer, _: set[str], scale: float) -> Values:
+    """One way after the other, so that what else happens on the machine meets both."""
+    values: Values = {}
+    with Upstream(place) as upstream, Proxy(place, peer, upstream) as to_dot, \
+            Proxy(place, peer, upstream, https=True) as to_doh:
+        for pace, options in WAYS_LOADS.items():
+            for way, proxy in ("dot", to_dot), ("doh", to_doh):
+                result = ask_over(place, upstream, proxy, way == "doh", *options,
+                                  seconds=2 * scale)
+                values |= {f"to-{way}{pace}": result["cpu_us"],
+                           f"to-{way}{pace}-busy": result["busy"] * 100,
+                           f"to-{way}{pace}-records": result["per_record"]}
+            values[f"to-doh{pace}-times"] = values[f"to-doh{pace}"] / values[f"to-dot{pace}"]
+    return values
+
+
 def memory(place: Place, peer: Peer, wanted: set[str], scale: float) -> Values:
     values: Values = {}
     for door, alpn in ("dot", "dot"), ("doh", "h2"):
@@ -238,11 +279,16 @@ def has_doors(peer: Peer) -> bool:
     return bool(peer.doors)
 
 
+def asks_https(peer: Peer) -> bool:
+    return peer.asks_https
+
+
 SECURE_STAGES = (
     Stage(tuple(row.key for row in SECURE_ROWS if row.group in (SECURE, NEW)), hits,
           needs_cache=True, concerns=has_doors),
     Stage(tuple(row.key for row in SECURE_ROWS if row.group == BESIDE), storm, needs_cache=True,
           concerns=has_doors),
+    Stage(tuple(row.key for row in SECURE_ROWS if row.group == WAYS), ways, concerns=asks_https),
     Stage(tuple(row.key for row in SECURE_ROWS if row.group == HELD), memory, every_round=False,
           concerns=has_doors),
 )
