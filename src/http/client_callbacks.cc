@@ -62,6 +62,9 @@ std::optional<seconds> delay_of(std::string_view text) noexcept {
 
 /// Whether it is the type of a DNS message, whatever its parameters (E83).
 bool is_message_type(std::string_view text) noexcept {
+    if (text == "application/dns-message") { // as nearly all write it
+        return true;
+    }
     return same_letters(trimmed(text.substr(0, text.find(';'))), "application/dns-message");
 }
 
