@@ -24,8 +24,9 @@ constexpr std::size_t most_forgotten = Slots::capacity / 4;
 // So many questions are let through together where no probe is answered: an upstream that lives is
 // not shut out for one name that it does not answer.
 constexpr std::size_t most_on_trial = 4;
-// After so many queries that came to nothing in a row, one of our own has to be answered (E84).
-constexpr unsigned most_in_vain = 3;
+// After so many queries that came to nothing in a row, one of our own has to be answered; a question
+// has a send left then, and what nobody is to blame for is the connection's fault (E84).
+constexpr unsigned most_in_vain = 2;
 
 /// What it says about an endpoint that a query of our own comes to nothing in this way.
 Trouble trouble_by(QueryWire::Loss loss) noexcept {

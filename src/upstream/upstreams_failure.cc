@@ -123,9 +123,6 @@ void Upstreams::on_lost(Connection& connection, Inquiry& inquiry, bool processed
                        .error = dns::ExtendedError::of(dns::ExtendedError::network_error, text)});
         return;
     }
-    if (inquiry.has_one_send()) {
-        step_aside(inquiry); // where it was, it came to nothing twice
-    }
     lanes_.push_back(inquiry);
     if (upstream_of(inquiry.lane)) {
         waits_.arm(inquiry, turn_.now);
