@@ -113,6 +113,30 @@ def upstream(serve):
 
 
 @pytest.fixture
+def serve_https(leaf):
+    """The same for DNS over HTTPS: serve_https(**scripts) -> HttpsServer. No client may break the
+    rules of HTTP/2."""
+    pytest.importorskip("h2", reason="python3-h2 is not installed")
+    from harness.https_server import HttpsServer
+    servers = []
+
+    def make(certificate=leaf, **how):
+        servers.append(HttpsServer(certificate, **how))
+        return servers[-1]
+    yield make
+    for server in servers:
+        server.close()
+    for server in servers:
+        server.assert_no_violation()
+
+
+@pytest.fixture
+def https(serve_https):
+    """A scripted server of DNS over HTTPS that behaves until it is told otherwise."""
+    return serve_https()
+
+
+@pytest.fixture
 def run(place):
     """Starts servers of Debian's: run(command, configuration, port, **how) -> Program."""
     programs = []
@@ -184,11 +208,11 @@ def start_secure(start, upstream, leaf):
 
 @pytest.fixture
 def unbound(directory, leaf):
-    """Starts Debian's unbound with records: unbound(records) -> Unbound."""
+    """Starts Debian's unbound with records: unbound(records, **how) -> Unbound."""
     instances = []
 
-    def make(records):
-        instances.append(Unbound(directory, leaf, records))
+    def make(records, **how):
+        instances.append(Unbound(directory, leaf, records, **how))
         return instances[-1]
     yield make
     for one in instances:

@@ -21,6 +21,7 @@ EXTRA_DIST += $(e2e_tests) $(unsanitized_e2e_tests) \
 	tests/e2e/harness/client_hello.py \
 	tests/e2e/harness/configuration.py \
 	tests/e2e/harness/http.py \
+	tests/e2e/harness/https_server.py \
 	tests/e2e/harness/inject.py \
 	tests/e2e/harness/ipv6.py \
 	tests/e2e/harness/load.py \

@@ -61,6 +61,12 @@ def ask(address, name, rdtype="A", *, transport="udp", timeout=PATIENCE, **field
     return answer
 
 
+def assert_answered(proxy, name, **how):
+    """The scripted server's answer for that name comes."""
+    answer = ask(proxy.address, name, **how)
+    assert answer.answer and str(answer.answer[0][0]) == wire.address_of(name), answer
+
+
 def gets_no_answer(address, message):
     """Whether `message` over UDP stays unanswered while a good query sent after it is answered.
 

@@ -4,6 +4,7 @@
 # dotproxy.conf, written from Python values.
 
 import os
+import urllib.parse
 
 # The account that dotproxy changes to when the tests run as root.
 USER, GROUP = "nobody", "nogroup"
@@ -40,7 +41,16 @@ def describe(upstream):
     """The `upstreams` entry for a server: a dictionary as it stands, or a scripted server."""
     if isinstance(upstream, dict):
         return upstream
+    if url := getattr(upstream, "url", None):
+        return {"url": url, "addresses": [upstream.address]}
     return {"name": upstream.name, "addresses": [upstream.address], "port": upstream.port}
+
+
+def endpoints(entry):
+    """Where an `upstreams` entry leads to: (address, port) for each of its addresses."""
+    url = urllib.parse.urlsplit(entry.get("url", ""))
+    port = (url.port or 443) if url.scheme else entry.get("port", 853)
+    return [(address, port) for address in entry["addresses"]]
 
 
 def merge(settings, changes):

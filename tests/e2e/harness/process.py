@@ -144,8 +144,8 @@ class Dotproxy:
         """While the configuration as it stands is put to use: the scripted servers expect to be
         checked, and have been when this ends."""
         servers = [server for entry in self.settings["upstreams"]
-                   for address in entry["addresses"]
-                   if (server := listening(address, entry.get("port", 853)))]
+                   for endpoint in configuration.endpoints(entry)
+                   if (server := listening(*endpoint))]
         before = len(self.log) if self.process else 0
         for server in servers:
             server.expect_check()
@@ -330,13 +330,14 @@ def kill(pid, number=signal.SIGKILL):
 
 
 class Unbound:
-    """Debian's unbound as a DNS-over-TLS server for `example.`."""
+    """Debian's unbound as a server for `example.`, of DNS over TLS or of DNS over HTTPS."""
 
     name = "dot.example"
     address = "127.0.0.1"
 
-    def __init__(self, directory, certificate, records):
+    def __init__(self, directory, certificate, records, https=False):
         self.port = free_port()
+        self.url = f"https://{self.name}:{self.port}/dns-query" if https else None
         self._directory = directory
         self._file = directory / "unbound.conf"
         self._program = unconfined("unbound", directory)
@@ -349,7 +350,7 @@ class Unbound:
     use-syslog: no
     logfile: ""
     interface: 127.0.0.1@{self.port}
-    tls-port: {self.port}
+    {"https" if https else "tls"}-port: {self.port}
     tls-service-key: "{certificate.key_file}"
     tls-service-pem: "{certificate.chain_file}"
     module-config: "iterator"

@@ -68,7 +68,10 @@ class Query:
 
     def answer(self, **how):
         """Sends a good answer, see wire.answer()."""
-        self.connection.send(wire.answer(self.raw, **how))
+        self.reply(wire.answer(self.raw, **how))
+
+    def reply(self, message):
+        self.connection.send(message)
 
 
 class Connection:
@@ -285,8 +288,10 @@ class Upstream:
     counts for nothing: `checks` has its connections, and `connections` and `queries` do not.
     """
 
+    connection_class = Connection
+
     def __init__(self, certificate, *, address="127.0.0.1", name="dot.example", alpn=("dot",),
-                 on_accept=None, on_ready=None, on_query=None, prepare=None):
+                 on_accept=None, on_ready=None, on_query=None, prepare=None, port=None):
         self.certificate = certificate
         self.address = address
         self.name = name
@@ -304,7 +309,7 @@ class Upstream:
         self._threads = []
         self._held = {}
         # Not one that the kernel gives out: while this server is away, it might to somebody else.
-        self.port = free_port()
+        self.port = port or free_port()
         self.start()
 
     # What a test may ask and do.
@@ -431,7 +436,7 @@ class Upstream:
             return
         reply = self.on_query(query) if self.on_query else wire.answer(query.raw)
         if reply is not None:
-            query.connection.send(reply)
+            query.reply(reply)
 
     def _is_check(self, query):
         """Under load a connection for questions may have come before the check: what each of them
@@ -469,7 +474,8 @@ class Upstream:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._condition:
                 is_check = self._expected_checks > 0
-                connection = Connection(self, sock, None if is_check else len(self.connections))
+                number = None if is_check else len(self.connections)
+                connection = self.connection_class(self, sock, number)
                 connection.peer = peer[0]
                 (self.checks if is_check else self.connections).append(connection)
                 self._expected_checks -= is_check
