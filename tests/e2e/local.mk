@@ -68,6 +68,8 @@ e2e_tests = \
 	tests/e2e/test_cookies.py \
 	tests/e2e/test_framing.py \
 	tests/e2e/test_handover.py \
+	tests/e2e/test_https_upstream.py \
+	tests/e2e/test_https_upstream_trust.py \
 	tests/e2e/test_health_check.py \
 	tests/e2e/test_listen.py \
 	tests/e2e/test_logging.py \
