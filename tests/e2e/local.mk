@@ -69,6 +69,9 @@ e2e_tests = \
 	tests/e2e/test_framing.py \
 	tests/e2e/test_handover.py \
 	tests/e2e/test_https_upstream.py \
+	tests/e2e/test_https_upstream_answers.py \
+	tests/e2e/test_https_upstream_faults.py \
+	tests/e2e/test_https_upstream_silence.py \
 	tests/e2e/test_https_upstream_trust.py \
 	tests/e2e/test_health_check.py \
 	tests/e2e/test_listen.py \
