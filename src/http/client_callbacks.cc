@@ -112,13 +112,14 @@ int ClientSession::on_data(nghttp2_session* /*session*/, std::uint8_t /*flags*/,
     if (stream == nullptr || stream->too_large) {
         return 0;
     }
-    if (size > body_limit - stream->body.size()) {
+    if (size > body_limit - stream->body.size() || session.received_ > bodies_limit) {
         stream->too_large = true;
         return nghttp2_submit_rst_stream(session.session_.get(), NGHTTP2_FLAG_NONE, id,
                                          NGHTTP2_CANCEL);
     }
     return guarded([&] {
         stream->body.insert(stream->body.end(), data, data + size);
+        session.received_ += size;
         return 0;
     });
 }
@@ -205,6 +206,7 @@ int ClientSession::on_close(nghttp2_session* /*session*/, std::int32_t id, std::
     }
     session.withheld_ -= stream->message.size();
     stream->message.clear();
+    session.received_ -= stream->body.size();
     // Those that a GOAWAY says were not looked at are closed with the same error as those that the
     // peer has refused (E84).
     stream->event.kind = stream->ended                     ? Event::Kind::response

@@ -12,8 +12,8 @@ namespace dotproxy::http {
 
 namespace {
 
-// Of all connections to upstreams together, in octets: a few that are full of streams, and more
-// than there ever are that are not.
+// Of all connections to the upstreams of a group, in octets: a few that are full of streams, and
+// more than there ever are that are not.
 constexpr std::size_t memory_limit = std::size_t{32} << 20U;
 
 // Acknowledgements that wait since the peer does not read, and settings in one frame.

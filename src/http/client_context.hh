@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Copyright the dotproxy authors
 //
-// ClientContext: what all HTTP connections to upstreams have in common.
+// ClientContext: what all HTTP connections to the upstreams of a group have in common.
 
 #pragma once
 

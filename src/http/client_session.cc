@@ -14,6 +14,9 @@ namespace dotproxy::http {
 
 namespace {
 
+// The memory of a larger response is freed when it has been taken.
+constexpr std::size_t kept_body = 4096;
+
 // What the peer may send without being told that it was read (E81).
 constexpr std::int32_t connection_window = 1 << 20;
 
@@ -116,11 +119,16 @@ bool ClientSession::submit(Stream& stream, std::size_t size) noexcept {
 void ClientSession::cancel(std::uint16_t tag) noexcept {
     Stream& stream = stream_for(tag);
     const std::int32_t id = std::exchange(stream.id, 0);
-    if (id == 0 || !is_sound()) {
+    if (id == 0) {
         return;
     }
     withheld_ -= stream.message.size();
     stream.message.clear();
+    received_ -= stream.body.size();
+    stream.body.clear();
+    if (!is_sound()) {
+        return;
+    }
     // From here on nghttp2 knows nobody whom it could tell about the stream.
     const int unknown = nghttp2_session_set_stream_user_data(session_.get(), id, nullptr);
     if (unknown == 0) {
@@ -138,6 +146,10 @@ void ClientSession::feed(std::span<const std::uint8_t> octets) noexcept {
     if (!is_sound()) {
         return;
     }
+    fill(); // what was asked before has left before whatever the peer says, or waits for its window
+    if (!is_sound()) {
+        return;
+    }
     const ssize_t taken = nghttp2_session_mem_recv(session_.get(), octets.data(), octets.size());
     if (taken < 0) {
         error_ = static_cast<int>(taken);
@@ -149,7 +161,15 @@ void ClientSession::feed(std::span<const std::uint8_t> octets) noexcept {
     }
 }
 
+void ClientSession::release_response() noexcept {
+    if (response_ != nullptr && response_->body.capacity() > kept_body) {
+        response_->body = {};
+    }
+    response_ = nullptr;
+}
+
 bool ClientSession::next(Event& event) noexcept {
+    release_response();
     while (taken_ < events_.size()) {
         const Told& told = events_[taken_++];
         event = told.event;
@@ -160,6 +180,7 @@ bool ClientSession::next(Event& event) noexcept {
         if (stream.id == told.id) { // else it was cancelled meanwhile
             stream.id = 0;
             event.body = stream.body;
+            response_ = &stream;
             return true;
         }
     }
@@ -169,6 +190,7 @@ bool ClientSession::next(Event& event) noexcept {
 }
 
 void ClientSession::fill() noexcept {
+    const Memory::Credit credit{memory_};
     while (is_sound()) {
         const std::uint8_t* octets = nullptr;
         const ssize_t size = nghttp2_session_mem_send(session_.get(), &octets);

@@ -69,6 +69,9 @@ class ClientSession {
     /// The most that a response may have, which is a DNS message.
     static constexpr std::size_t body_limit = 65535;
 
+    /// Of all responses that are not whole together, in octets.
+    static constexpr std::size_t bodies_limit = std::size_t{8} << 20U;
+
     /// Context and target outlive it. Not sound from the start when there is no memory.
     ClientSession(ClientContext& context, const Target& target) noexcept;
     ClientSession(const ClientSession&) = delete;
@@ -89,7 +92,7 @@ class ClientSession {
 
     /// Takes in all of `octets`, and fills output() with what they ask for.
     void feed(std::span<const std::uint8_t> octets) noexcept;
-    /// Takes the next event. Its body stands until the tag is used again. false: there is none.
+    /// Takes the next event. Its body stands until the next call. false: there is none.
     [[nodiscard]] bool next(Event& event) noexcept;
 
     /// Moves what is to be written to output().
@@ -149,6 +152,7 @@ class ClientSession {
 
     [[nodiscard]] Stream& stream_for(std::uint16_t tag);
     [[nodiscard]] Stream* stream_of(std::int32_t id) noexcept;
+    void release_response() noexcept;
     [[nodiscard]] bool submit(Stream& stream, std::size_t size) noexcept;
 
     void tell(Event::Kind kind) { events_.push_back({.event = {.kind = kind}, .id = 0}); }
@@ -163,8 +167,10 @@ class ClientSession {
     std::vector<std::unique_ptr<Stream>> streams_;   // by tag
     std::size_t open_{0};                            // streams that nghttp2 has
     std::vector<Told> events_;
-    std::size_t taken_{0}; // of events_
+    std::size_t taken_{0};      // of events_
+    Stream* response_{nullptr}; // whose body was given out last
     Buffer output_;
+    std::size_t received_{0};    // octets of responses that are not whole
     std::size_t withheld_{0};    // octets of messages that are not in a frame
     std::uint32_t goodbye_{0};   // the peer's reason to leave
     std::uint32_t complaint_{0}; // nghttp2's about the peer

@@ -72,7 +72,12 @@ std::optional<std::time_t> parse_date(std::string_view text) noexcept {
     const auto hour = read_number(text, 17, 2);
     const auto minute = read_number(text, 20, 2);
     const auto second = read_number(text, 23, 2);
-    if (month == http::months.end() || !day_number || !year_number || !hour || !minute || !second) {
+    const bool formed = std::ranges::equal(text, pattern, [](char c, char of_pattern) {
+        return std::string_view{", :"}.find(of_pattern) == std::string_view::npos ||
+               c == of_pattern;
+    });
+    if (!formed || month == http::months.end() || !day_number || !year_number ||
+        hour.value_or(24) > 23 || minute.value_or(60) > 59 || second.value_or(61) > 60) {
         return std::nullopt;
     }
     const year_month_day date{

@@ -147,7 +147,7 @@ void Connection::take_in() noexcept {
             }
             continue;
         case tls::Io::again:
-            if (fruitless_ > most_fruitless) {
+            if (fruitless_ > most_fruitless + wire_->partial_limit()) {
                 count(UpstreamCounter::broken);
                 end({Trouble::unreachable, ConnectFailure::other}, "sends much and no answers");
             }
@@ -173,7 +173,7 @@ void Connection::on_verified() noexcept {
         state_ = State::proving;
         probe();
     } else {
-        on_trial_ = endpoint_.trouble() == Trouble::silent;
+        on_trial_ = endpoint_.is_doubtful();
         become_ready();
     }
 }

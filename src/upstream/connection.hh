@@ -65,8 +65,7 @@ class Connection final : public Watch {
                              const std::string& reason) noexcept = 0;
 
         /// The upstream wants to be left alone for so long.
-        virtual void on_busy(Connection& connection, Clock::duration rest,
-                             const std::string& reason) noexcept = 0;
+        virtual void on_busy(Connection& connection, Clock::duration rest) noexcept = 0;
 
         /// The upstream will close it, and takes no more questions on it.
         virtual void on_leaving(Connection& connection) noexcept = 0;
@@ -98,7 +97,7 @@ class Connection final : public Watch {
 
     /// Whether its first questions stand in for the probe.
     [[nodiscard]] bool is_on_trial() const noexcept {
-        return on_trial_ && state_ == State::ready && endpoint_.trouble() == Trouble::silent;
+        return on_trial_ && state_ == State::ready && endpoint_.is_doubtful();
     }
 
     /// Whether it has to answer a probe before it is asked anything else.

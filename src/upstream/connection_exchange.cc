@@ -24,8 +24,8 @@ constexpr std::size_t most_forgotten = Slots::capacity / 4;
 // So many questions are let through together where no probe is answered: an upstream that lives is
 // not shut out for one name that it does not answer.
 constexpr std::size_t most_on_trial = 4;
-// After so many queries that came to nothing in a row, one of our own has to be answered; a question
-// has a send left then, and what nobody is to blame for is the connection's fault (E84).
+// After so many queries that came to nothing in a row, one of our own has to be answered; a
+// question has a send left then, and what nobody is to blame for is the connection's fault (E84).
 constexpr unsigned most_in_vain = 2;
 
 /// What it says about an endpoint that a query of our own comes to nothing in this way.
@@ -60,6 +60,9 @@ void Connection::send(Inquiry& inquiry) noexcept {
 
 void Connection::forget(std::uint16_t slot) noexcept {
     wire_->forget(slot);
+    if (wire_->keeps_apart()) { // the upstream is told
+        owner_.mark_dirty(*this);
+    }
     on_slot_free();
     // In a side lane the question that was never answered may still be at work there.
     if (state_ == State::ready && (is_side(lane_) || wire_->forgotten() >= most_forgotten)) {
@@ -77,15 +80,23 @@ void Connection::on_slot_free() noexcept {
 }
 
 void Connection::read(dns::Octets plain) noexcept {
-    heard_at_ = turn_.now;
+    // Over HTTP octets come with every request, whether or not it is ever answered.
+    bool heard = !wire_->keeps_apart();
+    heard_at_ = heard ? turn_.now : heard_at_;
     wire_->feed(plain);
     while (state_ != State::closed) {
         const QueryWire::Arrival arrival = wire_->next();
         if (arrival.kind == QueryWire::Arrival::Kind::nothing) {
             wire_->keep_rest(turn_.now);
-            silent_since_ = in_flight() > 0 || suspect_ ? turn_.now : TimePoint::max();
+            if (in_flight() == 0 && !suspect_) {
+                silent_since_ = TimePoint::max();
+            } else if (heard) {
+                silent_since_ = turn_.now;
+            }
             return;
         }
+        heard = true;
+        heard_at_ = turn_.now;
         if (arrival.kind != QueryWire::Arrival::Kind::alive) { // which a peer may say without end
             fruitless_ = 0;
         }
@@ -111,6 +122,9 @@ void Connection::on_arrival(const QueryWire::Arrival& arrival) noexcept {
         on_leaving();
         break;
     case QueryWire::Arrival::Kind::expelled:
+        if (arrival.rest.count() > 0) {
+            owner_.on_busy(*this, arrival.rest);
+        }
         end({trouble_by(arrival.loss), ConnectFailure::other}, arrival.reason);
         break;
     case QueryWire::Arrival::Kind::broken:
@@ -134,31 +148,37 @@ void Connection::on_late(const QueryWire::Arrival& arrival) noexcept {
 /// A query came to nothing (E84, E86).
 void Connection::on_lost(const QueryWire::Arrival& arrival) noexcept {
     using Loss = QueryWire::Loss;
-    if (arrival.loss == Loss::too_many && arrival.inquiry != nullptr) {
-        endpoint_.note_too_many(in_flight() + 1, arrival.inquiry->sent_at, turn_.now);
-    }
-    if (arrival.rest.count() > 0) {
-        owner_.on_busy(*this, arrival.rest, arrival.reason);
-    }
-    full_ = arrival.loss == Loss::unprocessed && in_flight() > 0;
+    // While others are in flight, one of their answers makes room.
+    full_ =
+        in_flight() > 0 && (arrival.loss == Loss::unprocessed || arrival.loss == Loss::too_many);
     if (arrival.inquiry == nullptr) {
         on_probe_lost(arrival);
-    } else {
-        arrival.inquiry->remove_place(*this);
-        in_vain_ += full_ || leaving_ ? 0 : 1;
-        if (in_vain_ >= most_in_vain || (arrival.loss == Loss::unfit && answers_ == 0)) {
-            suspect();
-        }
-        if (arrival.loss != Loss::unprocessed) {
-            count(UpstreamCounter::refused);
-        }
-        owner_.on_lost(*this, *arrival.inquiry, arrival.loss != Loss::unprocessed, arrival.reason);
+        on_slot_free();
+        return;
     }
+    if (arrival.loss == Loss::too_many) {
+        endpoint_.note_too_many(in_flight(), arrival.inquiry->sent_at, turn_.now);
+    }
+    if (arrival.loss != Loss::unprocessed) {
+        count(UpstreamCounter::refused);
+    }
+    arrival.inquiry->remove_place(*this);
+    in_vain_ += full_ || leaving_ ? 0 : 1; // those it would have taken at another time
+    if (in_vain_ >= most_in_vain || arrival.rest.count() > 0 ||
+        (arrival.loss == Loss::unfit && answers_ == 0)) {
+        suspect();
+    }
+    owner_.on_lost(*this, *arrival.inquiry, !full_ && arrival.loss != Loss::unprocessed,
+                   arrival.reason);
     on_slot_free();
 }
 
 void Connection::on_probe_lost(const QueryWire::Arrival& arrival) noexcept {
+    if (arrival.rest.count() > 0) {
+        owner_.on_busy(*this, arrival.rest);
+    }
     if (state_ == State::proving || suspect_) {
+        endpoint_.note_probe(false);
         end({trouble_by(arrival.loss), ConnectFailure::other}, arrival.reason);
     }
 }
@@ -167,7 +187,7 @@ void Connection::on_probe_lost(const QueryWire::Arrival& arrival) noexcept {
 /// their fault shows with one of ours: what clients can bring about is not held against the
 /// upstream.
 void Connection::suspect() noexcept {
-    if (!suspect_ && state_ == State::ready) {
+    if (!suspect_ && state_ == State::ready && !on_trial_ && !endpoint_.drops_probes()) {
         suspect_ = true;
         wire_->forget_probe();
         probe();

@@ -64,7 +64,7 @@ bool Connections::attempting(unsigned lane, const Endpoint* endpoint) const noex
 std::size_t Connections::ready(unsigned lane, const Endpoint& endpoint) const noexcept {
     return static_cast<std::size_t>(std::ranges::count_if(all_, [&](const auto& connection) {
         return connection->lane() == lane && &connection->endpoint() == &endpoint &&
-               connection->state() == Connection::State::ready;
+               connection->state() == Connection::State::ready && !is_spent(*connection);
     }));
 }
 

@@ -39,7 +39,7 @@ class Connections {
     /// `endpoint`, whether that one takes part.
     [[nodiscard]] bool attempting(unsigned lane, const Endpoint* endpoint = nullptr) const noexcept;
 
-    /// How many of a lane's connections to an endpoint are ready, full or not.
+    /// How many of a lane's connections to an endpoint are ready and of use to it, full or not.
     [[nodiscard]] std::size_t ready(unsigned lane, const Endpoint& endpoint) const noexcept;
 
     /// How many inquiries are in flight in a lane.

@@ -30,6 +30,7 @@ constexpr int answers_per_connect = 4;
 // Whoever is asked too much at a time is asked this much all the same (E86).
 constexpr std::size_t fewest_in_flight = 4;
 constexpr unsigned answers_per_place = 100;
+constexpr Clock::duration restraint_time = 5s; // and then twice as much is tried
 
 /// 3/4 to 5/4 of `pause`, so that workers and hosts do not knock all at once.
 Clock::duration jitter(Clock::duration pause, std::uint32_t random) noexcept {
@@ -69,17 +70,23 @@ std::unique_ptr<QueryWire> Endpoint::make_wire(std::uint16_t id_mask) const {
 
 void Endpoint::note_too_many(std::size_t in_flight, TimePoint sent_at, TimePoint now) noexcept {
     if (sent_at <= restrained_at_) {
-        return;
+        most_in_flight_ = std::max(fewest_in_flight, std::min(most_in_flight_, in_flight));
+    } else if (in_flight >= fewest_in_flight) {
+        restrained_at_ = now;
+        answers_since_ = 0;
+        most_in_flight_ = std::max(fewest_in_flight, std::min(most_in_flight_, in_flight + 1) / 2);
     }
-    restrained_at_ = now;
-    most_in_flight_ = std::max(fewest_in_flight, std::min(most_in_flight_, in_flight) / 2);
-    answers_since_ = 0;
 }
 
-void Endpoint::note_answer() noexcept {
-    if (most_in_flight_ < Slots::capacity && ++answers_since_ == answers_per_place) {
-        answers_since_ = 0;
-        ++most_in_flight_;
+void Endpoint::note_answer(TimePoint now) noexcept {
+    if (most_in_flight_ < Slots::capacity) {
+        if (now - restrained_at_ >= restraint_time) {
+            restrained_at_ = now;
+            most_in_flight_ = std::min(most_in_flight_ * 2, Slots::capacity);
+        } else if (++answers_since_ == answers_per_place) {
+            answers_since_ = 0;
+            ++most_in_flight_;
+        }
     }
     if (paid_until_ > TimePoint{}) { // what is earned beyond the burst is not kept
         paid_until_ -= connect_interval / answers_per_connect;

@@ -100,22 +100,30 @@ class Endpoint {
     /// the root's name servers: after two in vain a few questions are let through in their place,
     /// and if one is answered, always from then on.
     [[nodiscard]] bool must_answer_probe() const noexcept {
-        return trouble_ == Trouble::busy || trouble_ == Trouble::unfit ||
-               (trouble_ == Trouble::silent && !drops_probes_ &&
-                probes_in_vain_ < most_probes_in_vain);
+        return is_doubtful() && !drops_probes_ && probes_in_vain_ < most_probes_in_vain;
     }
+
+    /// Whether it has proved its identity and was of no use then.
+    [[nodiscard]] bool is_doubtful() const noexcept {
+        return trouble_ == Trouble::silent || trouble_ == Trouble::busy ||
+               trouble_ == Trouble::unfit;
+    }
+
+    /// Whether probes are known to be in vain, though questions are not.
+    [[nodiscard]] bool drops_probes() const noexcept { return drops_probes_; }
 
     /// It is not to be asked before, as it has said itself (E86).
     void rest(TimePoint until) noexcept { rests_until_ = std::max(rests_until_, until); }
 
     [[nodiscard]] TimePoint rests_until() const noexcept { return rests_until_; }
 
-    /// How many questions a connection may have in flight: fewer after it was too many, and one
-    /// more for each hundred answers from then on (E86).
+    /// How many questions a connection may have in flight: fewer after it was too many, one more
+    /// for each hundred answers from then on (E86), and twice as many after each few seconds.
     [[nodiscard]] std::size_t most_in_flight() const noexcept { return most_in_flight_; }
 
-    /// So many were too many, as was said of one that was sent at `sent_at`: of what was sent
-    /// together only the first word counts.
+    /// One that was sent at `sent_at` was too many beside so many that are in flight still. Of
+    /// those that were sent together the first one halves what may be, and the rest tells how many
+    /// of them were not; a few are never too many at a time.
     void note_too_many(std::size_t in_flight, TimePoint sent_at, TimePoint now) noexcept;
 
     /// What became of a probe, on whichever connection.
@@ -144,7 +152,7 @@ class Endpoint {
     void note_connect(TimePoint now) noexcept;
     /// A connection to it was of use: each few answers earn another connect, so that one that
     /// closes after that many never waits (RFC 7766, section 6.2.3).
-    void note_answer() noexcept;
+    void note_answer(TimePoint now) noexcept;
 
     /// When a connection to it was last of use; of the addresses of an upstream, the latest goes
     /// first.

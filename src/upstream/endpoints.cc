@@ -137,7 +137,7 @@ void Endpoints::failed_over(Endpoint& endpoint) noexcept {
 }
 
 bool Endpoints::answered(Endpoint& endpoint) noexcept {
-    endpoint.note_answer();
+    endpoint.note_answer(turn_.now);
     if (endpoint.recover() == Trouble::none) {
         return false;
     }

@@ -90,8 +90,7 @@ class HealthCheck final : public Connection::Owner {
                  const std::string& /*reason*/) noexcept override {}
 
     // It ends with its probe.
-    void on_busy(Connection& /*connection*/, Clock::duration /*rest*/,
-                 const std::string& /*reason*/) noexcept override {}
+    void on_busy(Connection& /*connection*/, Clock::duration /*rest*/) noexcept override {}
 
     void on_leaving(Connection& /*connection*/) noexcept override {}
 

@@ -22,6 +22,8 @@ constexpr unsigned version_not_supported = 505;
 
 // Whoever asks us to wait is not obeyed for longer than this (E86).
 constexpr std::chrono::seconds longest_rest{60};
+// Where it does not say for how long.
+constexpr std::chrono::seconds calm{1};
 
 /// What a status that is no success says: of the question, or of the upstream (E86).
 QueryWire::Loss loss_by(unsigned status) noexcept {
@@ -134,6 +136,7 @@ QueryWire::Arrival HttpWire::arrival_of(const http::Event& event) noexcept {
     }
     return {.kind = Arrival::Kind::expelled,
             .loss = event.kind == Kind::throttled ? Loss::busy : Loss::unfit,
+            .rest = event.kind == Kind::throttled ? calm : std::chrono::seconds{0},
             .reason = "ends all with " + std::string{session_.reason()}};
 }
 

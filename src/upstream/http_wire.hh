@@ -55,11 +55,15 @@ class HttpWire final : public QueryWire {
     /// Never: each answer has a stream of its own.
     [[nodiscard]] TimePoint partial_since() const noexcept override { return TimePoint::max(); }
 
+    /// All of them may come bit by bit, in turns.
+    [[nodiscard]] std::size_t partial_limit() const noexcept override {
+        return slots_.taken() * http::ClientSession::body_limit;
+    }
+
     /// Its stream is reset, and the slot free again.
     void forget(std::uint16_t slot) noexcept override;
 
   private:
-    [[nodiscard]] std::uint16_t ask(Inquiry* inquiry) noexcept;
     [[nodiscard]] Arrival arrival_of(const http::Event& event) noexcept;
     [[nodiscard]] Arrival answer(const http::Event& event) noexcept;
     [[nodiscard]] Arrival lost(std::uint16_t slot, Loss how, std::string reason) noexcept;

@@ -108,6 +108,9 @@ class QueryWire {
     /// Since when an answer that holds up all others is incomplete; TimePoint::max() while none is.
     [[nodiscard]] virtual TimePoint partial_since() const noexcept = 0;
 
+    /// How many octets may have come that are part of answers which are not whole.
+    [[nodiscard]] virtual std::size_t partial_limit() const noexcept { return 0; }
+
     void free(std::uint16_t slot) noexcept { slots_.free(slot); }
 
     /// The inquiry in `slot` is over.

@@ -86,8 +86,7 @@ class Upstreams final : public Group, public Connection::Owner {
                      const Reply& reply) noexcept override;
     void on_lost(Connection& connection, Inquiry& inquiry, bool processed,
                  const std::string& reason) noexcept override;
-    void on_busy(Connection& connection, Clock::duration rest,
-                 const std::string& reason) noexcept override;
+    void on_busy(Connection& connection, Clock::duration rest) noexcept override;
     void on_leaving(Connection& connection) noexcept override;
     void on_silent(Connection& connection) noexcept override;
     void on_closed(Connection& connection, Connection::State was, Connection::End how,

@@ -129,15 +129,14 @@ void Upstreams::on_lost(Connection& connection, Inquiry& inquiry, bool processed
     }
 }
 
-void Upstreams::on_busy(Connection& connection, Clock::duration rest,
-                        const std::string& reason) noexcept {
+void Upstreams::on_busy(Connection& connection, Clock::duration rest) noexcept {
     connection.endpoint().rest(turn_.now + rest);
-    endpoints_.failed(connection.endpoint(), Trouble::busy, reason);
 }
 
 /// What comes next need not wait for a handshake (E85).
 void Upstreams::on_leaving(Connection& connection) noexcept {
-    if (connection.lane() == 0 && connection.answers() >= worth_a_spare) {
+    if (connection.lane() == 0 && connection.answers() >= worth_a_spare &&
+        connections_.pick(0) == nullptr) {
         lanes_[0].spare_wanted = true;
         lanes_[0].next_attempt = turn_.now;
     }
