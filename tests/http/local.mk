@@ -1,5 +1,8 @@
 http_tests = \
 	tests/http/test_base64url \
+	tests/http/test_client_ends \
+	tests/http/test_client_faults \
+	tests/http/test_client_session \
 	tests/http/test_date \
 	tests/http/test_http1 \
 	tests/http/test_memory \
@@ -32,3 +35,12 @@ tests_http_test_server_states_SOURCES = tests/http/test_server_states.cc $(http_
 tests_http_test_server_states_LDADD = $(http_test_libs)
 tests_http_test_http1_SOURCES = tests/http/test_http1.cc tests/unit.hh
 tests_http_test_http1_LDADD = $(http_test_libs)
+http_test_upstream_peer = tests/http/frames.hh tests/http/peer.hh tests/http/upstream_peer.hh \
+	tests/unit.hh
+tests_http_test_client_ends_SOURCES = tests/http/test_client_ends.cc $(http_test_upstream_peer)
+tests_http_test_client_ends_LDADD = $(http_test_libs)
+tests_http_test_client_faults_SOURCES = tests/http/test_client_faults.cc $(http_test_upstream_peer)
+tests_http_test_client_faults_LDADD = $(http_test_libs)
+tests_http_test_client_session_SOURCES = tests/http/test_client_session.cc \
+	$(http_test_upstream_peer)
+tests_http_test_client_session_LDADD = $(http_test_libs)
