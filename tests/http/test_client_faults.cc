@@ -257,6 +257,65 @@ void test_many_requests_keep_memory_flat(void** /*state*/) {
     assert_int_equal(caller->session.room(), 0xffffffff);
 }
 
+/// Whether a connection is sound whose memory ends `more` octets after it has got as far as `step`.
+bool is_sound_with(std::uint16_t streams, int step, std::size_t more) {
+    ClientContext context;
+    const Target target{"dns.example", "/dns-query"};
+    bool sound = false;
+    {
+        ClientSession session{context, target};
+        const auto limit_at = [&](int now) {
+            context.memory().most =
+                now == step ? context.memory().used + more : context.memory().most;
+        };
+        session.fill();
+        session.feed(octets_of(settings()));
+        limit_at(0);
+        for (std::uint16_t tag = 0; tag < streams; ++tag) {
+            session.ask(tag, octets_of("question"));
+        }
+        limit_at(1);
+        session.fill();
+        limit_at(2);
+        for (std::uint16_t tag = 0; tag < streams; tag += 2) {
+            session.cancel(tag);
+        }
+        session.ping();
+        session.fill();
+        limit_at(3);
+        session.feed(octets_of(reply(3, "answer") + ping() + rst(7) + goaway(9)));
+        Event event;
+        while (session.next(event)) {
+        }
+        session.fill();
+        sound = session.is_sound();
+        assert_true(session.room() == 0); // it leaves
+        assert_true(sound || !session.reason().empty());
+    }
+    assert_int_equal(context.memory().used, 0);
+    return sound;
+}
+
+// E50: wherever memory ends, the connection does, and nothing else.
+void test_memory_may_end_anywhere(void** /*state*/) {
+    for (const std::uint16_t streams : std::array<std::uint16_t, 4>{4, 5, 9, 33}) {
+        for (int step = 0; step < 4; ++step) {
+            std::set<bool> ends;
+            for (std::size_t more = 0; more < 2048; more += 8) {
+                ends.insert(is_sound_with(streams, step, more));
+            }
+            assert_true(ends.contains(false));
+            assert_true(is_sound_with(streams, step, 1U << 20U));
+        }
+    }
+    ClientContext context;
+    context.memory().most = 0;
+    const Target target{"dns.example", "/dns-query"};
+    const ClientSession session{context, target};
+    assert_false(session.is_sound());
+    assert_int_equal(session.room(), 0);
+}
+
 } // namespace
 
 int main() {
@@ -270,6 +329,7 @@ int main() {
         cmocka_unit_test(test_idle_talk_keeps_memory_flat),
         cmocka_unit_test(test_endless_head_keeps_memory_flat),
         cmocka_unit_test(test_many_requests_keep_memory_flat),
+        cmocka_unit_test(test_memory_may_end_anywhere),
     };
     return cmocka_run_group_tests_name("http/client_faults", tests, nullptr, nullptr);
 }
