@@ -7,7 +7,8 @@ check_PROGRAMS += \
 	tests/config/test_routes \
 	tests/config/test_source \
 	tests/config/test_syntax \
-	tests/config/test_units
+	tests/config/test_units \
+	tests/config/test_url
 TESTS += \
 	tests/check-example.sh \
 	tests/config/test_access \
@@ -18,7 +19,8 @@ TESTS += \
 	tests/config/test_routes \
 	tests/config/test_source \
 	tests/config/test_syntax \
-	tests/config/test_units
+	tests/config/test_units \
+	tests/config/test_url
 dist_check_SCRIPTS += tests/check-example.sh
 
 config_test_libraries = libconfig.a libdns.a libbase.a $(CONFIG_LIBS) $(CMOCKA_LIBS)
@@ -47,3 +49,5 @@ tests_config_test_syntax_SOURCES = tests/config/test_syntax.cc tests/config/libc
 tests_config_test_syntax_LDADD = $(config_test_libraries)
 tests_config_test_units_SOURCES = tests/config/test_units.cc tests/unit.hh
 tests_config_test_units_LDADD = $(config_test_libraries)
+tests_config_test_url_SOURCES = tests/config/test_url.cc tests/unit.hh
+tests_config_test_url_LDADD = $(config_test_libraries)

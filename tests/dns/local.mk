@@ -1,4 +1,5 @@
 dns_tests = \
+	tests/dns/test_age \
 	tests/dns/test_answer \
 	tests/dns/test_answer_cookie \
 	tests/dns/test_chain \
@@ -19,6 +20,8 @@ TESTS += $(dns_tests)
 
 # The room stands alone: a reference to any other is a link error here.
 dns_test_libraries = libdns.a $(CMOCKA_LIBS)
+tests_dns_test_age_SOURCES = tests/dns/test_age.cc tests/dns/messages.hh tests/unit.hh
+tests_dns_test_age_LDADD = $(dns_test_libraries)
 tests_dns_test_answer_SOURCES = tests/dns/test_answer.cc tests/dns/answers.hh tests/dns/messages.hh
 tests_dns_test_answer_LDADD = $(dns_test_libraries)
 tests_dns_test_answer_cookie_SOURCES = tests/dns/test_answer_cookie.cc tests/dns/answers.hh \
