@@ -10,6 +10,7 @@ fuzz_corpora = \
 	tests/fuzz/corpus_frame \
 	tests/fuzz/corpus_http1 \
 	tests/fuzz/corpus_http2 \
+	tests/fuzz/corpus_http2_client \
 	tests/fuzz/corpus_kept \
 	tests/fuzz/corpus_proxy_header \
 	tests/fuzz/corpus_query \
@@ -21,6 +22,7 @@ fuzz_targets = \
 	tests/fuzz/fuzz_frame \
 	tests/fuzz/fuzz_http1 \
 	tests/fuzz/fuzz_http2 \
+	tests/fuzz/fuzz_http2_client \
 	tests/fuzz/fuzz_kept \
 	tests/fuzz/fuzz_proxy_header \
 	tests/fuzz/fuzz_query \
@@ -45,6 +47,8 @@ tests_fuzz_corpus_http1_SOURCES = tests/fuzz/fuzz_http1.cc $(fuzz_runner)
 tests_fuzz_corpus_http1_LDADD = $(fuzz_http_libraries)
 tests_fuzz_corpus_http2_SOURCES = tests/fuzz/fuzz_http2.cc $(fuzz_runner)
 tests_fuzz_corpus_http2_LDADD = $(fuzz_http_libraries)
+tests_fuzz_corpus_http2_client_SOURCES = tests/fuzz/fuzz_http2_client.cc $(fuzz_runner)
+tests_fuzz_corpus_http2_client_LDADD = $(fuzz_http_libraries)
 tests_fuzz_corpus_kept_SOURCES = tests/fuzz/fuzz_kept.cc tests/fuzz/asked.hh $(fuzz_runner)
 tests_fuzz_corpus_kept_LDADD = libdns.a
 tests_fuzz_corpus_proxy_header_SOURCES = tests/fuzz/fuzz_proxy_header.cc $(fuzz_runner)
@@ -71,6 +75,8 @@ tests_fuzz_fuzz_http1_SOURCES = tests/fuzz/fuzz_http1.cc $(fuzz_harness)
 tests_fuzz_fuzz_http1_LDADD = $(fuzz_http_libraries) $(LIB_FUZZING_ENGINE)
 tests_fuzz_fuzz_http2_SOURCES = tests/fuzz/fuzz_http2.cc $(fuzz_harness)
 tests_fuzz_fuzz_http2_LDADD = $(fuzz_http_libraries) $(LIB_FUZZING_ENGINE)
+tests_fuzz_fuzz_http2_client_SOURCES = tests/fuzz/fuzz_http2_client.cc $(fuzz_harness)
+tests_fuzz_fuzz_http2_client_LDADD = $(fuzz_http_libraries) $(LIB_FUZZING_ENGINE)
 tests_fuzz_fuzz_kept_SOURCES = tests/fuzz/fuzz_kept.cc tests/fuzz/asked.hh $(fuzz_harness)
 tests_fuzz_fuzz_kept_LDADD = libdns.a $(LIB_FUZZING_ENGINE)
 tests_fuzz_fuzz_proxy_header_SOURCES = tests/fuzz/fuzz_proxy_header.cc $(fuzz_harness)

@@ -446,6 +446,69 @@ HTTP2 = {
 }
 
 
+def says(stream, status, *fields, last=0):
+    return http2(HEADERS, last | WHOLE, stream, b"".join(field(*one) for one in [(b":status", status), *fields]))
+
+
+MESSAGE2 = (b"content-type", b"application/dns-message")
+ANSWER2 = response(record(QNAME, A, ADDRESS))
+
+
+def answers(stream, *fields):
+    return says(stream, b"200", MESSAGE2, *fields) + http2(DATA, LAST, stream, ANSWER2)
+
+
+def leaves(last, error=0):
+    return http2(GOAWAY, 0, 0, struct.pack(">II", last, error))
+
+
+def one_setting(name, value):
+    return http2(SETTINGS, 0, 0, struct.pack(">HI", name, value))
+
+
+HTTP2_CLIENT = {
+    "settings": SET,
+    "answer": SET + answers(1),
+    "answers": SET + http2(SETTINGS, ACK) + b"".join(answers(stream) for stream in (5, 1, 9, 3, 7, 11, 13)),
+    "age": SET + answers(1, (b"age", b"300")) + answers(3, (b"age", b"-1")),
+    "interleaved": SET + says(1, b"200", MESSAGE2) + says(3, b"200", MESSAGE2) + http2(DATA, 0, 1, ANSWER2[:9])
+                   + http2(DATA, LAST, 3, ANSWER2) + http2(DATA, LAST, 1, ANSWER2[9:]),
+    "statuses": SET + says(1, b"301", (b"location", b"/"), last=LAST) + says(3, b"429", (b"retry-after", b"5"), last=LAST)
+                + says(5, b"503", (b"retry-after", b"Sun, 06 Nov 1994 08:49:37 GMT"), last=LAST)
+                + says(7, b"204", last=LAST) + says(9, b"999", last=LAST),
+    "interim": SET + says(1, b"100") + says(1, b"103", MESSAGE2) + answers(1),
+    "trailers": SET + says(1, b"200", MESSAGE2) + http2(DATA, 0, 1, ANSWER2)
+                + http2(HEADERS, LAST | WHOLE, 1, field(b"content-type", b"x")),
+    "refused": SET + http2(RESET, 0, 1, struct.pack(">I", 7)) + http2(RESET, 0, 3, struct.pack(">I", 2)) + answers(5),
+    "reset-late": SET + says(1, b"200", MESSAGE2) + http2(RESET, 0, 1, bytes(4)) + http2(DATA, LAST, 1, ANSWER2),
+    "leaves": SET + leaves(0x7fffffff) + answers(1) + leaves(5) + answers(3) + answers(5),
+    "throttles": SET + leaves(3, 11) + answers(1),
+    "expels": SET + leaves(0, 13),
+    "goes-up": SET + leaves(1) + leaves(3),
+    "no-streams": one_setting(3, 0) + answers(1) + one_setting(3, 100),
+    "few-streams": one_setting(3, 2) + answers(1) + answers(3) + answers(5),
+    "zero-window": one_setting(4, 0) + answers(1) + http2(WINDOW, 0, 3, b"\0\0\0\7") + http2(WINDOW, 0, 5, b"\0\0\1\0"),
+    "window-over": SET + http2(WINDOW, 0, 0, b"\x7f\xff\xff\xff"),
+    "stream-window-over": SET + http2(WINDOW, 0, 1, b"\x7f\xff\xff\xff") + answers(3),
+    "pings": SET + http2(PING, 0, 0, b"12345678") * 5 + http2(PING, ACK, 0, bytes(8)),
+    "push": SET + http2(PUSH, WHOLE, 1, b"\0\0\0\2" + GET2) + answers(2) + answers(1),
+    "wrong-length": SET + says(1, b"200", (b"content-length", b"5")) + http2(DATA, LAST, 1, ANSWER2),
+    "malformed": SET + says(1, b"200", (b"Upper", b"x")) + says(3, b"2000") + says(5, b"abc") + answers(7),
+    "too-large": SET + says(1, b"200") + http2(DATA, 0, 1, bytes(16384)) * 3 + http2(DATA, 0, 1, bytes(16383))
+                 + http2(DATA, LAST, 1, b"ab"),
+    "continued": SET + http2(HEADERS, 0, 1, field(b":status", b"200")) + http2(CONTINUATION, WHOLE, 1, field(*MESSAGE2))
+                 + http2(DATA, LAST, 1, ANSWER2),
+    "continued-much": SET + http2(HEADERS, 0, 1, field(b":status", b"200")) + http2(CONTINUATION, 0, 1) * 10,
+    "bomb": SET + http2(HEADERS, LAST | WHOLE, 1, field(b":status", b"200") + b"\x40" + field(b"n", b"v" * 100)[1:]
+                        + b"\xbe" * 130),
+    "padded": SET + http2(HEADERS, 8 | WHOLE, 1, b"\3" + field(b":status", b"200") + bytes(3))
+              + http2(DATA, 8 | LAST, 1, b"\5" + ANSWER2 + bytes(5)),
+    "table-0": one_setting(1, 0) + answers(1) + answers(3),
+    "frame-small": one_setting(5, 1) + answers(1),
+    "http1": b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
+}
+
+
 def proxied(command, family, addresses, tail=b""):
     return (b"\r\n\r\n\0\r\nQUIT\n" + struct.pack(">BBH", command, family, len(addresses + tail))
             + addresses + tail)
@@ -505,3 +568,9 @@ write("http2", {"deaf-" + name: b"\x10\xff" + HTTP2[name] for name in ("many", "
 write("http2", {"drained-" + name: b"\x24\x20" + HTTP2[name] for name in ("many", "acks", "goaway")})
 write("http2", {"ended-" + name: b"\x44\x20" + HTTP2[name] for name in ("many", "interleaved")})
 write("http2", {"poor-" + name: b"\x80\xff" + HTTP2[name] for name in ("many", "interleaved", "bomb")})
+write("http2_client", HTTP2_CLIENT, b"\0\xff")
+for title, first in {"cut": b"\0\0", "cancelled": b"\1\x20", "on": b"\2\x40", "early": b"\4\xff", "large": b"\x08\xff",
+                     "deaf": b"\x10\x40", "pinged": b"\x22\x10", "between": b"\x42\xff", "poor": b"\x80\xff"}.items():
+    write("http2_client", {title + "-" + name: first + HTTP2_CLIENT[name]
+                           for name in ("answers", "interleaved", "refused", "leaves", "few-streams", "zero-window")}
+          if title != "poor" else {"poor-" + name: first + HTTP2_CLIENT[name] for name in ("answers", "bomb", "leaves")})
