@@ -14,6 +14,8 @@ using namespace dotproxy::http::test;
 
 namespace {
 
+using Kind = Event::Kind;
+
 constexpr std::size_t unlimited = 0xffffffff;
 
 /// A connection with so many requests open, tags 0 and up on streams 1 and up.

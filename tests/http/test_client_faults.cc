@@ -13,6 +13,8 @@ using namespace dotproxy::http::test;
 
 namespace {
 
+using Kind = Event::Kind;
+
 const std::string settings_ack = frame(NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0);
 
 /// What an owner may do is harmless, whatever has become of the connection.

@@ -14,6 +14,7 @@ using namespace dotproxy::http::test;
 
 namespace {
 
+using Kind = Event::Kind;
 using std::chrono::seconds;
 
 /// The only thing that there is to be told, which is a response.

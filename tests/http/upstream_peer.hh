@@ -23,8 +23,6 @@
 
 namespace dotproxy::http::test {
 
-using Kind = Event::Kind;
-
 /// The beginning of a response. `fields` are literal() ones.
 inline std::string reply_head(std::uint32_t stream, std::string_view status,
                               const std::string& fields = {}, bool last = false) {

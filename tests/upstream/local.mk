@@ -9,6 +9,8 @@ upstream_tests = \
 	tests/upstream/test_floods \
 	tests/upstream/test_frame_wire \
 	tests/upstream/test_health_check \
+	tests/upstream/test_http_probes \
+	tests/upstream/test_http_wire \
 	tests/upstream/test_inquiry \
 	tests/upstream/test_lanes \
 	tests/upstream/test_plain_upstreams \
@@ -42,6 +44,14 @@ tests_upstream_test_frame_wire_SOURCES = tests/upstream/test_frame_wire.cc tests
 tests_upstream_test_frame_wire_LDADD = libupstream.a libdns.a libbase.a $(CMOCKA_LIBS)
 tests_upstream_test_health_check_SOURCES = tests/upstream/test_health_check.cc tests/unit.hh
 tests_upstream_test_health_check_LDADD = $(rig)
+upstream_test_http_line = tests/dns/messages.hh tests/http/frames.hh tests/http/peer.hh \
+	tests/http/upstream_peer.hh tests/upstream/http_line.hh tests/unit.hh
+upstream_test_http_libs = libupstream.a libhttp.a libdns.a libbase.a $(NGHTTP2_LIBS) $(CMOCKA_LIBS)
+tests_upstream_test_http_probes_SOURCES = tests/upstream/test_http_probes.cc \
+	$(upstream_test_http_line)
+tests_upstream_test_http_probes_LDADD = $(upstream_test_http_libs)
+tests_upstream_test_http_wire_SOURCES = tests/upstream/test_http_wire.cc $(upstream_test_http_line)
+tests_upstream_test_http_wire_LDADD = $(upstream_test_http_libs)
 tests_upstream_test_inquiry_SOURCES = tests/upstream/test_inquiry.cc tests/unit.hh
 tests_upstream_test_inquiry_LDADD = libupstream.a libdns.a libbase.a $(CMOCKA_LIBS)
 tests_upstream_test_lanes_SOURCES = tests/upstream/test_lanes.cc tests/unit.hh
