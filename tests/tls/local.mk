@@ -11,6 +11,7 @@ tls_tests = \
 	tests/tls/test_server_stream \
 	tests/tls/test_client_stream \
 	tests/tls/test_client_stream_end \
+	tests/tls/test_client_stream_spoken \
 	tests/tls/test_tickets \
 	tests/tls/test_verify
 check_PROGRAMS += $(tls_tests)
@@ -24,6 +25,9 @@ tests_tls_test_client_stream_SOURCES = tests/tls/test_client_stream.cc tests/tls
 tests_tls_test_client_stream_LDADD = $(tls_test_peer_libs)
 tests_tls_test_client_stream_end_SOURCES = tests/tls/test_client_stream_end.cc tests/tls/pair.hh tests/unit.hh
 tests_tls_test_client_stream_end_LDADD = $(tls_test_peer_libs)
+tests_tls_test_client_stream_spoken_SOURCES = tests/tls/test_client_stream_spoken.cc \
+	tests/tls/pair.hh tests/unit.hh
+tests_tls_test_client_stream_spoken_LDADD = $(tls_test_peer_libs)
 tests_tls_test_key_pair_SOURCES = tests/tls/test_key_pair.cc tests/unit.hh
 tests_tls_test_key_pair_LDADD = $(tls_test_peer_libs)
 tests_tls_test_server_context_SOURCES = tests/tls/test_server_context.cc tests/tls/shop.hh \

@@ -177,8 +177,9 @@ bool AnyClient::was_shown(const Certificate& certificate) const {
     return same;
 }
 
-Client::Client(const ClientContext& context, const Identity& identity, Tickets& tickets)
-    : stream{context, identity, tickets} {
+Client::Client(const ClientContext& context, const Identity& identity, Tickets& tickets,
+               Spoken spoken)
+    : stream{context, identity, tickets, spoken} {
     drain();
 }
 

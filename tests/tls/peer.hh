@@ -119,7 +119,8 @@ class AnyClient : private NoCredentials, public Endpoint {
 /// A ClientStream and what it gave.
 class Client {
   public:
-    Client(const ClientContext& context, const Identity& identity, Tickets& tickets);
+    Client(const ClientContext& context, const Identity& identity, Tickets& tickets,
+           Spoken spoken = Spoken::dot);
 
     /// Feeds ciphertext and drains the stream, as its user has to.
     void take(std::span<const std::uint8_t> ciphertext);

@@ -3,6 +3,7 @@
 
 #include "upstream/endpoint.hh"
 
+#include "http/client_context.hh"
 #include "tls/shop.hh"
 #include "unit.hh"
 
@@ -182,6 +183,115 @@ void test_connect_after_a_million_answers_then_still_a_burst_only(void** /*state
     assert_int_equal(burst_at(it.endpoint, start + 1s), 50);
 }
 
+// E86: what it has asked for itself holds, whatever else becomes of it.
+void test_rest_then_it_is_not_tried_before(void** /*state*/) {
+    Case it;
+    it.endpoint.rest(start + 10s);
+    it.endpoint.rest(start + 5s);
+    assert_true(it.endpoint.rests_until() == start + 10s);
+    assert_true(it.endpoint.retry_at() == start + 10s);
+    it.endpoint.recover();
+    assert_true(it.endpoint.retry_at() == start + 10s);
+    it.endpoint.fail(Trouble::busy, "answers HTTP 503", start + 1s, 0);
+    assert_true(it.endpoint.retry_at() == start + 10s);
+    it.endpoint.fail(Trouble::busy, "answers HTTP 503", start + 1s + 640s, 256);
+    assert_true(it.endpoint.retry_at() == start + 1s + 640s + 10s); // the later one
+}
+
+// E86: half of what was too much, and of what was sent together only the first word counts.
+void test_too_many_then_half_of_it(void** /*state*/) {
+    Case it;
+    assert_int_equal(it.endpoint.most_in_flight(), dotproxy::Slots::capacity);
+    it.endpoint.note_too_many(38, start, start + 1s);
+    assert_int_equal(it.endpoint.most_in_flight(), 19);
+    for (int i = 0; i < 30; ++i) {
+        it.endpoint.note_too_many(37, start + 1s, start + 1s); // was sent before that was known
+    }
+    assert_int_equal(it.endpoint.most_in_flight(), 19);
+    it.endpoint.note_too_many(100, start + 2s, start + 3s); // more than may be any more
+    assert_int_equal(it.endpoint.most_in_flight(), 9);
+    for (int i = 4; i < 10; ++i) {
+        it.endpoint.note_too_many(1, start + 1s * i, start + 1s * i);
+    }
+    assert_int_equal(it.endpoint.most_in_flight(), 4); // it is asked all the same
+}
+
+// E86: one more for each hundred answers, and never more than there are slots.
+void test_too_many_then_more_with_answers(void** /*state*/) {
+    Case it;
+    it.endpoint.note_too_many(20, start, start);
+    for (int i = 0; i < 99; ++i) {
+        it.endpoint.note_answer();
+    }
+    assert_int_equal(it.endpoint.most_in_flight(), 10);
+    it.endpoint.note_answer();
+    assert_int_equal(it.endpoint.most_in_flight(), 11);
+    for (int i = 0; i < 50; ++i) {
+        it.endpoint.note_answer();
+    }
+    it.endpoint.note_too_many(11, start + 1s, start + 1s);
+    assert_int_equal(it.endpoint.most_in_flight(), 5);
+    for (int i = 0; i < 99; ++i) { // they begin anew
+        it.endpoint.note_answer();
+    }
+    assert_int_equal(it.endpoint.most_in_flight(), 5);
+    for (int i = 0; i < 1'000'000; ++i) {
+        it.endpoint.note_answer();
+    }
+    assert_int_equal(it.endpoint.most_in_flight(), dotproxy::Slots::capacity);
+}
+
+// E86: who answered in another way than with answers has to answer one of ours, however long it
+// takes.
+void test_must_answer_probe_then_by_its_trouble(void** /*state*/) {
+    for (const Trouble trouble : {Trouble::busy, Trouble::unfit}) {
+        Case it;
+        assert_false(it.endpoint.must_answer_probe());
+        it.endpoint.fail(trouble, "answers HTTP 404", start, 0);
+        for (int i = 0; i < 10; ++i) {
+            assert_true(it.endpoint.must_answer_probe());
+            it.endpoint.note_probe(false);
+        }
+        it.endpoint.note_trial(true); // which shows something of silence only
+        assert_true(it.endpoint.must_answer_probe());
+        it.endpoint.recover();
+        assert_false(it.endpoint.must_answer_probe());
+    }
+    for (const Trouble trouble : {Trouble::unreachable, Trouble::untrusted}) {
+        Case it;
+        it.endpoint.fail(trouble, "connect", start, 0);
+        assert_false(it.endpoint.must_answer_probe());
+    }
+    Case it;
+    it.endpoint.fail(Trouble::silent, "nothing", start, 0);
+    assert_true(it.endpoint.must_answer_probe());
+    it.endpoint.note_probe(false);
+    assert_true(it.endpoint.must_answer_probe());
+    it.endpoint.note_probe(false);
+    assert_false(it.endpoint.must_answer_probe());
+}
+
+void test_wire_then_what_is_spoken_with_it(void** /*state*/) {
+    const Case plain;
+    assert_int_equal(plain.endpoint.spoken(), dotproxy::tls::Spoken::dot);
+    assert_false(plain.endpoint.make_wire(0x5a5a)->keeps_apart());
+
+    dotproxy::http::ClientContext context;
+    const dotproxy::http::Target target{"dns.example", "/dns-query"};
+    Case it;
+    const Endpoint https{0,
+                         it.upstream,
+                         it.endpoint.address(),
+                         it.identity,
+                         trust(),
+                         *it.counts,
+                         {.context = &context, .target = &target}};
+    assert_int_equal(https.spoken(), dotproxy::tls::Spoken::http2);
+    const auto wire = https.make_wire(0x5a5a);
+    assert_true(wire->keeps_apart() && wire->is_sound() && wire->has_room());
+    assert_true(context.memory().used > 0);
+}
+
 // RFC 8305, section 4: the families take turns, for as long as there are two.
 void test_in_turns_then_families_alternate_and_each_keeps_its_order(void** /*state*/) {
     const auto address = [](const char* literal) { return *Address::parse(literal, 853); };
@@ -211,6 +321,11 @@ int main() {
         cmocka_unit_test(test_connect_when_again_and_again_then_a_burst_and_then_a_rate),
         cmocka_unit_test(test_connect_when_each_is_of_use_then_no_limit),
         cmocka_unit_test(test_connect_after_a_million_answers_then_still_a_burst_only),
+        cmocka_unit_test(test_rest_then_it_is_not_tried_before),
+        cmocka_unit_test(test_too_many_then_half_of_it),
+        cmocka_unit_test(test_too_many_then_more_with_answers),
+        cmocka_unit_test(test_must_answer_probe_then_by_its_trouble),
+        cmocka_unit_test(test_wire_then_what_is_spoken_with_it),
         cmocka_unit_test(test_in_turns_then_families_alternate_and_each_keeps_its_order),
     };
     return cmocka_run_group_tests_name("upstream/endpoint", tests, nullptr, nullptr);
