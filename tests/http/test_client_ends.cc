@@ -299,6 +299,24 @@ void test_cancel_while_its_response_waits_to_be_told(void** /*state*/) {
     assert_idle(*caller);
 }
 
+// The same for its tag, which is free at once: what was to be told of the old request is not told
+// of the new one.
+void test_cancel_frees_the_tag_of_what_waits_to_be_told(void** /*state*/) {
+    const auto caller = with_open(2);
+    caller->feed(reply(1, "first") + reply(3, "second"));
+    Event event;
+    assert_true(caller->session.next(event));
+    assert_int_equal(event.tag, 0);
+    caller->session.cancel(1);
+    caller->ask(1, "other");
+    assert_false(caller->session.next(event));
+    static_cast<void>(caller->said());
+    caller->feed(reply(5, "third"));
+    const std::vector<Told> told = caller->told();
+    assert_kinds(told, {Kind::response});
+    assert_string_equal(told[0].octets.c_str(), "third");
+}
+
 void test_ping_is_answered_either_way(void** /*state*/) {
     const auto caller = with_open(0);
     caller->session.ping();
@@ -337,6 +355,7 @@ int main() {
         cmocka_unit_test(test_cancel_frees_the_tag_at_once),
         cmocka_unit_test(test_cancel_with_a_message_held_back_frees_the_tag),
         cmocka_unit_test(test_cancel_while_its_response_waits_to_be_told),
+        cmocka_unit_test(test_cancel_frees_the_tag_of_what_waits_to_be_told),
         cmocka_unit_test(test_ping_is_answered_either_way),
     };
     return cmocka_run_group_tests_name("http/client_ends", tests, nullptr, nullptr);
