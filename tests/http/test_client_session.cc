@@ -170,6 +170,24 @@ void test_requests_within_room_do_not_wait(void** /*state*/) {
     assert_int_equal(caller.said(NGHTTP2_HEADERS).size(), 0);
 }
 
+// E82: the same where the peer says so in the very turn in which they were asked: what it does not
+// take is told, and does not wait in nghttp2, where nobody can move it.
+void test_requests_that_lost_their_room_do_not_wait(void** /*state*/) {
+    Caller caller;
+    static_cast<void>(caller.said());
+    for (std::uint16_t tag = 0; tag < 5; ++tag) {
+        caller.ask(tag, "question");
+    }
+    caller.feed(most_streams(2));
+    const std::size_t written = caller.said(NGHTTP2_HEADERS).size();
+    std::size_t refused = 0;
+    for (const Told& one : caller.told()) {
+        refused += one.kind == Kind::refused ? 1 : 0;
+    }
+    assert_int_equal(written + refused, 5);
+    assert_int_equal(caller.session.waiting(), 0);
+}
+
 void test_response_of_any_status_is_told(void** /*state*/) {
     for (const std::string_view status : {"200", "203", "301", "400", "429", "500", "503", "999"}) {
         const Told told = response_with(status, message_type);
@@ -348,6 +366,7 @@ int main() {
         cmocka_unit_test(test_room_is_what_the_peer_allows_less_what_is_open),
         cmocka_unit_test(test_room_is_none_when_less_is_allowed_than_is_open),
         cmocka_unit_test(test_requests_within_room_do_not_wait),
+        cmocka_unit_test(test_requests_that_lost_their_room_do_not_wait),
         cmocka_unit_test(test_response_of_any_status_is_told),
         cmocka_unit_test(test_response_without_a_body_is_told),
         cmocka_unit_test(test_type_is_that_of_a_message_or_not),
