@@ -6,6 +6,7 @@
 #include "http/upstream_peer.hh"
 
 #include <array>
+#include <malloc.h>
 #include <set>
 
 using namespace dotproxy::http;
@@ -259,6 +260,24 @@ void test_many_requests_keep_memory_flat(void** /*state*/) {
     assert_int_equal(caller->session.room(), 0xffffffff);
 }
 
+// What was told costs nothing any more: nobody has answers of this size but who wants it to cost.
+void test_bodies_that_were_taken_are_not_kept(void** /*state*/) {
+    const auto caller = Caller::greeted();
+    const std::size_t before = ::mallinfo2().uordblks;
+    std::uint32_t stream = 1;
+    for (std::uint16_t tag = 0; tag < 500; ++tag, stream += 2) {
+        caller->ask(tag, "question");
+        static_cast<void>(caller->said());
+        caller->feed(reply_head(stream, "200", message_type));
+        for (int i = 0; i < 3; ++i) {
+            caller->feed(data(stream, std::string(16384, 'x')));
+        }
+        caller->feed(data(stream, std::string(16000, 'x'), true));
+        assert_int_equal(caller->told().size(), 1);
+    }
+    assert_true(::mallinfo2().uordblks < before + (4U << 20U)); // a sanitizer says 0
+}
+
 /// Whether a connection is sound whose memory ends `more` octets after it has got as far as `step`.
 bool is_sound_with(std::uint16_t streams, int step, std::size_t more) {
     ClientContext context;
@@ -331,6 +350,7 @@ int main() {
         cmocka_unit_test(test_idle_talk_keeps_memory_flat),
         cmocka_unit_test(test_endless_head_keeps_memory_flat),
         cmocka_unit_test(test_many_requests_keep_memory_flat),
+        cmocka_unit_test(test_bodies_that_were_taken_are_not_kept),
         cmocka_unit_test(test_memory_may_end_anywhere),
     };
     return cmocka_run_group_tests_name("http/client_faults", tests, nullptr, nullptr);
