@@ -72,6 +72,20 @@ void test_parse_of_anything_else_gives_none(void** /*state*/) {
     }
 }
 
+// Nor of what has its digits in the right places and is none.
+void test_parse_of_what_is_nearly_a_date_gives_none(void** /*state*/) {
+    for (const std::string_view text :
+         {"Sun, 06 Nov 1994 24:00:00 GMT", "Sun, 06 Nov 1994 99:00:00 GMT",
+          "Sun, 06 Nov 1994 08:60:37 GMT", "Sun, 06 Nov 1994 08:49:61 GMT",
+          "Sun, 06-Nov-1994 08:49:37 GMT", "Sun, 06 Nov 1994 08.49.37 GMT",
+          "Sun, 06 Nov 1994T08:49:37 GMT", "xxxxx06 Nov 1994 08:49:37 GMT"}) {
+        if (parse_date(text)) {
+            fail_msg("%s was taken for a date", std::string{text}.c_str());
+        }
+    }
+    assert_true(parse_date("Sat, 31 Dec 2016 23:59:60 GMT") == 1'483'228'800); // a leap second
+}
+
 } // namespace
 
 int main() {
@@ -82,6 +96,7 @@ int main() {
         cmocka_unit_test(test_parse_reads_what_the_rfc_says),
         cmocka_unit_test(test_parse_gives_back_what_was_written),
         cmocka_unit_test(test_parse_of_anything_else_gives_none),
+        cmocka_unit_test(test_parse_of_what_is_nearly_a_date_gives_none),
     };
     return cmocka_run_group_tests_name("http/date", tests, nullptr, nullptr);
 }
