@@ -204,9 +204,7 @@ int ClientSession::on_close(nghttp2_session* /*session*/, std::int32_t id, std::
     if (stream == nullptr) {
         return 0;
     }
-    session.withheld_ -= stream->message.size();
-    stream->message.clear();
-    session.received_ -= stream->body.size();
+    session.close(*stream);
     // Those that a GOAWAY says were not looked at are closed with the same error as those that the
     // peer has refused (E84).
     stream->event.kind = stream->ended                     ? Event::Kind::response

@@ -82,6 +82,7 @@ void ClientSession::ask(std::uint16_t tag, std::span<const std::uint8_t> message
     stream.message.append(message);
     if (is_sound() && submit(stream, message.size())) {
         ++open_;
+        stream.open = true;
         withheld_ += message.size();
     }
 }
@@ -119,21 +120,24 @@ bool ClientSession::submit(Stream& stream, std::size_t size) noexcept {
 void ClientSession::cancel(std::uint16_t tag) noexcept {
     Stream& stream = stream_for(tag);
     const std::int32_t id = std::exchange(stream.id, 0);
-    if (id == 0) {
+    if (!stream.open) {
         return;
     }
+    close(stream);
+    stream.body.clear();
+    if (is_sound()) {
+        // From here on nghttp2 knows nobody whom it could tell about the stream.
+        static_cast<void>(nghttp2_session_set_stream_user_data(session_.get(), id, nullptr));
+        error_ = nghttp2_submit_rst_stream(session_.get(), NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
+    }
+}
+
+/// Nothing is sent or received on it any more.
+void ClientSession::close(Stream& stream) noexcept {
+    stream.open = false;
     withheld_ -= stream.message.size();
     stream.message.clear();
     received_ -= stream.body.size();
-    stream.body.clear();
-    if (!is_sound()) {
-        return;
-    }
-    // From here on nghttp2 knows nobody whom it could tell about the stream.
-    const int unknown = nghttp2_session_set_stream_user_data(session_.get(), id, nullptr);
-    if (unknown == 0) {
-        error_ = nghttp2_submit_rst_stream(session_.get(), NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
-    }
 }
 
 void ClientSession::ping() noexcept {
@@ -163,7 +167,7 @@ void ClientSession::feed(std::span<const std::uint8_t> octets) noexcept {
 
 void ClientSession::release_response() noexcept {
     if (response_ != nullptr && response_->body.capacity() > kept_body) {
-        response_->body = {};
+        std::vector<std::uint8_t>{}.swap(response_->body);
     }
     response_ = nullptr;
 }
@@ -190,7 +194,6 @@ bool ClientSession::next(Event& event) noexcept {
 }
 
 void ClientSession::fill() noexcept {
-    const Memory::Credit credit{memory_};
     while (is_sound()) {
         const std::uint8_t* octets = nullptr;
         const ssize_t size = nghttp2_session_mem_send(session_.get(), &octets);

@@ -115,7 +115,8 @@ class ClientSession {
 
   private:
     struct Stream {
-        std::int32_t id{0};   // 0: not in use
+        std::int32_t id{0};   // 0: nobody waits for it
+        bool open{false};     // it has not been closed
         Event event;          // as far as it is known
         bool has_head{false}; // the final status and its fields have come
         bool ended{false};    // the response is whole
@@ -152,6 +153,7 @@ class ClientSession {
 
     [[nodiscard]] Stream& stream_for(std::uint16_t tag);
     [[nodiscard]] Stream* stream_of(std::int32_t id) noexcept;
+    void close(Stream& stream) noexcept;
     void release_response() noexcept;
     [[nodiscard]] bool submit(Stream& stream, std::size_t size) noexcept;
 
