@@ -164,13 +164,18 @@ void Connection::on_lost(const QueryWire::Arrival& arrival) noexcept {
     }
     arrival.inquiry->remove_place(*this);
     in_vain_ += full_ || leaving_ ? 0 : 1; // those it would have taken at another time
-    if (in_vain_ >= most_in_vain || arrival.rest.count() > 0 ||
-        (arrival.loss == Loss::unfit && answers_ == 0)) {
+    const bool repeated = in_vain_ >= most_in_vain;
+    if (repeated || arrival.rest.count() > 0 || (arrival.loss == Loss::unfit && answers_ == 0)) {
         suspect();
     }
-    owner_.on_lost(*this, *arrival.inquiry, !full_ && arrival.loss != Loss::unprocessed,
-                   arrival.reason);
+    // What is refused again and again has an end where no probe can put one to it.
+    const bool counts = arrival.loss != Loss::unprocessed || (repeated && endpoint_.drops_probes());
+    owner_.on_lost(*this, *arrival.inquiry, counts && !full_, arrival.reason);
     on_slot_free();
+    if (repeated && is_on_trial()) {
+        endpoint_.note_trial(false);
+        end({trouble_by(arrival.loss), ConnectFailure::other}, arrival.reason);
+    }
 }
 
 void Connection::on_probe_lost(const QueryWire::Arrival& arrival) noexcept {

@@ -247,21 +247,35 @@ def test_a_server_that_complains_is_left_in_peace(pair, code):
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_server_that_says_when_to_come_back_has_its_rest(pair, status):
-    """E86: another one is asked until then."""
-    proxy, first, second = pair(once(
-        lambda _: Reply(status=status, kind=None, headers=(("retry-after", "2"),))))
-    assert_answered(proxy, "first.example")
+    """E86: another one is asked until then, once it has said so of a query of ours as well."""
+    busy = [Reply(status=status, kind=None, headers=(("retry-after", "2"),))]
+    proxy, first, second = pair(
+        lambda request: busy[0] if busy else wire.answer(request.raw))
     began = time.monotonic()
+    assert_answered(proxy, "first.example")
     for number in range(20):
         assert_answered(proxy, f"rest{number}.example")
-    assert time.monotonic() - began > 1.8 or len(first.queries) == 1
     assert second.asked("first.example")
+    asked = len(first.queries)
+    assert time.monotonic() - began > 1.8 or asked == 2
+    busy.clear()
 
     def comes_back():
         assert_answered(proxy, f"back{time.monotonic_ns()}.example")
-        return len(first.queries) > 1
+        return len(first.queries) > asked
     wait_for(comes_back)
     assert time.monotonic() - began > 1.8
+
+
+def test_what_is_said_of_one_name_lets_nobody_else_rest(pair):
+    """L36, L80: a client may have chosen it."""
+    late = Reply(status=503, kind=None, headers=(("retry-after", "60"),))
+    proxy, first, second = pair(
+        lambda request: late if request.name == "bad.example." else wire.answer(request.raw))
+    for number in range(5):
+        ask(proxy.address, "bad.example")
+        assert_answered(proxy, f"good{number}.example")
+        assert first.asked(f"good{number}.example") and not second.asked(f"good{number}.example")
 
 
 def test_a_rest_of_any_length_is_not_waited_for(pair):
