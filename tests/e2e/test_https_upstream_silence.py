@@ -5,20 +5,23 @@
 # E91).
 
 import ssl
+import time
 
 import dns.rcode
 import pytest
 
 from harness import wire
 from harness.client import TcpClient, ask, assert_answered
+from harness.load import Load
 from harness.upstream import CLOSE_NOTIFY, FIN, RESET
 from harness.waiting import awake, wait_for
 
 pytest.importorskip("h2", reason="python3-h2 is not installed")
 
 from h2.errors import ErrorCodes  # noqa: E402
+from hyperframe.frame import WindowUpdateFrame  # noqa: E402
 
-from harness.https_server import DEFAULT_SETTINGS  # noqa: E402
+from harness.https_server import DEFAULT_SETTINGS, Reply  # noqa: E402
 
 MOST_SENDS = 3
 AT_ONCE = 2.0  # seconds; the deadline of a question is 15
@@ -172,3 +175,42 @@ def test_ends_after_some_answers_lose_nothing(proxy, https, how):
             for number in range(8):
                 assert wire.address_in(answers[bytes([0, number])]) == \
                     wire.address_of(f"some{turn}-{number}.example")
+
+
+# What is no answer and comes all the same with each request.
+SIGNS = {
+    "windows": lambda request: request.connection.send_frames(
+        WindowUpdateFrame(0, window_increment=100)),
+    "heads": lambda request: request.connection.send_headers(
+        request.stream, [(":status", "200"), ("content-type", "application/dns-message")]),
+}
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_a_resolver_that_hangs_behind_a_server_that_lives_is_left(start, https, sign):
+    """L31, L32: octets that come with every request are no sign of answers."""
+    proxy = start(https, workers=1)
+    assert_answered(proxy, "warm.example")
+    https.on_query = lambda request: \
+        SIGNS[sign](request) if request.connection.number == 0 else wire.answer(request.raw)
+    with Load(proxy.address, rate=20) as load:
+        https.wait(lambda it: len(it.connections) > 1)
+        moment = time.monotonic()
+        wait_for(lambda: load.good_since(moment))
+    load.assert_flawless()
+
+
+def test_a_server_that_fails_our_own_query_is_of_use(proxy, https):
+    """L80: two names that fail have it asked for the root's name servers, which some never answer."""
+    def script(request):
+        if request.is_probe or request.name.startswith("bad"):
+            return Reply(status=500, kind=None)
+        return wire.answer(request.raw)
+    https.on_query = script
+    assert_answered(proxy, "good.example")
+    for name in ("bad1.example", "bad2.example"):
+        assert ask(proxy.address, name).rcode() == dns.rcode.SERVFAIL
+    wait_for(lambda: ask(proxy.address, f"good{len(https.queries)}.example").answer)
+    for number in range(10):
+        assert ask(proxy.address, f"bad{number + 3}.example").rcode() == dns.rcode.SERVFAIL
+        assert_answered(proxy, f"better{number}.example")
