@@ -30,23 +30,23 @@ def proxy(start, https):
     return start(https, workers=1)
 
 
-def assert_fails(proxy, name, within=AT_ONCE):
+def assert_fails(proxy, name, within=AT_ONCE, rdtype="A"):
     """SERVFAIL that says why, and in time."""
     began = awake()
-    answer = ask(proxy.address, name, edns=0)
+    answer = ask(proxy.address, name, rdtype, edns=0)
     assert answer.rcode() == dns.rcode.SERVFAIL and wire.errors_of(answer), answer
     assert not answer.answer
     assert awake() - began < within, "SERVFAIL came late"
 
 
-def assert_contained(proxy, https, script, within=AT_ONCE):
+def assert_contained(proxy, https, script, within=AT_ONCE, rdtype="A"):
     """The bad name fails, at most three times asked; good ones do not notice."""
     https.on_query = lambda request: \
         script(request) if request.name == BAD else wire.answer(request.raw)
     assert_answered(proxy, "before.example")
     for turn in range(2):
         asked = len(https.asked(BAD))
-        assert_fails(proxy, BAD, within)
+        assert_fails(proxy, BAD, within, rdtype)
         assert 1 <= len(https.asked(BAD)) - asked <= MOST_SENDS
         for number in range(3):
             assert_answered(proxy, f"good{turn}-{number}.example")
@@ -226,13 +226,21 @@ def test_more_than_a_message_can_have_is_not_read(proxy, https, how):
         body = wire.sized_answer(request.raw, 65535) + bytes(1 << 20)
         length = (("content-length", str(len(body))),)
         return Reply(body, headers=length if "said before" in how else ())
-    assert_contained(proxy, https, too_much)
+    assert_contained(proxy, https, too_much, rdtype="TYPE4000")
     https.wait(lambda it: ErrorCodes.CANCEL in it.resets)
 
 
 def test_a_message_that_is_too_long_by_one_octet_is_none(proxy, https):
     """E83: which shows when all of it is here."""
-    assert_contained(proxy, https, lambda request: wire.sized_answer(request.raw, 65535) + b"\0")
+    assert_contained(proxy, https, lambda request: wire.sized_answer(request.raw, 65535) + b"\0",
+                     rdtype="TYPE4000")
+
+
+def test_a_message_with_too_much_behind_it_is_none(proxy, https):
+    """E83: though all of it is good up to the frame that is too much."""
+    frame = 1 << 14
+    assert_contained(proxy, https, lambda request: wire.sized_answer(
+        request.raw, 3 * frame) + bytes(frame), rdtype="TYPE4000")
 
 
 def test_records_beside_the_answer_are_left_out(proxy, https):
@@ -328,7 +336,7 @@ def test_a_connection_that_permits_no_requests_is_replaced(start, https):
     https.on_ready = permit_none
     https.on_query = lambda request: \
         refuse(request) if request.connection.number == 0 else wire.answer(request.raw)
-    proxy = start(https, workers=1)
+    proxy = start(https, workers=1, timeouts={"upstream_idle": "60s"})
     assert_answered(proxy, "replaced.example")
     https.wait(lambda it: it.connections[0].ended)
 

@@ -241,6 +241,7 @@ def test_a_server_that_complains_is_left_in_peace(pair, code):
             proxy, f"complaint{number}-{time.monotonic_ns()}.example"))
     assert first.queries and second.queries
     assert len(first.connections) < 15
+    wait_for(lambda: code.name in proxy.log)
 
 
 # Statuses (E86).
