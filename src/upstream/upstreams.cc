@@ -302,8 +302,8 @@ void Upstreams::flush() noexcept {
             give_up(lane);
         }
     }
-    for (std::size_t i = 0; i < dirty_.size(); ++i) { // the end of one may concern another
-        dirty_[i]->flush();
+    for (Connection* connection : dirty_) {
+        connection->flush();
     }
     dirty_.clear();
     health_check_.flush();
