@@ -7,11 +7,11 @@
 #include "http/ascii.hh"
 #include "http/client_session.hh"
 #include "http/date.hh"
+#include "http/nghttp2.hh"
 
 #include <algorithm>
 #include <charconv>
 #include <ctime>
-#include <new>
 #include <utility>
 
 namespace dotproxy::http {
@@ -19,20 +19,6 @@ namespace dotproxy::http {
 namespace {
 
 using std::chrono::seconds;
-
-/// Nothing may be thrown through nghttp2: without memory the session ends.
-template <class Action>
-int guarded(Action action) noexcept {
-    try {
-        return action();
-    } catch (const std::bad_alloc&) {
-        return NGHTTP2_ERR_CALLBACK_FAILURE;
-    }
-}
-
-std::string_view text_of(const std::uint8_t* octets, std::size_t size) noexcept {
-    return {reinterpret_cast<const char*>(octets), size};
-}
 
 /// Digits and nothing else; too many stand for a very long time.
 std::optional<seconds> seconds_of(std::string_view text) noexcept {

@@ -4,6 +4,7 @@
 #include "http/client_session.hh"
 
 #include "http/client_context.hh"
+#include "http/nghttp2.hh"
 
 #include <algorithm>
 #include <array>
@@ -19,16 +20,6 @@ constexpr std::size_t kept_body = 4096;
 
 // What the peer may send without being told that it was read (E81).
 constexpr std::int32_t connection_window = 1 << 20;
-
-nghttp2_nv field(std::string_view name, std::string_view value, unsigned flags) noexcept {
-    // nghttp2 does not write there.
-    const auto* name_octets = reinterpret_cast<const std::uint8_t*>(name.data());
-    const auto* value_octets = reinterpret_cast<const std::uint8_t*>(value.data());
-    return {
-        const_cast<std::uint8_t*>(name_octets),  // NOLINT(cppcoreguidelines-pro-type-const-cast)
-        const_cast<std::uint8_t*>(value_octets), // NOLINT(cppcoreguidelines-pro-type-const-cast)
-        name.size(), value.size(), static_cast<std::uint8_t>(flags)};
-}
 
 } // namespace
 

@@ -10,6 +10,7 @@ libhttp_a_SOURCES = \
 	src/http/http1.cc src/http/http1.hh \
 	src/http/http1_head.cc src/http/http1_head.hh \
 	src/http/memory.cc src/http/memory.hh \
+	src/http/nghttp2.hh \
 	src/http/question.cc src/http/question.hh \
 	src/http/response.cc src/http/response.hh \
 	src/http/server.cc src/http/server.hh \

@@ -7,28 +7,15 @@
 
 #include "http/server_session.hh"
 
+#include "http/nghttp2.hh"
+
 #include <algorithm>
 #include <array>
-#include <new>
 #include <utility>
 
 namespace dotproxy::http {
 
 namespace {
-
-/// Nothing may be thrown through nghttp2: without memory the session ends.
-template <class Action>
-int guarded(Action action) noexcept {
-    try {
-        return action();
-    } catch (const std::bad_alloc&) {
-        return NGHTTP2_ERR_CALLBACK_FAILURE;
-    }
-}
-
-std::string_view text_of(const std::uint8_t* octets, std::size_t size) noexcept {
-    return {reinterpret_cast<const char*>(octets), size};
-}
 
 bool ends_stream(const nghttp2_frame& frame) noexcept {
     return (frame.hd.type == NGHTTP2_HEADERS || frame.hd.type == NGHTTP2_DATA) &&

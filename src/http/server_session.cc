@@ -3,6 +3,7 @@
 
 #include "http/server_session.hh"
 
+#include "http/nghttp2.hh"
 #include "http/response.hh"
 #include "http/server_context.hh"
 
@@ -19,16 +20,6 @@ constexpr std::size_t kept_streams = 4;
 
 // The memory of a longer answer is freed when it has been written.
 constexpr std::size_t kept_answer = 1024;
-
-nghttp2_nv field(std::string_view name, std::string_view value, unsigned flags) noexcept {
-    // nghttp2 does not write there.
-    const auto* name_octets = reinterpret_cast<const std::uint8_t*>(name.data());
-    const auto* value_octets = reinterpret_cast<const std::uint8_t*>(value.data());
-    return {
-        const_cast<std::uint8_t*>(name_octets),  // NOLINT(cppcoreguidelines-pro-type-const-cast)
-        const_cast<std::uint8_t*>(value_octets), // NOLINT(cppcoreguidelines-pro-type-const-cast)
-        name.size(), value.size(), static_cast<std::uint8_t>(flags)};
-}
 
 std::span<const std::uint8_t> octets_of(std::string_view text) noexcept {
     return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
