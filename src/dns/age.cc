@@ -16,14 +16,11 @@ void lower_ttls(MutableOctets message, std::chrono::seconds age) noexcept {
     }
     constexpr std::int64_t longest = std::numeric_limits<std::uint32_t>::max();
     const auto less = static_cast<std::uint32_t>(std::min<std::int64_t>(age.count(), longest));
-    std::size_t at = header_size;
-    for (unsigned i = 0; i < qdcount(message); ++i) {
-        const auto name_size = name_extent(message, at);
-        if (!name_size || message.size() - at < *name_size + question_fixed_size) {
-            return;
-        }
-        at += *name_size + question_fixed_size;
+    const auto begin = records_of(message);
+    if (!begin) {
+        return;
     }
+    std::size_t at = *begin;
     const unsigned records = 0U + ancount(message) + nscount(message) + arcount(message);
     for (unsigned i = 0; i < records; ++i) {
         const auto record = record_at(message, at);

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <optional>
 
 namespace dotproxy::dns {
 
@@ -20,19 +19,6 @@ bool says_something(Octets message) noexcept {
     const auto rcode = static_cast<Rcode>(flags(message) & flag::rcode_mask);
     return (flags(message) & flag::truncated) == 0 &&
            (rcode == Rcode::noerror || rcode == Rcode::nxdomain);
-}
-
-/// Where the records begin; nullopt where there is no whole question.
-std::optional<std::size_t> records_of(Octets message) noexcept {
-    std::size_t at = header_size;
-    for (unsigned i = 0; i < qdcount(message); ++i) {
-        const auto name_size = name_extent(message, at);
-        if (!name_size || message.size() - at < *name_size + question_fixed_size) {
-            return std::nullopt;
-        }
-        at += *name_size + question_fixed_size;
-    }
-    return at;
 }
 
 } // namespace

@@ -62,6 +62,19 @@ constexpr std::size_t question_fixed_size = 4;
     return owner_size ? record_at(message, at, *owner_size) : std::nullopt;
 }
 
+/// Where the records of a message with a header begin; nullopt where there is no whole question.
+[[nodiscard]] inline std::optional<std::size_t> records_of(Octets message) noexcept {
+    std::size_t at = header_size;
+    for (unsigned i = 0; i < qdcount(message); ++i) {
+        const auto name_size = name_extent(message, at);
+        if (!name_size || message.size() - at < *name_size + question_fixed_size) {
+            return std::nullopt;
+        }
+        at += *name_size + question_fixed_size;
+    }
+    return at;
+}
+
 /// A TTL; one with the highest bit set is 0 (RFC 2181, section 8).
 [[nodiscard]] inline std::uint32_t unsigned_ttl(std::uint32_t ttl) noexcept {
     constexpr std::uint32_t sign = 1U << 31U;
